@@ -1,0 +1,144 @@
+"""A method as one ONNX model: noise from `seed`, `start` and `count`, the traced pieces, and one `Loop` if it iterates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+from torch import nn
+
+from zoo.signature import Call, Loop, Method, Noise, Option, Signature, Tensor, named
+from zoo_onnx import noise
+from zoo_onnx.graph import DTYPES, Scope
+from zoo_onnx.trace import Argument, trace
+
+INDEX = Tensor("int64", ())
+
+
+def compose(network: nn.Module, method: str, definition: Method) -> ir.Model:
+    """The ONNX model of a method. Inputs: `seed` and `start` (int64) if it is random, `count` if it takes no
+    observations, its own inputs, and its options, which have defaults."""
+    return _Composer(network, method, definition).model()
+
+
+class _Composer:
+    def __init__(self, network: nn.Module, method: str, definition: Method) -> None:
+        self.network, self.method, self.definition = network, method, definition
+        self.signature = Signature.of(definition)
+        self.defaults = {name: o.default for name, o in definition.options.items()}
+        self.main = Scope()
+        self.values: dict[str, ir.Value] = {}
+
+    def model(self) -> ir.Model:
+        main, signature = self.main, self.signature
+        if signature.random:
+            self.values["seed"] = main.input("seed", "int64", [])
+            self.values["start"] = main.input("start", "int64", [])
+        if not signature.inputs:
+            self.values["count"] = main.input("count", "int64", [])
+        for name, tensor in signature.inputs.items():
+            self.values[name] = main.input(name, tensor.dtype, ["batch", *tensor.shape])
+        for name, option in signature.options.items():
+            value = main.input(name, option.dtype, [])
+            value.const_value = ir.tensor(np.asarray(option.default, dtype=option.dtype), name=name)
+            main.graph.register_initializer(value)  # an input with a value is one that may be left out
+            self.values[name] = value
+        self.values["index"] = self._index()
+        if signature.random:
+            self.key = noise.seed_key(main, self.values["seed"])
+        outputs = self._loop(self.definition) if isinstance(self.definition, Loop) else self._call(self.definition)
+        for (name, tensor), value in zip(signature.outputs.items(), outputs, strict=True):
+            main.output(value, name, tensor.dtype, ["batch", *tensor.shape])
+        model = main.model()
+        passes.RemoveUnusedNodesPass()(model)
+        return model
+
+    def _index(self) -> ir.Value:
+        """The numbers of the examples, (N,) int64."""
+        main, one = self.main, self.main.constant(1, "int64")
+        if self.signature.inputs:
+            first = self.values[next(iter(self.signature.inputs))]
+            count = main.op("Squeeze", main.op("Shape", first, start=0, end=1), main.constant([0], "int64"))
+        else:
+            count = self.values["count"]
+        start = self.values.get("start", main.constant(0, "int64"))
+        return main.op("Range", start, main.op("Add", start, count), one)
+
+    def _draw(self, scope: Scope, noises: Mapping[str, Noise], **when: ir.Value) -> dict[str, ir.Value]:
+        return {
+            name: noise.draw(
+                scope, n, self.values["index"], self.key, f"{self.method}/{name}", options=self.values, **when
+            )
+            for name, n in noises.items()
+        }
+
+    def _trace(self, function: Any, arguments: Mapping[str, Argument], part: str) -> ir.Model:
+        what = f"{type(self.network).__name__}: {self.method}{part}"
+        return trace(self.network, function, arguments, what, self.defaults)
+
+    def _call(self, call: Call) -> list[ir.Value]:
+        arguments: dict[str, Argument] = {**call.inputs, **call.noise, **call.options}
+
+        def function(*tensors: Any) -> tuple[Any, ...]:
+            return tuple(named(call.function(**dict(zip(arguments, tensors, strict=True))), call.outputs).values())
+
+        values = {**self.values, **self._draw(self.main, call.noise)}
+        return self.main.splice(self._trace(function, arguments, ""), [values[name] for name in arguments])
+
+    def _loop(self, loop: Loop) -> list[ir.Value]:
+        main, states = self.main, list(loop.state)
+
+        # before the loop: the first state, and what stays the same in every step
+        first: dict[str, Argument] = {"index": INDEX, **loop.inputs, **loop.init_noise, **loop.options}
+
+        def init(*tensors: Any) -> tuple[Any, ...]:
+            made = loop.init(**dict(zip(first, tensors, strict=True)))
+            return tuple(named(made, {**loop.state, **loop.invariants}).values())
+
+        values = {**self.values, **self._draw(main, loop.init_noise)}
+        made = main.splice(self._trace(init, first, " (init)"), [values[name] for name in first])
+        initial, constant = made[: len(states)], dict(zip(loop.invariants, made[len(states) :], strict=True))
+
+        # the body
+        length = main.constant(loop.length, "int64") if isinstance(loop.length, int) else self.values[loop.length]
+        body = Scope(main)
+        i = body.input(body.name("i"), "int64", [])
+        go_on = body.input(body.name("go_on"), "bool", [])
+        state = [body.input(body.name(s), loop.state[s].dtype, ["batch", *loop.state[s].shape]) for s in states]
+        rest: dict[str, Argument] = {**loop.inputs, **loop.invariants, **loop.noise, **loop.options}
+
+        def step(i: Any, *tensors: Any) -> tuple[Any, ...]:
+            before = dict(zip(states, tensors[: len(states)], strict=True))
+            after = loop.step(i, before, **dict(zip(rest, tensors[len(states) :], strict=True)))
+            return tuple(named(after, loop.state).values())
+
+        fresh = self._draw(body, loop.noise, step=i, steps=length)
+        given = {**self.values, **constant, **fresh}
+        arguments: dict[str, Argument] = {"i": Option(0), **{f"state {s}": loop.state[s] for s in states}, **rest}
+        traced = self._trace(step, arguments, " (step)")
+        after = body.splice(traced, [i, *state, *(given[name] for name in rest)])
+        if loop.until is not None:
+            until = loop.until
+
+            def stop(*tensors: Any) -> Any:
+                return until(dict(zip(states, tensors, strict=True)))
+
+            (done,) = body.splice(self._trace(stop, dict(loop.state), " (until)"), after)
+            body.output(body.op("Not", done), body.name("go_on"), "bool", [])
+        else:
+            body.output(go_on, body.name("go_on"), "bool", [])
+        for s, value in zip(states, after, strict=True):
+            body.output(value, body.name(s), loop.state[s].dtype, ["batch", *loop.state[s].shape])
+
+        node = ir.node("Loop", [length, None, *initial], {"body": body.graph}, num_outputs=len(states), name=main.name("loop"))
+        for s, value in zip(states, node.outputs, strict=True):
+            value.name, value.type = main.name(s), ir.TensorType(DTYPES[loop.state[s].dtype])
+        main.graph.append(node)
+
+        def finish(*tensors: Any) -> tuple[Any, ...]:
+            return tuple(named(loop.finish(dict(zip(states, tensors, strict=True))), loop.outputs).values())
+
+        return main.splice(self._trace(finish, dict(loop.state), " (finish)"), list(node.outputs))

@@ -1,0 +1,107 @@
+"""A trained model as an artifact: every method composed, checked against the source, and written whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+
+import msgspec
+import onnx_ir as ir
+from torch import nn
+
+from zoo import parity
+from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, Artifact, FileEntry, Manifest, MethodEntry
+from zoo.eager import EagerModel
+from zoo.errors import ExportError
+from zoo.files import atomic_folder, sha256
+from zoo_onnx.compose import compose
+from zoo_onnx.graph import OPSET
+
+WEIGHTS = "weights.bin"
+INLINE = 1024  # smaller tensors stay in the .onnx files
+ALIGN = 64
+Progress = Callable[[str], None]
+
+
+def export(model: EagerModel, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Manifest:
+    """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source."""
+    network = model.network
+    if not isinstance(network, nn.Module):
+        raise ExportError(f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend.")
+    say = progress or (lambda message: None)
+    with atomic_folder(Path(folder), force=force) as work, network.inference():
+        weights = SharedWeights(work / WEIGHTS)
+        entries = {}
+        for method, definition in model.methods.items():
+            say(f"tracing {method}")
+            composed = compose(network, method, definition)
+            weights.move_out(composed)
+            ir.save(composed, work / f"{method}.onnx")
+            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
+        weights.close()
+        say("running the source")
+        cases = list(parity.make_cases(model))
+        (work / EXAMPLES).write_bytes(parity.pack(cases))
+        manifest = Manifest(
+            schema=SCHEMA,
+            name=model.name,
+            architecture=model.meta.get("architecture", type(network).__name__),
+            family=model.meta.get("family", ""),
+            framework=network.framework,
+            opset=OPSET,
+            methods=entries,
+            files={p.name: FileEntry(sha256(p.read_bytes()), p.stat().st_size) for p in sorted(work.iterdir())},
+            versions=versions(network.framework),
+            card=model.meta.get("card", {}),
+            **{k: v for k, v in network.describe().items() if k != "framework"},
+        )
+        write_manifest(work, manifest)
+        say("comparing the artifact with the source")
+        manifest = msgspec.structs.replace(manifest, parity=parity.check(Artifact(work, device="cpu"), cases))
+        write_manifest(work, manifest)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).write_text(json.dumps(msgspec.to_builtins(manifest), indent=1, allow_nan=False) + "\n")
+
+
+def versions(framework: str) -> dict[str, str]:
+    names = ["genzoo", "genzoo-onnx", "torch", "onnx-ir", "onnxruntime", *(["keras"] if framework == "keras" else [])]
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+class SharedWeights:
+    """One file for the large tensors of all methods, each distinct tensor once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path.open("wb")
+        self.places: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def move_out(self, model: ir.Model) -> None:
+        for graph in (model.graph, *model.graph.subgraphs()):
+            for value in graph.initializers.values():
+                tensor = value.const_value
+                if tensor is None or tensor.nbytes < INLINE or value.is_graph_input():
+                    continue
+                data = tensor.tobytes()
+                key = (str(tensor.dtype), sha256(data))
+                if key not in self.places:
+                    self.file.write(b"\0" * (-self.file.tell() % ALIGN))
+                    self.places[key] = (self.file.tell(), len(data))
+                    self.file.write(data)
+                offset, length = self.places[key]
+                value.const_value = ir.ExternalTensor(
+                    self.path.name, offset, length, tensor.dtype, shape=tensor.shape, name=str(value.name), base_dir=self.path.parent
+                )
+
+    def close(self) -> None:
+        self.file.close()
+        if not self.places:
+            self.path.unlink()
+
+

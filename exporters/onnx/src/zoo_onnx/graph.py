@@ -1,0 +1,97 @@
+"""Building ONNX graphs with onnx_ir: nodes, shared constants, and traced pieces spliced in whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+DTYPES = {
+    "float32": ir.DataType.FLOAT,
+    "int64": ir.DataType.INT64,
+    "uint64": ir.DataType.UINT64,
+    "uint8": ir.DataType.UINT8,
+    "bool": ir.DataType.BOOL,
+}
+OPSET = 20
+
+
+class Scope:
+    """A graph under construction. A scope with a parent is the body of a loop and may use the parent's values."""
+
+    def __init__(self, parent: Scope | None = None) -> None:
+        self.root: Scope = parent.root if parent else self
+        if parent is None:
+            self.numbers = itertools.count()
+            self.constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        opsets = {} if parent else {"": OPSET}
+        self.graph = ir.Graph([], [], nodes=[], opset_imports=opsets, name="main" if parent is None else "body")
+
+    def name(self, stem: str) -> str:
+        """A name that no other value of the whole model has: bodies must not shadow the graphs around them."""
+        return f"{stem}_{next(self.root.numbers)}"
+
+    def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:
+        value = ir.Value(name=name, type=ir.TensorType(DTYPES[dtype]), shape=ir.Shape(shape))
+        self.graph.inputs.append(value)
+        return value
+
+    def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
+        out = self.op("Identity", value)
+        out.name, out.type, out.shape = name, ir.TensorType(DTYPES[dtype]), ir.Shape(shape)
+        self.graph.outputs.append(out)
+
+    def op(self, kind: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        node = ir.node(kind, list(inputs), attributes, name=self.name(kind))
+        node.outputs[0].name = self.name("v")
+        self.graph.append(node)
+        return node.outputs[0]
+
+    def constant(self, value: Any, dtype: str) -> ir.Value:
+        """A constant of the outermost graph, one for each value."""
+        root, array = self.root, np.asarray(value, dtype=dtype)
+        key = (dtype, array.shape, array.tobytes())
+        if key not in root.constants:
+            constant = ir.Value(
+                name=root.name("c"),
+                type=ir.TensorType(DTYPES[dtype]),
+                shape=ir.Shape(array.shape),
+                const_value=ir.tensor(array),
+            )
+            root.graph.register_initializer(constant)
+            root.constants[key] = constant
+        return root.constants[key]
+
+    def cast(self, value: ir.Value, dtype: str) -> ir.Value:
+        return self.op("Cast", value, to=int(DTYPES[dtype]))
+
+    def splice(self, piece: ir.Model, arguments: Sequence[ir.Value]) -> list[ir.Value]:
+        """Move a traced graph here, its inputs replaced by `arguments`. Its weights become this graph's own: in the
+        body of a loop, onnxruntime lays out convolutions for speed only where the weights are in the same graph."""
+        traced = piece.graph
+        outputs, given = list(traced.outputs), dict(zip(traced.inputs, arguments, strict=True))
+        traced.outputs.clear()
+        for value, argument in given.items():
+            ir.convenience.replace_all_uses_with(value, argument)
+        weights = list(traced.initializers.values())
+        traced.initializers.clear()
+        nodes = list(traced)
+        traced.remove(nodes)
+        for value in weights:
+            value.name = self.name("w")
+            self.graph.register_initializer(value)
+        for node in nodes:
+            node.name = self.name(node.op_type)
+            node.metadata_props.clear()
+            for value in node.outputs:
+                if value.name:
+                    value.name = self.name("v")
+                value.metadata_props.clear()
+        self.graph.extend(nodes)
+        return [given.get(value, value) for value in outputs]
+
+    def model(self) -> ir.Model:
+        return ir.Model(self.graph, ir_version=10, producer_name="genzoo")

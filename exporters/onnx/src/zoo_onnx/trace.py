@@ -1,0 +1,96 @@
+"""Tracing one function of a method into an ONNX graph, with a dynamic batch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from zoo.errors import ExportError
+from zoo.signature import Noise, Option, Tensor, resolve
+from zoo_onnx.graph import OPSET
+
+Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
+BATCH = 3  # rows of the example inputs; any number above 1, which tracing would take for a constant
+
+
+class Piece(nn.Module):
+    """A function and the network that owns its weights, as a module with positional arguments and outputs."""
+
+    def __init__(self, network: nn.Module, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.function = function
+
+    def forward(self, *arguments: torch.Tensor) -> Any:
+        return self.function(*arguments)
+
+
+def trace(
+    network: nn.Module, function: Callable[..., Any], arguments: Mapping[str, Argument], what: str, defaults: Mapping[str, Any]
+) -> ir.Model:
+    """The graph of `function(*arguments)`. `defaults` are the values of options that shapes name."""
+    device = next((t.device for t in (*network.parameters(), *network.buffers())), torch.device("cpu"))
+    examples = [example(a, defaults).to(device) for a in arguments.values()]
+    dynamic = tuple(dynamic_shape(a) for a in arguments.values())
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                Piece(network, function).eval(),
+                tuple(examples),
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes=(dynamic,),
+                opset_version=OPSET,
+            )
+    except Exception as error:  # torch.export raises many kinds; all of them mean that the code cannot be traced
+        raise ExportError(f"{what} cannot be traced to ONNX: {reason(error)}") from error
+    assert program is not None
+    if len(program.model.graph.inputs) != len(examples):
+        raise ExportError(f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number.")
+    return program.model
+
+
+def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:
+    if isinstance(argument, Option):
+        return torch.tensor(argument.default, dtype=getattr(torch, argument.dtype))
+    values = {k: max(int(v), 2) for k, v in defaults.items() if isinstance(v, int)}  # 1 would become a constant too
+    shape = (BATCH, *resolve(argument.shape, values))
+    if isinstance(argument, Noise):
+        return torch.rand(shape)
+    return torch.zeros(shape, dtype=getattr(torch, argument.dtype))
+
+
+def dynamic_shape(argument: Argument) -> dict[int, str] | None:
+    if isinstance(argument, Option):
+        return None
+    return {0: "batch", **{k + 1: d for k, d in enumerate(argument.shape) if isinstance(d, str)}}
+
+
+def reason(error: BaseException) -> str:
+    """The line of torch's long message that says what happened."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0] if lines else cause!r}"
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Without what torch's exporter prints, warns and logs about its own insides."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

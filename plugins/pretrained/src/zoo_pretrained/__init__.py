@@ -1,0 +1,1 @@
+"""Keras architectures on the torch backend. Importing this package imports no Keras: specs only."""

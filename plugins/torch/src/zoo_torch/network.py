@@ -1,0 +1,85 @@
+"""The base class of a PyTorch architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.errors import InputError
+from zoo.network import Network, Recipe
+from zoo.spaces import Labels, Space
+
+if TYPE_CHECKING:
+    from zoo_torch.learner import TorchLearner
+
+
+class TorchNetwork(Network, nn.Module):
+    """An `nn.Module` with a sample space, a configuration, and methods over batches of tensors.
+
+    An architecture defines `Config`, `spaces`, `methods()` and `objectives()`, and `density` where it has one.
+    """
+
+    framework = "torch"
+
+    def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
+        super().__init__()
+        self.space, self.config, self.classes = space, config, classes
+
+    @classmethod
+    def create(
+        cls,
+        space: Space,
+        config: Mapping[str, Any] | None = None,
+        classes: Labels | None = None,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> Self:
+        settings = cls.configure(space, config, classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = cls(space, settings, classes)
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError("CUDA was asked for and PyTorch sees no CUDA device. Use the CPU: device='cpu'.")
+        return network.to(device).eval()
+
+    @property
+    def device(self) -> torch.device:
+        first = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: t.detach().cpu().numpy() for name, t in self.state_dict().items()}
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        try:
+            self.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
+        except RuntimeError as error:
+            raise InputError(f"the weights do not fit {type(self).__name__} with {self.config}: {error}") from None
+
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.array(array)).to(self.device)
+
+    def numpy(self, tensor: torch.Tensor) -> np.ndarray:
+        return tensor.detach().cpu().numpy()
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():  # not inference_mode: Langevin steps need the gradient of the energy
+                yield
+        finally:
+            self.train(training)
+
+    def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> TorchLearner:
+        from zoo_torch.learner import TorchLearner
+
+        return TorchLearner(self, recipe, precision=precision, devices=devices)

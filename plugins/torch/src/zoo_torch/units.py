@@ -1,0 +1,77 @@
+"""Data units for continuous models: what lies between raw observations and the numbers that a flow transforms.
+
+Both are invertible, with the log-determinant of their Jacobian, so that a density is about raw observations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.spaces import Space
+
+
+class Standardize(nn.Module):
+    """Real vectors to zero mean and unit variance, column by column."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(space.size))
+        self.register_buffer("scale", torch.ones(space.size))
+
+    def adapt(self, x: np.ndarray) -> None:
+        self.mean.copy_(torch.from_numpy(x.mean(0)))
+        scale = x.std(0)
+        self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1)))  # a constant column keeps its units
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, D) raw -> (N, D) standardized, (N,) log-determinant."""
+        log_det = -self.scale.log().sum()
+        return (x - self.mean) / self.scale, log_det.expand(x.shape[0])
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        return y * self.scale + self.mean
+
+
+class Dequantize(nn.Module):
+    """Integer levels to the real line: uniform dequantization (Uria et al., "RNADE", arXiv 1306.0186), then each
+    dimension's own distribution function as counted in the training data, then the logit.
+
+    In these units every dimension on its own is logistic, so a flow on top starts from the pixel marginals and has
+    only the dependence between dimensions to learn. With `u` uniform, E[log p(x + u)] is a lower bound on log P(x).
+    """
+
+    def __init__(self, space: Space, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        for name in ("mass", "below", "above"):  # p(level), p(less), p(more) for each dimension
+            self.register_buffer(name, torch.zeros(space.size, levels))
+        self.register_buffer("edges", torch.zeros(space.size, levels - 1))  # where one level ends, in model units
+        self._set(np.full((space.size, levels), 1 / levels))
+
+    def adapt(self, x: np.ndarray) -> None:
+        flat = x.reshape(len(x), -1)
+        counts = np.stack([np.bincount(column, minlength=self.levels) for column in flat.T])
+        smooth = counts + 1 / self.levels  # Perks' prior: one observation, spread over the levels
+        self._set(smooth / smooth.sum(1, keepdims=True))
+
+    def _set(self, mass: np.ndarray) -> None:
+        # both tails by sums of their own, in float64: 1 - below would have no digits left near one
+        below = mass.cumsum(1) - mass
+        above = mass[:, ::-1].cumsum(1)[:, ::-1] - mass
+        edges = np.log(below[:, 1:]) - np.log(above[:, :-1])
+        for name, value in (("mass", mass), ("below", below), ("above", above), ("edges", edges)):
+            getattr(self, name).copy_(torch.from_numpy(np.maximum(value, 0) if name != "edges" else value))
+
+    def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, D) integer levels and (N, D) uniforms -> (N, D) reals, (N,) log-determinant."""
+        dimension = torch.arange(self.mass.shape[0], device=x.device)
+        mass = self.mass[dimension, x]
+        log_f = (self.below[dimension, x] + u * mass).log()
+        log_g = (self.above[dimension, x] + (1 - u) * mass).log()
+        return log_f - log_g, (mass.log() - log_f - log_g).sum(1)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """(N, D) reals -> (N, D) integer levels."""
+        return (y[:, :, None] >= self.edges).sum(2)

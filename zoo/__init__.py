@@ -1,0 +1,59 @@
+"""A plugin-based zoo of generative models: train in PyTorch or Keras, ship as ONNX files that run by themselves.
+
+    import zoo
+    zoo.list_models("*vae*", method="encode")     # no framework is imported
+    model = zoo.load("vae.digits")                # PyTorch or Keras, whichever its plugin uses
+    x = model.sample(16, seed=7, label=3)         # numpy, in data units
+    zoo.export(model, "out/vae.digits")           # checked against the source, or it fails
+    art = zoo.open("out/vae.digits")              # needs neither torch nor keras
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# name -> module: imported on first use, because listing models must not import what running them needs
+_LAZY = {
+    "list_models": "zoo.registry",
+    "hookimpl": "zoo.hookspecs",
+    "create": "zoo.api",
+    "load": "zoo.api",
+    "open": "zoo.api",
+    "show": "zoo.api",
+    "export": "zoo.api",
+    "verify": "zoo.api",
+    "train": "zoo.training",
+    "resume": "zoo.training",
+    "evaluate": "zoo.evaluation",
+    "load_dataset": "zoo.data",
+    "Real": "zoo.spaces",
+    "Discrete": "zoo.spaces",
+    "Image": "zoo.spaces",
+    "Text": "zoo.spaces",
+    "Labels": "zoo.spaces",
+    "ZooError": "zoo.errors",
+}
+__all__ = sorted(_LAZY)
+
+if TYPE_CHECKING:
+    from zoo.api import create, export, load, open, show, verify
+    from zoo.data import load_dataset
+    from zoo.errors import ZooError
+    from zoo.evaluation import evaluate
+    from zoo.hookspecs import hookimpl
+    from zoo.registry import list_models
+    from zoo.spaces import Discrete, Image, Labels, Real, Text
+    from zoo.training import resume, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

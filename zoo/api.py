@@ -1,0 +1,147 @@
+"""What `import zoo` offers beside the registry: making, loading, opening, exporting and verifying models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import checkpoint, registry, spaces
+from zoo.errors import InputError
+from zoo.spaces import Labels, Space
+from zoo.spec import ModelSpec, PresetSpec
+
+if TYPE_CHECKING:
+    from zoo.artifact import Artifact
+    from zoo.eager import EagerModel
+    from zoo.model import Model
+
+MODEL = "model"  # the checkpoint `model.json` of a run or a preset
+
+
+def create(
+    architecture: str,
+    space: Space,
+    *,
+    config: Mapping[str, Any] | None = None,
+    classes: Labels | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> EagerModel:
+    """An untrained model of an architecture for a sample space, its weights made from `seed`."""
+    from zoo.eager import EagerModel
+
+    spec = registry.architecture(architecture)
+    network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
+    return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
+
+
+def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
+    """A trained model in its framework: a preset by name, or the folder of a run or checkpoint."""
+    from zoo.eager import EagerModel
+
+    folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
+    meta, arrays = checkpoint.load(folder, MODEL)
+    spec = registry.architecture(meta["architecture"])
+    network = registry.network_class(spec).create(
+        spaces.from_json(meta["space"]),
+        meta["config"],
+        Labels(tuple(meta["classes"])) if meta["classes"] else None,
+        device=device,
+    )
+    network.load_arrays(arrays)
+    return EagerModel(network, label, meta)
+
+
+def open(name: str | Path, *, device: str = "auto") -> Artifact:
+    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework."""
+    from zoo.artifact import MANIFEST, Artifact
+
+    folder, _ = _folder(name, "artifact", MANIFEST)
+    return Artifact(folder, device)
+
+
+def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
+    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run."""
+    from zoo.artifact import MANIFEST
+
+    path = Path(name)
+    if path.is_dir():
+        return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
+    spec = registry.model(str(name)) if not _looks_like_path(name) else None
+    if isinstance(spec, PresetSpec) and spec.artifact:
+        return open(name, device=device)
+    return load(name, device=_eager(device))
+
+
+def _eager(device: str) -> str:
+    return "cpu" if device == "auto" else device
+
+
+def _looks_like_path(name: str | Path) -> bool:
+    return isinstance(name, Path) or str(name).startswith((".", "/", "~")) or str(name).endswith("/")
+
+
+def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
+    """The folder of a checkpoint or artifact, and what to call the model."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / marker).exists():
+            other = "a run or checkpoint: use zoo.load" if (path / f"{MODEL}.json").exists() else "nothing that genzoo wrote"
+            if what == "checkpoint":
+                other = "an artifact: use zoo.open" if (path / "manifest.json").exists() else "nothing trained yet"
+            raise InputError(f"{path} has no {marker}; it is {other}.")
+        return path, path.name
+    if _looks_like_path(name):
+        raise InputError(f"{path} is not a folder; expected a run, a checkpoint or an artifact, or the name of a preset.")
+    spec = registry.model(str(name))
+    if isinstance(spec, ModelSpec):
+        presets = [n for n in registry.list_models(f"{spec.name}.*")]
+        have = f"its presets: {', '.join(presets)}; or " if presets else ""
+        raise InputError(f"{name} is an architecture without weights. Use {have}train it: zoo train {name} --data digits.")
+    found = spec.checkpoint if what == "checkpoint" else spec.artifact
+    if found is None:
+        raise InputError(f"{name} has no {what}; it has {'an artifact' if spec.artifact else 'a checkpoint'}.")
+    return Path(found), spec.name
+
+
+def show(name: str) -> dict[str, Any]:
+    """What is known of an architecture or preset, without loading it."""
+    spec = registry.model(name)
+    data = asdict(spec)
+    if isinstance(spec, PresetSpec):
+        try:
+            data["paper"] = registry.architecture(spec.architecture).paper
+        except KeyError:
+            pass  # its architecture's plugin is not installed; the artifact runs without it
+    return data
+
+
+def export(
+    model: EagerModel | str | Path,
+    folder: str | Path,
+    *,
+    to: str = "onnx",
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Any:
+    """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written."""
+    from zoo.files import check_output_folder
+
+    spec = registry.exporter(to)
+    check_output_folder(folder, force, marker="manifest.json")
+    function = registry.import_target(spec.target, spec.requires, f"export to {to}")
+    source = load(model) if isinstance(model, (str, Path)) else model
+    return function(source, Path(folder), force=force, progress=progress)
+
+
+def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:
+    """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed."""
+    from zoo import parity
+    from zoo.artifact import EXAMPLES
+
+    artifact = open(folder, device=device)
+    return parity.check(artifact, parity.unpack((artifact.folder / EXAMPLES).read_bytes()))
+
+

@@ -1,0 +1,156 @@
+"""An artifact: a folder that onnxruntime alone can run. One `.onnx` a method, one shared weights file, `manifest.json`.
+
+Every file is checked against the SHA-256 in the manifest before anything parses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zoo import spaces
+from zoo.checkpoint import read_json
+from zoo.errors import CorruptFile, InputError, MissingDependency
+from zoo.files import sha256
+from zoo.model import Array, Model
+from zoo.signature import Signature
+from zoo.spaces import Labels
+from zoo.spec import Density
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+EXAMPLES = "examples.safetensors"
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sha256: str
+    bytes: int
+
+
+class MethodEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    file: str
+    signature: Signature
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`manifest.json`. `parity` holds the largest difference from the source for each method and kind of input."""
+
+    schema: int
+    name: str
+    architecture: str
+    family: str
+    framework: str
+    space: dict[str, Any]
+    classes: list[str] | None
+    density: Density | None
+    config: dict[str, Any]
+    opset: int
+    methods: dict[str, MethodEntry]
+    files: dict[str, FileEntry]
+    versions: dict[str, str]
+    card: dict[str, Any] = {}
+    parity: dict[str, Any] = {}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artifact, its types checked."""
+    path = folder / MANIFEST
+    data = read_json(path, SCHEMA)
+    try:
+        manifest = msgspec.convert(data, Manifest)
+    except msgspec.ValidationError as error:
+        raise CorruptFile(f"{path} is not a manifest: {error}. Export the model again.") from None
+    for name in (*manifest.files, *(m.file for m in manifest.methods.values())):
+        if Path(name).name != name:
+            raise CorruptFile(f"{path} names a file outside its folder: {name}.")
+        if name not in manifest.files:
+            raise CorruptFile(f"{path} has no hash of {name}. Export the model again.")
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Every file is there, and is what was written; `CorruptFile` names one that is not."""
+    for name, entry in manifest.files.items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise CorruptFile(f"{folder / name} cannot be read: {error.strerror}. Export the model again.") from None
+        if len(data) != entry.bytes or sha256(data) != entry.sha256:
+            what = "truncated" if len(data) < entry.bytes else "altered"
+            raise CorruptFile(f"{folder / name} is {what} (SHA-256 differs from the manifest). Export the model again.")
+
+
+class Artifact(Model):
+    """An artifact, opened. `device` is "auto" (CUDA where onnxruntime has it, else CPU), "cpu" or "cuda"."""
+
+    def __init__(self, folder: str | Path, device: str = "auto") -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        check_files(self.folder, self.manifest)
+        self.name = self.manifest.name
+        self.space = spaces.from_json(self.manifest.space)
+        self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
+        self.density = self.manifest.density
+        self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
+        self.device = choose_device(device)
+        self._sessions: dict[str, ort.InferenceSession] = {}
+
+    def _session(self, method: str) -> ort.InferenceSession:
+        if method not in self._sessions:
+            import onnxruntime as ort
+
+            options = ort.SessionOptions()
+            options.log_severity_level = 3
+            providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if self.device == "cuda" else ["CPUExecutionProvider"]
+            path = self.folder / self.manifest.methods[method].file
+            try:
+                self._sessions[method] = ort.InferenceSession(str(path), options, providers=providers)
+            except Exception as error:  # onnxruntime's own exceptions share no base class
+                raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
+        return self._sessions[method]
+
+    def _execute(
+        self,
+        method: str,
+        inputs: Mapping[str, Array],
+        index: npt.NDArray[np.int64],
+        seed: int,
+        options: Mapping[str, np.generic],
+    ) -> dict[str, Array]:
+        signature = self.signatures[method]
+        feed: dict[str, Array] = {**inputs, **{name: np.asarray(v) for name, v in options.items()}}
+        if signature.random:
+            feed |= {"seed": np.int64(seed), "start": index[0]}
+        if not inputs:
+            feed["count"] = np.int64(len(index))
+        results = self._session(method).run(list(signature.outputs), {k: np.asarray(v) for k, v in feed.items()})
+        return dict(zip(signature.outputs, results, strict=True))
+
+
+def choose_device(device: str) -> str:
+    """ "cpu" or "cuda" for what was asked and what onnxruntime has."""
+    if device not in DEVICES:
+        raise InputError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}.")
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingDependency(
+            "running an artifact needs onnxruntime. Install it: pip install 'genzoo[cpu]' (or 'genzoo[gpu]')."
+        ) from None
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        return "cpu" if device == "cpu" else "cuda"
+    if device == "cuda":
+        raise InputError(
+            "CUDA was asked for and this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', or use "
+            "the CPU: --device cpu."
+        )
+    return "cpu"

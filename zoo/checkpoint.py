@@ -1,0 +1,80 @@
+"""Weights as safetensors, everything else as JSON: `NAME.json` beside `NAME-DIGEST.safetensors`.
+
+The JSON names the weights file and its SHA-256 and is replaced in one step after the weights are on disk, so a
+folder holds the old checkpoint or the new one whole, whenever the process dies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import CorruptFile, InputError
+from zoo.files import atomic_write, sha256
+
+SCHEMA = 1
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write or replace the checkpoint `name` in `folder`."""
+    from safetensors.numpy import save as serialize
+
+    data = serialize({key: np.ascontiguousarray(a) for key, a in arrays.items()})
+    digest = sha256(data)
+    weights = f"{name}-{digest[:12]}.safetensors"
+    with atomic_write(folder / weights) as file:
+        file.write(data)
+    record = {"schema": SCHEMA, **meta, "weights": {"file": weights, "sha256": digest, "bytes": len(data)}}
+    with atomic_write(folder / f"{name}.json") as file:
+        file.write((json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    for old in folder.glob(f"{name}-*.safetensors"):
+        if old.name != weights:
+            old.unlink(missing_ok=True)
+
+
+def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
+    """The JSON and the arrays of a checkpoint; `CorruptFile` names a file that is not as it was written."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as deserialize
+
+    meta = read_json(folder / f"{name}.json", SCHEMA)
+    try:
+        entry = meta["weights"]
+        path, digest = folder / str(entry["file"]), str(entry["sha256"])
+    except (KeyError, TypeError):
+        raise CorruptFile(f"{folder / name}.json names no weights file. Restore it from a copy or train again.") from None
+    if path.parent != folder:
+        raise CorruptFile(f"{folder / name}.json names a weights file outside its folder: {entry['file']}.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorruptFile(f"{path} cannot be read: {error.strerror}. Restore it from a copy or train again.") from None
+    if sha256(data) != digest:
+        raise CorruptFile(f"{path} is altered or truncated (SHA-256 differs). Restore it from a copy or train again.")
+    try:
+        return meta, deserialize(data)
+    except SafetensorError as error:
+        raise CorruptFile(f"{path} is not a safetensors file: {error}.") from None
+
+
+def read_json(path: Path, schema: int) -> dict[str, Any]:
+    """A JSON object of a known schema."""
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise CorruptFile(f"{path} is not readable JSON: {error}.") from None
+    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        raise CorruptFile(f"{path} is not a genzoo file: it has no schema number.")
+    if data["schema"] > schema:
+        raise InputError(
+            f"{path} has schema {data['schema']}; this genzoo reads up to {schema}. Upgrade it: pip install -U genzoo."
+        )
+    return data

@@ -1,0 +1,149 @@
+"""Data sets: arrays in data units, in three splits that never change.
+
+`load_dataset` takes the name of an installed data set, a file or a folder. A file is split by a fixed permutation
+of its rows, so the test rows are the same in every run and on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import InputError, UnknownName, did_you_mean
+from zoo.noise import permutation
+from zoo.spaces import Labels, Space
+
+if TYPE_CHECKING:
+    from zoo.spec import DatasetSpec
+
+Array = npt.NDArray[Any]
+SPLITS = ("train", "validation", "test")
+MIN_ROWS = 10
+# what a file may be called; a folder holds images
+SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".txt")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Observations of one sample space in three splits, each `(N, *space.shape)`.
+
+    `labels` has the integer class of each row by split, `classes` the names of the classes.
+    """
+
+    name: str
+    space: Space
+    train: Array
+    validation: Array
+    test: Array
+    labels: Mapping[str, npt.NDArray[np.int64]] | None = None
+    classes: Labels | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.labels is None) != (self.classes is None):
+            raise InputError(f"data set {self.name}: give both labels and classes, or neither.")
+        labels = {}
+        for split in SPLITS:
+            x = self.space.check(getattr(self, split), f"{split} of data set {self.name}")
+            object.__setattr__(self, split, x)
+            if self.labels is not None and self.classes is not None:
+                if split not in self.labels:
+                    raise InputError(f"data set {self.name} has no labels for {split}; expected {', '.join(SPLITS)}.")
+                y = self.classes.check(self.labels[split], len(x), f"{split} labels of data set {self.name}")
+                labels[split] = y
+        object.__setattr__(self, "labels", labels or None)
+
+    def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
+        """Observations and labels (None where there are none) of "train", "validation" or "test"."""
+        if name not in SPLITS:
+            raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
+        return getattr(self, name), None if self.labels is None else self.labels[name]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
+        about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
+        total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        for split in SPLITS:
+            for array in self.split(split):
+                if array is not None:
+                    total.update(f"{split} {array.dtype.str} {array.shape}".encode())
+                    total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+
+def split_rows(
+    name: str, space: Space, x: Array, y: Array | None = None, *, classes: Labels | None = None, source: str = ""
+) -> Dataset:
+    """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
+    count = len(x)
+    if count < MIN_ROWS:
+        raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split into train, validation, test.")
+    order = permutation(count, seed=0, stream="split")
+    held_out, test = count // 10, count // 5
+    rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
+    labels = None if y is None else {split: y[r] for split, r in rows.items()}
+    return Dataset(name, space, **{split: x[r] for split, r in rows.items()}, labels=labels, classes=classes, source=source)
+
+
+def load_dataset(
+    source: str | Path, *, label: str | None = None, find: Callable[[str], DatasetSpec] | None = None
+) -> Dataset:
+    """The data set of a name, a file (`zoo.data.SUFFIXES`) or a folder of images.
+
+    A bare name is looked for among the installed data sets first: write `./digits` for a folder called digits.
+    `label` is the column (in NPZ files the array) that holds the class; it is never part of the observations.
+    `find` turns a name into its spec; by default `zoo.registry.dataset`.
+    """
+    from zoo.data.files import read_dataset
+
+    found = resolve(source, find)
+    if isinstance(found, Path):
+        return read_dataset(found, label=label)
+    if label is not None:
+        raise InputError(f"data set {found.name!r} brings its own classes; a label column is for files. Leave it out.")
+    from zoo.registry import import_target
+
+    dataset = import_target(found.target, what=f"data set {found.name!r}")()
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"data set {found.name!r} is a {type(dataset).__name__}; its target must return zoo.data.Dataset.")
+    return dataset
+
+
+def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None) -> DatasetSpec | Path:
+    """The spec of a data set's name, or the path of a file or folder that exists."""
+    path = Path(source).expanduser()
+    is_name = isinstance(source, str) and "." not in source and not source.startswith(("/", "~"))
+    try:
+        if is_name:
+            return (find or _registered)(str(source))
+    except UnknownName:
+        pass
+    if path.exists():
+        return path
+    if is_name:
+        known = _names() if find is None else []
+        listed = f" The data sets are {', '.join(known)}." if known else ""
+        near = did_you_mean(str(source), known)
+        raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
+    raise InputError(f"there is no file or folder {str(source)!r}. Check the name; relative names start at {Path.cwd()}.")
+
+
+def _registered(name: str) -> DatasetSpec:
+    from zoo import registry
+
+    return registry.dataset(name)
+
+
+def _names() -> list[str]:
+    from zoo import registry
+
+    return [spec.name for spec in registry.datasets()]

@@ -1,0 +1,365 @@
+"""Observations from the files that people have: CSV, Parquet, NPZ, NPY, text, images.
+
+`read_dataset` finds the sample space in the file; `read_rows` takes the space as given, for a model that is there
+already. What the file says, by its kind:
+
+| file | sample space |
+|---|---|
+| .csv, .tsv, .parquet | `Real`, a column each, named by the header |
+| .npz, .npy, floats of shape (N, width) or (N,) | `Real` |
+| the same, integers | `Discrete`, with the levels seen: 0 to the highest |
+| the same, uint8 of shape (N, height, width) or (N, height, width, channels) | `Image` |
+| a folder of .png, .jpg | `Image`; sub-folders are classes |
+| .txt | `Text`: a string a line, the alphabet that occurs, the longest line's length |
+
+NPZ files hold the observations as `x` or `data`, or as the only array besides the classes `y` or `label`. Images in
+NPZ and NPY have 256 levels, or those seen if no value is above 16.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.data import SUFFIXES, Dataset, split_rows
+from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
+from zoo.data.tables import MAX_CLASSES, Table, first_line, open_table, shorten
+from zoo.errors import CorruptFile, InputError, did_you_mean
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
+
+Array = npt.NDArray[Any]
+TABLES = (".csv", ".tsv", ".parquet")
+ARRAYS = (".npz", ".npy")
+MAX_LINE = 200
+TEXT_COLUMN = "text"
+
+
+def column_names(space: Space) -> tuple[str, ...]:
+    """The columns of this space in a table: its own names, `text`, or `x0`, `x1`, ..."""
+    if isinstance(space, Text):
+        return (TEXT_COLUMN,)
+    return (space.names if isinstance(space, Real) else ()) or numbered("x", space.size)
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name}{i}" for i in range(count))
+
+
+# ---- a data set -----------------------------------------------------------------------------------------------------
+
+
+def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
+    """The data set of a file or folder, split by rows. `label` names the column or array of the classes."""
+    path = Path(path)
+    kind = _kind(path)
+    words: Sequence[Any] | Array | None = None
+    if kind == "folder":
+        _no_label(path, label, "its sub-folders are the classes")
+        paths, names = find_images(path)
+        x: Array = read_images(paths)
+        space: Space = Image(*x.shape[1:])
+        words = names or None
+    elif kind == ".txt":
+        _no_label(path, label, "a text file has no classes")
+        x, space = _text(read_lines(path))
+    elif kind in TABLES:
+        x, space, words = _table(path, label)
+    elif kind in ARRAYS:
+        x, words = _arrays(path, label)
+        x, space = _array_space(path, x)
+    else:
+        raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
+    classes = y = None
+    if words is not None:
+        if len(words) != len(x):
+            raise InputError(f"{path} has {len(x)} observations and {len(words)} classes; expected as many.")
+        y, classes = make_labels(path, words)
+    return split_rows(path.name, space, x, y, classes=classes, source=str(path))
+
+
+def _kind(path: Path) -> str:
+    """The suffix of a file that can be read, or "folder"."""
+    if path.is_dir():
+        return "folder"
+    if not path.exists():
+        raise InputError(f"there is no file or folder {str(path)!r}. Check the name.")
+    suffix = path.suffix.lower()
+    known = (*SUFFIXES, *IMAGE_SUFFIXES)
+    if suffix not in known:
+        raise InputError(
+            f"{path} has the suffix {suffix!r}; expected {', '.join(known)}, or a folder of images."
+            f"{did_you_mean(suffix, known)}"
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty.")
+        path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    return suffix
+
+
+def _no_label(path: Path, label: str | None, why: str) -> None:
+    if label is not None:
+        raise InputError(f"{path} has no column {label!r}: {why}. Leave the label out.")
+
+
+def _table(path: Path, label: str | None) -> tuple[Array, Space, list[str] | None]:
+    table = open_table(path)
+    chosen = None if label is None else table.column(label)
+    columns = [i for i in range(table.width) if i != chosen]
+    if not columns:
+        raise InputError(f"{path} has no column besides the class {label!r}; expected columns of numbers.")
+    x, words = table.read(columns, [] if chosen is None else [chosen])
+    names = tuple(table.names[i] for i in columns) if table.names else ()
+    return x, Real(len(columns), names), words[0] if words else None
+
+
+def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
+    """Integer labels and their names. Classes that are whole numbers keep their numeric order."""
+    values = np.asarray(words)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "biuU":
+        raise InputError(
+            f"{path}: the classes have dtype {values.dtype} and shape {values.shape}; expected (N,) integers or strings."
+        )
+    names, y = np.unique(values, return_inverse=True)
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"{path}: the class has {len(names)} different values; expected at most {MAX_CLASSES}.")
+    if values.dtype.kind == "U" and all(_whole(str(n)) for n in names):
+        order = sorted(range(len(names)), key=lambda i: int(names[i]))
+        names, y = names[order], np.argsort(order)[y]
+    return y.astype(np.int64), Labels(tuple(str(n) for n in names))
+
+
+def _whole(word: str) -> bool:
+    return word.removeprefix("-").isdecimal() and str(int(word)) == word
+
+
+# ---- NPZ and NPY ------------------------------------------------------------------------------------------------------
+
+
+def _load_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of a file; that of an .npy file is called `x`."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"x": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"{path} is no {path.suffix} file, or holds Python objects, which may run code; expected plain arrays. "
+                "Save numbers with numpy.savez(FILE, x=...)."
+            ) from None
+        raise _unreadable(path, error) from None
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise _unreadable(path, error) from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit in memory, or says so falsely.") from None
+
+
+def _unreadable(path: Path, error: Exception) -> CorruptFile:
+    return CorruptFile(f"{path} is not a whole {path.suffix} file: {first_line(error)} Fetch or write it again.")
+
+
+def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")) -> tuple[Array, Array | None]:
+    """The observations and the classes in a file."""
+    arrays = _load_arrays(path)
+    if label is not None and label not in arrays:
+        near = did_you_mean(label, arrays)
+        raise InputError(f"{path} has no array {label!r}; its arrays are {shorten(list(arrays))}.{near}")
+    y = arrays.pop(label) if label else next((arrays.pop(k) for k in ("y", "label") if k in arrays and len(arrays) > 1), None)
+    for name in main:
+        if name in arrays:
+            return arrays[name], y
+    if len(arrays) != 1:
+        found = shorten(list(arrays)) or "none"
+        raise InputError(f"{path} holds the arrays {found}; expected the observations as {main[0]!r}.")
+    return next(iter(arrays.values())), y
+
+
+def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
+    """The sample space of an array, by its dtype and shape (see the table above)."""
+    if x.ndim == 0 or x.size == 0:
+        raise InputError(f"{path}: the observations have shape {x.shape}; expected at least one row.")
+    if x.dtype.kind not in "buif":
+        raise InputError(f"{path}: the observations have dtype {x.dtype}; expected numbers.")
+    if x.ndim <= 2:
+        x = x.reshape(len(x), -1)
+        if x.dtype.kind == "f":
+            return x, Real(x.shape[1])
+        if x.min() < 0:
+            raise InputError(f"{path}: integers below 0 ({x.min()}); expected 0, 1, ... Save them as floats for real numbers.")
+        return x, Discrete(x.shape[1], max(2, int(x.max()) + 1))
+    if x.ndim <= 4 and x.dtype == np.uint8:
+        x = x.reshape(*x.shape[:3], -1)
+        if x.shape[3] > 4 and x.shape[1] <= 4:
+            raise InputError(f"{path}: images of shape {x.shape[1:]}; expected channels last: x.transpose(0, 2, 3, 1).")
+        return x, Image(*x.shape[1:], levels=256 if x.max() > 16 else max(2, int(x.max()) + 1))
+    raise InputError(
+        f"{path}: the observations have shape {x.shape} and dtype {x.dtype}; expected numbers of shape (N, width), or "
+        "uint8 images of shape (N, height, width, channels)."
+    )
+
+
+# ---- text -------------------------------------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not blank, each with its number."""
+    lines = []
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                line = line.rstrip("\n")
+                if "\0" in line:
+                    raise InputError(f"{path}, line {number} has a zero byte; expected a text file.")
+                if line.strip():
+                    lines.append((number, line))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+    if not lines:
+        raise InputError(f"{path} is empty; expected a string a line.")
+    for number, line in lines:
+        if len(line) > MAX_LINE:
+            raise InputError(
+                f"{path}, line {number} has {len(line)} characters; expected at most {MAX_LINE}, a string a line. Break "
+                "long text into shorter lines."
+            )
+    return lines
+
+
+def _text(lines: Sequence[tuple[int, str]]) -> tuple[Array, Text]:
+    strings = [s for _, s in lines]
+    space = Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
+    return space.encode(strings), space
+
+
+# ---- rows of a space that is given --------------------------------------------------------------------------------------
+
+
+def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array:
+    """The observations of a file as an array of `space`, shape `(N, *space.shape)`.
+
+    Columns of a table are chosen by the names of the space if it has names and the file a header; other columns are
+    ignored then. Else the table has exactly as many columns as the space has numbers (an image: row by row, channels
+    last), besides the column `label`.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    fits = _fits(space)
+    if kind not in fits:
+        raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
+    if kind == ".txt":
+        assert isinstance(space, Text)
+        return _encode(path, space, read_lines(path))
+    if kind in TABLES:
+        return _table_rows(path, space, label)
+    if kind in ARRAYS:
+        x, _ = _arrays(path, label)
+        if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
+            x = x[..., None]
+        if not isinstance(space, Image) and x.ndim == 1 and space.shape == (1,):
+            x = x[:, None]
+        return space.check(x, str(path))
+    assert isinstance(space, Image)
+    paths = find_images(path)[0] if kind == "folder" else [path]
+    return read_images(paths, space.shape, space.levels)
+
+
+def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> npt.NDArray[np.int64]:
+    """The classes of the rows of a file: the column `label`, in NPZ an array, in a folder the sub-folders."""
+    path = Path(path)
+    kind = _kind(path)
+    words: Any = None
+    if kind == "folder":
+        words = find_images(path)[1]
+    elif kind in TABLES and label is not None:
+        table = open_table(path)
+        words = table.strings(table.column(label))
+    elif kind in ARRAYS:
+        words = _arrays(path, label)[1]
+    if words is None or len(words) == 0:
+        raise InputError(f"{path} has no classes; say which column has them (--label NAME); {classes.describe()}.")
+    return classes.check(words, name=f"{path}: the class")
+
+
+def _fits(space: Space) -> tuple[str, ...]:
+    """The kinds of file that can hold observations of this space."""
+    if isinstance(space, Text):
+        return (".txt", *TABLES, *ARRAYS)
+    return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
+
+
+def _encode(path: Path, space: Text, lines: Sequence[tuple[int, str]]) -> Array:
+    """Strings to tokens, with the line in the error."""
+    for number, s in lines:
+        if len(s) > space.length:
+            raise InputError(f"{path}, line {number} has {len(s)} characters; expected at most {space.length}: {s[:60]!r}.")
+        unknown = next((c for c in s if c not in space.alphabet), None)
+        if unknown is not None:
+            raise InputError(f"{path}, line {number} ({s[:60]!r}) has {unknown!r}; the alphabet is {space.alphabet!r}.")
+    return space.encode([s for _, s in lines])
+
+
+def _table_rows(path: Path, space: Space, label: str | None) -> Array:
+    table = open_table(path)
+    columns = _choose(table, column_names(space), label, needed=bool(getattr(space, "names", ())), what=space.describe())
+    if isinstance(space, Text):
+        return _encode(path, space, list(enumerate(table.strings(columns[0]), 1)))
+    x = table.numbers(columns)
+    return space.check(x.reshape(len(x), *space.shape), str(path))
+
+
+def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bool, what: str) -> list[int]:
+    """The columns of these names; without a header, or if the names are not `needed`, all columns in order."""
+    if table.names and set(names) <= set(table.names):
+        return [table.names.index(n) for n in names]
+    if table.names and needed:
+        missing = [n for n in names if n not in table.names]
+        near = did_you_mean(missing[0], table.names)
+        raise InputError(
+            f"{table.path} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "
+            f"{shorten(table.names)}.{near}"
+        )
+    skip = None if label is None else table.column(label)
+    columns = [i for i in range(table.width) if i != skip]
+    if len(columns) != len(names):
+        besides = f" besides {label!r}" if label is not None else ""
+        raise InputError(f"{table.path} has {len(columns)} columns{besides}; expected {len(names)} for {what}.")
+    return columns
+
+
+def read_latents(path: str | Path, shape: Sequence[int]) -> Array:
+    """Latents of `shape` from a file, float32 of shape `(N, *shape)`.
+
+    NPZ: the array `z` or the only one. Tables: the columns `z0`, `z1`, ... as `zoo encode` writes them, or exactly
+    as many columns as a latent has numbers.
+    """
+    path = Path(path)
+    shape = tuple(shape)
+    kind = _kind(path)
+    what = f"latents of shape ({', '.join(map(str, shape))})"
+    if kind in TABLES:
+        table = open_table(path)
+        names = numbered("z", math.prod(shape))
+        if table.names == ("z",) and len(names) == 1:
+            names = ("z",)
+        x = table.numbers(_choose(table, names, None, needed=False, what=what))
+        return x.reshape(len(x), *shape)
+    if kind not in ARRAYS:
+        raise InputError(f"{path} cannot hold {what}; expected {', '.join((*TABLES, *ARRAYS))}.")
+    z, _ = _arrays(path, None, main=("z", "x", "data"))
+    if z.shape[1:] != shape or z.ndim != len(shape) + 1 or z.dtype.kind not in "buif" or len(z) == 0:
+        raise InputError(f"{path} has an array of shape {z.shape} and dtype {z.dtype}; expected {what}, one a row.")
+    return Real(max(1, math.prod(shape))).check(z.reshape(len(z), -1), str(path)).reshape(z.shape)

@@ -1,0 +1,261 @@
+"""Tables: CSV and Parquet files as columns by name.
+
+A first CSV row with anything that is not a number is the header. pyarrow does the reading; where it cannot, or
+where a value is missing or not finite, the file is read again by the slow csv module, to say in which line and
+column the trouble is.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.data.arrow import arrow
+from zoo.errors import CorruptFile, InputError, did_you_mean
+
+Array = npt.NDArray[Any]
+MAX_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a file, not read yet. `names` is empty for a CSV file without a header."""
+
+    path: Path
+    names: tuple[str, ...]
+    width: int
+    read: Callable[[Sequence[int], Sequence[int]], tuple[Array, list[list[str]]]]
+
+    def numbers(self, columns: Sequence[int]) -> Array:
+        """These columns as float32, shape `(N, len(columns))`; all of them finite."""
+        return self.read(columns, ())[0]
+
+    def strings(self, column: int) -> list[str]:
+        return self.read((), (column,))[1][0]
+
+    def column(self, name: str) -> int:
+        """The place of a column by its name."""
+        if not self.names:
+            raise InputError(f"{self.path} has no header, so no column {name!r}. Add a first line with the names.")
+        if name not in self.names:
+            near = did_you_mean(name, self.names)
+            raise InputError(f"{self.path} has no column {name!r}; its columns are {shorten(self.names)}.{near}")
+        return self.names.index(name)
+
+
+def shorten(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def open_table(path: Path) -> Table:
+    """The table of a .csv, .tsv or .parquet file."""
+    return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
+
+
+# ---- Parquet -------------------------------------------------------------------------------------------------------
+
+
+def _open_parquet(path: Path) -> Table:
+    pa = arrow()
+    try:
+        file = pa.parquet.ParquetFile(path)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{path} is not a readable Parquet file: {first_line(error)}") from None
+    names = tuple(schema.names)
+    if not names or file.metadata.num_rows == 0:
+        raise InputError(f"{path} is empty: it has {len(names)} columns and {file.metadata.num_rows} rows.")
+    repeated = next((n for n in names if names.count(n) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{path} has two columns {repeated!r}; give each its own name.")
+
+    def read(numbers: Sequence[int], strings: Sequence[int]) -> tuple[Array, list[list[str]]]:
+        for i in numbers:
+            kind = schema.types[i]
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+                raise InputError(f"{path}: column {names[i]!r} holds {kind}; expected numbers.{label_hint(names[i])}")
+        try:
+            table = pa.parquet.read_table(path, columns=[names[i] for i in (*numbers, *strings)])
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptFile(f"{path} is not a readable Parquet file: {first_line(error)}") from None
+        out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
+        for place, i in enumerate(numbers):
+            column = table.column(names[i])
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[:, place] = column.cast(pa.float64()).to_numpy() if column.null_count else column.to_numpy()
+        _check_finite(path, out, [names[i] for i in numbers])
+        return out, [_parquet_strings(path, names[i], table.column(names[i])) for i in strings]
+
+    return Table(path, names, len(names), read)
+
+
+def _check_finite(path: Path, values: Array, names: Sequence[str]) -> None:
+    good = np.isfinite(values)
+    if not good.all():
+        row, place = (int(i) for i in np.argwhere(~good)[0])
+        raise InputError(
+            f"{path}, row {row + 1}, column {names[place]!r} is missing or not finite ({values[row, place]}); expected "
+            "float32 numbers everywhere. Drop the row or fill it in."
+        )
+
+
+def _parquet_strings(path: Path, name: str, column: Any) -> list[str]:
+    values = column.to_pylist()
+    if None in values:
+        raise InputError(f"{path}, row {values.index(None) + 1}, column {name!r} is missing.")
+    if all(isinstance(v, float) and v.is_integer() for v in values):
+        values = [int(v) for v in values]  # integers that pandas stored as floats
+    bad = next((v for v in values if not isinstance(v, (str, int))), None)
+    if bad is not None:
+        raise InputError(f"{path}: column {name!r} holds {bad!r}; expected names or integers.")
+    return [str(v) for v in values]
+
+
+# ---- CSV -----------------------------------------------------------------------------------------------------------
+
+
+def _open_csv(path: Path) -> Table:
+    rows = _rows(path, delimiter := _delimiter(path))
+    try:
+        line, first = next(rows)
+    except StopIteration:
+        raise InputError(f"{path} is empty; expected a table of numbers.") from None
+    names = _header(path, line, first)
+    if names and next(rows, None) is None:
+        raise InputError(f"{path} has a header and no rows.")
+    rows.close()
+    shown = names or tuple(f"column {i + 1}" for i in range(len(first)))
+
+    def read(numbers: Sequence[int], strings: Sequence[int]) -> tuple[Array, list[list[str]]]:
+        pa = arrow()
+        types = {shown[i]: pa.float32() for i in numbers} | {shown[i]: pa.string() for i in strings}
+        read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=1 << 24)
+        parse_options = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        convert_options = pa.csv.ConvertOptions(
+            column_types=types, include_columns=list(types), strings_can_be_null=False, quoted_strings_can_be_null=False
+        )
+        try:
+            table = pa.csv.read_csv(path, read_options, parse_options, convert_options)
+        except (pa.ArrowException, OSError) as error:
+            _diagnose(path, delimiter, shown, numbers, strings, bool(names))
+            raise InputError(f"{path} cannot be read as CSV: {first_line(error)}") from None
+        out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
+        for place, i in enumerate(numbers):
+            out[:, place] = table.column(shown[i]).to_numpy()
+        words = [table.column(shown[i]).to_pylist() for i in strings]
+        if not np.isfinite(out).all() or any("" in w for w in words):
+            _diagnose(path, delimiter, shown, numbers, strings, bool(names))
+            _check_finite(path, out, [shown[i] for i in numbers])
+        return out, words
+
+    return Table(path, names, len(first), read)
+
+
+def _delimiter(path: Path) -> str:
+    """Tab for .tsv; else the comma, unless the first line has none and has semicolons or tabs."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    line = ""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline(1 << 20)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    return next((d for d in ",;\t" if d in line), ",")
+
+
+def _rows(path: Path, delimiter: str) -> Any:
+    """(line number, cells) of each row that is not blank. Slow: for the header and for finding faults."""
+
+    def generate() -> Iterator[tuple[int, list[str]]]:
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=delimiter)
+                last = 0
+                for cells in reader:
+                    line, last = last + 1, reader.line_num  # a row with quoted line breaks spans several lines
+                    if cells:
+                        yield line, cells
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+        except csv.Error as error:
+            raise InputError(f"{path}, line {reader.line_num}: {error}.") from None
+
+    return generate()
+
+
+def _header(path: Path, line: int, cells: list[str]) -> tuple[str, ...]:
+    """The names of the columns, empty if the first row is numbers."""
+    numeric = [is_number(c) for c in cells]
+    if all(numeric):
+        return ()
+    for i, name in enumerate(cells):
+        if not name.strip():
+            raise InputError(
+                f"{path}, line {line}: column {i + 1} of the header has no name. Name it, or leave it out (pandas: "
+                "to_csv(..., index=False))."
+            )
+        if name in cells[:i]:
+            raise InputError(f"{path}, line {line}: the header has two columns {name!r}; give each its own name.")
+        if numeric[i] and not name.strip().isdigit():
+            word = next(c for c, n in zip(cells, numeric, strict=True) if not n)
+            raise InputError(
+                f"{path}, line {line} is neither header nor data: column {i + 1} is the number {name} and another is "
+                f"{word!r}. Add a first line with the names of the columns."
+            )
+    return tuple(cells)
+
+
+def _diagnose(
+    path: Path, delimiter: str, names: Sequence[str], numbers: Sequence[int], strings: Sequence[int], header: bool
+) -> None:
+    """Raise the error of the first cell that is at fault; return if there is none."""
+    rows = _rows(path, delimiter)
+    if header:
+        next(rows)
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise InputError(f"{path}, line {line} has {len(cells)} columns; expected {len(names)}, as in the first line.")
+        empty = next((i for i in strings if not cells[i]), None)
+        if empty is not None:
+            raise InputError(f"{path}, line {line}, column {names[empty]!r} is empty; expected a class.")
+        for i in numbers:
+            if problem := _fault(cells[i]):
+                hint = label_hint(names[i]) if header and problem.startswith("is '") else ""
+                where = f"column {names[i]!r}" if header else names[i]
+                raise InputError(f"{path}, line {line}, {where} {problem}; expected a finite float32 number.{hint}")
+
+
+def _fault(cell: str) -> str:
+    """What is wrong with a cell that should be a number, or nothing."""
+    if not cell.strip():
+        return "is empty"
+    if not is_number(cell):
+        return f"is {cell[:60]!r}"
+    with np.errstate(over="ignore"):
+        return "" if math.isfinite(np.float32(float(cell))) else f"has the value {cell.strip()}"
+
+
+def is_number(cell: str) -> bool:
+    """A number as CSV files hold it: Python's `1_000` and `+1` are none."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return cell.isascii() and "_" not in cell and not cell.lstrip().startswith("+")
+
+
+def label_hint(name: str) -> str:
+    return f" If it is the class, say so: --label {name}."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, as a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300] + "."

@@ -1,0 +1,62 @@
+"""A framework's network as a `Model`: runs its calls and loops eagerly with the reference noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import noise
+from zoo.model import Array, Model
+from zoo.network import Network
+from zoo.signature import Call, Noise, Signature, named
+
+
+class EagerModel(Model):
+    """`network` with methods over numpy. `meta` is what its checkpoint says beside the weights."""
+
+    def __init__(self, network: Network, name: str, meta: Mapping[str, Any] | None = None) -> None:
+        self.network = network
+        self.name = name
+        self.meta = dict(meta or {})
+        self.space, self.classes, self.density = network.space, network.classes, network.density
+        self.methods = network.methods()
+        self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
+
+    def _execute(
+        self,
+        method: str,
+        inputs: Mapping[str, Array],
+        index: npt.NDArray[np.int64],
+        seed: int,
+        options: Mapping[str, np.generic],
+    ) -> dict[str, Array]:
+        net, definition = self.network, self.methods[method]
+
+        def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, Any]:
+            return {
+                name: net.tensor(
+                    noise.draw(n, index, seed=seed, stream=f"{method}/{name}", step=step, steps=steps, options=options)
+                )
+                for name, n in noises.items()
+            }
+
+        with net.inference():
+            given = {name: net.tensor(a) for name, a in inputs.items()}
+            chosen = {name: net.tensor(np.asarray(v)) for name, v in options.items()}
+            if isinstance(definition, Call):
+                result = definition.function(**given, **draw(definition.noise), **chosen)
+            else:
+                steps = definition.length if isinstance(definition.length, int) else int(options[definition.length])
+                first = definition.init(net.tensor(index), **given, **draw(definition.init_noise), **chosen)
+                state = {name: first[name] for name in definition.state}
+                constant = {name: first[name] for name in definition.invariants}
+                for i in range(steps):
+                    fresh = draw(definition.noise, i, steps)
+                    state = definition.step(net.tensor(np.asarray(i)), state, **given, **constant, **fresh, **chosen)
+                    if definition.until and bool(definition.until(state)):
+                        break
+                result = definition.finish(state)
+            return {name: net.numpy(t) for name, t in named(result, definition.outputs).items()}

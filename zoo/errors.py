@@ -1,0 +1,54 @@
+"""Errors that a user can act on: each says what was wrong, what was expected and what to do next.
+
+The command line turns any `ZooError` into one message and exit code 2; everything else is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Something the user can mend."""
+
+
+class UnknownName(ZooError, KeyError):
+    """A name that nothing installed answers to."""
+
+    def __str__(self) -> str:  # KeyError would print the repr
+        return str(self.args[0])
+
+
+class InputError(ZooError, ValueError):
+    """A value, shape, dtype or option outside what the model takes."""
+
+
+class UnknownMethod(ZooError, AttributeError):
+    """A method that this model does not have."""
+
+
+class MissingDependency(ZooError, ImportError):
+    """Something to install first."""
+
+
+class CorruptFile(ZooError):
+    """A file whose contents are not what was written."""
+
+
+class OutputError(ZooError, OSError):
+    """An output that exists already or cannot be written."""
+
+
+class ExportError(ZooError):
+    """A method that cannot be exported, or whose artifact differs from its source."""
+
+
+class PluginError(ZooError):
+    """A plugin that breaks the contract."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

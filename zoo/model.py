@@ -1,0 +1,236 @@
+"""A model as its user sees it: methods over numpy arrays in data units.
+
+`zoo.load` gives an `EagerModel`, which runs the network of a framework; `zoo.open` gives an `Artifact`, which runs
+ONNX files. Both are a `Model`: checks, seeds, chunks and names are written once, here.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import InputError, UnknownMethod, did_you_mean
+from zoo.signature import Option, Signature, resolve
+from zoo.spaces import Labels, Space, as_array, finite
+from zoo.spec import Density
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]  # rows done, rows in all
+MAX_COUNTER = 2**63 - 1
+FIRST_OUTPUT = {"sample": "x", "log_prob": "log_prob", "encode": "z", "decode": "x", "predict": "y"}
+
+
+class Model(ABC):
+    """A density model, generator, discriminator or several of these: `signatures` says which methods it has."""
+
+    name: str
+    space: Space
+    classes: Labels | None
+    density: Density | None
+    signatures: Mapping[str, Signature]
+
+    # ---- the methods -------------------------------------------------------------------------------------------
+
+    def sample(self, count: int, seed: int | None = None, *, start: int = 0, **more: Any) -> Array:
+        """`count` observations, shape `(count, *space.shape)`: examples `start`, `start + 1`, ... of `seed`.
+
+        The same example of the same seed is the same wherever and however it is drawn. Without a seed, a new one is
+        made. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, and `chunk`.
+        """
+        return self._first("sample", {}, count=count, seed=seed, start=start, **more)
+
+    def log_prob(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Log-density of each observation in nats, shape `(N,)`. What the number means is `density`."""
+        return self._first("log_prob", {"x": x}, seed=seed, **more)
+
+    def encode(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Latents of observations, shape `(N, ...)`."""
+        return self._first("encode", {"x": x}, seed=seed, **more)
+
+    def decode(self, z: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Observations of latents, shape `(N, *space.shape)`."""
+        return self._first("decode", {"z": z}, seed=seed, **more)
+
+    def predict(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """p(y given x), shape `(N, classes)`, or a score real/fake, shape `(N,)`."""
+        return self._first("predict", {"x": x}, seed=seed, **more)
+
+    def _first(self, method: str, inputs: Mapping[str, Any], **more: Any) -> Array:
+        return self.run(method, inputs, **more)[FIRST_OUTPUT[method]]
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def run(self, method: str, inputs: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Array]:
+        """All outputs of a method as arrays. See `stream` for the arguments."""
+        signature = self.signature(method)
+        count = more.get("count")
+        if count is not None:
+            check_count(count)
+            self._check_memory(signature, count)
+        chunks = list(self.stream(method, inputs, **more))
+        return {name: np.concatenate([c[name] for c in chunks]) for name in signature.outputs}
+
+    def stream(
+        self,
+        method: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        count: int | None = None,
+        seed: int | None = None,
+        start: int = 0,
+        chunk: int | None = None,
+        progress: Progress | None = None,
+        **more: Any,
+    ) -> Iterator[dict[str, Array]]:
+        """The outputs in chunks of at most `chunk` rows. Arguments are checked before the first chunk is made.
+
+        `count` is for methods without observations as inputs; elsewhere the inputs give the number of rows.
+        """
+        signature = self.signature(method)
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, count)
+        rows = len(next(iter(arrays.values()))) if arrays else check_count(count)
+        if not isinstance(start, (int, np.integer)) or not 0 <= start <= MAX_COUNTER - rows:
+            raise InputError(f"start is {start!r}; expected a whole number of at least 0.")
+        if seed is None:
+            seed = secrets.randbits(31)
+        if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
+            raise InputError(f"seed is {seed!r}; expected a whole number below 2**63.")
+        if chunk is not None and (not isinstance(chunk, (int, np.integer)) or chunk < 1):
+            raise InputError(f"chunk is {chunk!r}; expected a whole number of at least 1.")
+        return self._chunks(method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature), progress)
+
+    def _chunks(
+        self,
+        method: str,
+        arrays: Mapping[str, Array],
+        rows: int,
+        start: int,
+        seed: int,
+        options: Mapping[str, Any],
+        chunk: int,
+        progress: Progress | None,
+    ) -> Iterator[dict[str, Array]]:
+        for low in range(0, rows, chunk):
+            high = min(low + chunk, rows)
+            part = {name: a[low:high] for name, a in arrays.items()}
+            out = self._execute(method, part, np.arange(start + low, start + high, dtype=np.int64), seed, options)
+            if progress:
+                progress(high, rows)
+            yield out
+
+    @abstractmethod
+    def _execute(
+        self,
+        method: str,
+        inputs: Mapping[str, Array],
+        index: npt.NDArray[np.int64],
+        seed: int,
+        options: Mapping[str, np.generic],
+    ) -> dict[str, Array]:
+        """Run one chunk; `index` are the consecutive numbers of its examples."""
+
+    # ---- checking ----------------------------------------------------------------------------------------------
+
+    def signature(self, method: str) -> Signature:
+        if method not in self.signatures:
+            raise UnknownMethod(f"{self.name} has no method {method!r}; it has {', '.join(self.signatures)}.")
+        return self.signatures[method]
+
+    def _arguments(
+        self, method: str, signature: Signature, given: Mapping[str, Any], count: int | None
+    ) -> tuple[dict[str, Array], dict[str, np.generic]]:
+        known = [*signature.inputs, *signature.options]
+        for name in given:
+            if name not in known:
+                if name == "label":
+                    raise InputError(f"{method} of {self.name} takes no class: the model is not conditional.")
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise InputError(f"{method} of {self.name} has no option {name!r}; {takes}.{did_you_mean(name, known)}")
+        arrays: dict[str, Array] = {}
+        rows = count
+        for name, tensor in signature.inputs.items():
+            if name == "label":
+                continue
+            if name not in given:
+                raise InputError(f"{method} of {self.name} needs {name}.")
+            arrays[name] = self.space.check(given[name]) if name == "x" else check_tensor(given[name], tensor.shape, name)
+            rows = len(arrays[name])
+        if "label" in signature.inputs:
+            assert self.classes is not None
+            if given.get("label") is None:
+                raise InputError(f"{self.name} is conditional: {method} needs a class; {self.classes.describe()}.")
+            arrays["label"] = self.classes.check(given["label"], check_count(rows))
+        options = {name: check_option(name, option, given.get(name)) for name, option in signature.options.items()}
+        return arrays, options
+
+    def _check_memory(self, signature: Signature, count: int) -> None:
+        width = sum(
+            math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize
+            for t in signature.outputs.values()
+        )
+        need, free = 2 * width * count, available_memory()  # twice: the chunks, and the whole that they are joined to
+        if need > free:
+            raise InputError(
+                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.0f} GiB are free. Draw "
+                "them in chunks: model.stream('sample', count=...), or start=0, start=1000000, ... one after another."
+            )
+
+
+def check_count(count: Any) -> int:
+    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
+        raise InputError(f"count is {count!r}; expected a whole number of at least 1.")
+    return int(count)
+
+
+def check_tensor(value: Any, shape: tuple[int | str, ...], name: str) -> Array:
+    array = as_array(value, name)
+    if array.ndim != len(shape) + 1 or any(isinstance(d, int) and d != n for d, n in zip(shape, array.shape[1:], strict=True)):
+        raise InputError(f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, shape))}).")
+    return finite(array, name)
+
+
+def check_option(name: str, option: Option, value: Any) -> np.generic:
+    if value is None:
+        value = option.default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"option {name}={value!r} is not a number.") from None
+    low, high = option.low, option.high
+    whole = option.dtype == "int64"
+    if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high) or (
+        whole and number != int(number)
+    ):
+        bounds = " ".join(
+            b for b in (f"of at least {low:g}" if low is not None else "", f"of at most {high:g}" if high is not None else "") if b
+        )
+        raise InputError(f"option {name}={value!r}; expected a {'whole ' if whole else ''}number {bounds}".rstrip() + ".")
+    return np.int64(number) if whole else np.float32(number)
+
+
+def default_chunk(signature: Signature) -> int:
+    """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
+    sizes = [
+        math.prod(resolve(t.shape, {k: o.default for k, o in signature.options.items()}))
+        for t in (*signature.outputs.values(), *signature.inputs.values())
+    ]
+    rows = 2**20 // max(*sizes, 16)
+    return max(16, min(rows, 256 if signature.length is not None else 16384))
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free, or a large number where the system does not say."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 2**40

@@ -1,0 +1,188 @@
+"""What a framework's plugin gives the core: a network with its methods as data, and a learner that trains it.
+
+An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `zoo_keras.KerasNetwork`), which is a
+`Network`. Tensors are the framework's; a batch axis always comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from zoo.errors import InputError, did_you_mean
+from zoo.signature import Call, Method
+from zoo.spaces import Labels, Space
+from zoo.spec import Density
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: an architecture's defaults, which the command line may override.
+
+    `ema` is the decay of the averaged weights that are evaluated and saved (0: none). `patience` is how many epochs
+    may pass without a better validation loss (0: train to the end and keep the last weights, as a GAN must).
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 0.0
+    ema: float = 0.0
+    patience: int = 0
+    schedule: str = "cosine"  # or "constant"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss to minimise: a call with the data as inputs (`x`, `label`), its own noise, and one output `loss` of
+    shape `(N,)`. `parameters` are the attributes of the network that it trains (empty: all of them)."""
+
+    loss: Call
+    parameters: tuple[str, ...] = ()
+
+
+class Learner(Protocol):
+    """One framework's training step; the loop around it is `zoo.training`."""
+
+    rank: int
+    world_size: int
+
+    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:
+        """One optimiser step on a batch; the mean loss."""
+
+    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> npt.NDArray[np.float32]:
+        """The losses `(N,)` of a batch, with the weights that would be saved."""
+
+    def state(self) -> Arrays:
+        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimiser."""
+
+    def load_state(self, arrays: Arrays) -> None: ...
+
+    def weights(self) -> Arrays:
+        """The weights to keep: averaged if the recipe says so."""
+
+
+class Network:
+    """Base of every framework's base class: configuration, sample space and the calls that the core makes."""
+
+    Config: ClassVar[type]
+    spaces: ClassVar[tuple[type[Space], ...]]
+    framework: ClassVar[str]
+    recipe: ClassVar[Recipe] = Recipe()
+    needs_classes: ClassVar[bool] = False  # a classifier, or a model that is always conditional
+
+    space: Space
+    classes: Labels | None
+    config: Any
+    density: Density | None = None
+
+    @classmethod
+    def create(
+        cls,
+        space: Space,
+        config: Mapping[str, Any] | None = None,
+        classes: Labels | None = None,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> Network:
+        """A network with fresh weights, made from `seed`."""
+        raise NotImplementedError
+
+    @classmethod
+    def configure(cls, space: Space, config: Mapping[str, Any] | None, classes: Labels | None) -> Any:
+        """The configuration as an instance of `Config`; `InputError` for what this architecture does not take."""
+        if not isinstance(space, cls.spaces):
+            wanted = " or ".join(s.__name__ for s in cls.spaces)
+            raise InputError(f"{cls.__name__} models {wanted} spaces; this data is {space.describe()}.")
+        if cls.needs_classes and classes is None:
+            raise InputError(f"{cls.__name__} needs class labels, and this data has none.")
+        return parse_config(cls.Config, config or {})
+
+    def methods(self) -> Mapping[str, Method]:
+        """The methods of this network, over tensors."""
+        raise NotImplementedError
+
+    def objectives(self) -> Mapping[str, Objective]:
+        """The losses, in the order in which a batch trains them. The first is the one that validation reports."""
+        raise NotImplementedError
+
+    def adapt(self, x: npt.NDArray[Any]) -> None:
+        """Set what preprocessing takes from the training data, such as means. Called once, before training."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All weights and buffers by name."""
+        raise NotImplementedError
+
+    def load_arrays(self, arrays: Arrays) -> None:
+        raise NotImplementedError
+
+    def tensor(self, array: npt.NDArray[Any]) -> Any:
+        """A numpy array as a tensor of this framework, on the device of the network."""
+        raise NotImplementedError
+
+    def numpy(self, tensor: Any) -> npt.NDArray[Any]:
+        raise NotImplementedError
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """A context without gradients, in evaluation mode."""
+        raise NotImplementedError
+
+    def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> Learner:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint stores beside the weights."""
+        return {
+            "space": self.space.to_json(),
+            "classes": list(self.classes.names) if self.classes else None,
+            "config": asdict(self.config),
+            "density": self.density,
+            "framework": self.framework,
+        }
+
+
+def parse_config(cls: type, values: Mapping[str, Any]) -> Any:
+    """An instance of the dataclass `cls` from JSON values or the strings of `--set key=value`."""
+    known = {f.name: f for f in fields(cls)}
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            options = ", ".join(known) or "none"
+            raise InputError(f"unknown setting {name!r}; there are {options}.{did_you_mean(name, known)}")
+        entry = known[name]
+        default = entry.default if entry.default is not MISSING else entry.default_factory()  # type: ignore[misc]
+        parsed[name] = _like(default, value, name)
+    return cls(**parsed)
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    """`value` with the type of `default`."""
+    kind = type(default)
+    try:
+        if kind is bool and isinstance(value, str):
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
+        if kind is tuple:
+            items = value.split(",") if isinstance(value, str) else value
+            like = default[0] if default else ""
+            return tuple(_like(like, item, name) for item in items)
+        if kind is int and isinstance(value, float) and value != int(value):
+            raise ValueError
+        return kind(value)
+    except (ValueError, KeyError, TypeError):
+        shown = "numbers separated by commas" if kind is tuple else f"a value like {default!r}"
+        raise InputError(f"setting {name}={value!r} is not valid; expected {shown}.") from None
+
+
+__all__ = ["Learner", "Network", "Objective", "Recipe", "parse_config"]

@@ -1,0 +1,141 @@
+"""What is installed, by name. Nothing here imports a framework until a model is made."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, did_you_mean
+from zoo.plugins import Problem, load_plugins
+from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
+
+if TYPE_CHECKING:
+    from zoo.network import Network
+
+S = TypeVar("S", ModelSpec, PresetSpec, DatasetSpec, ExporterSpec)
+NOUN = {ModelSpec: "model", PresetSpec: "model", DatasetSpec: "data set", ExporterSpec: "export format"}
+
+
+def _table(*kinds: type) -> dict[str, list[tuple[str, Any]]]:
+    """name -> [(plugin, spec)] for all specs of these kinds."""
+    table: dict[str, list[tuple[str, Any]]] = {}
+    for plugin in load_plugins():
+        for spec in plugin.specs:
+            if isinstance(spec, kinds):
+                table.setdefault(spec.name, []).append((plugin.name, spec))
+    return table
+
+
+def _find(name: str, *kinds: type[Spec]) -> Any:
+    """The one spec of a name, or of `plugin/name` where two plugins claim the name."""
+    table = _table(*kinds)
+    plugin, slash, bare = name.rpartition("/")
+    claims = [(p, s) for p, s in table.get(bare, []) if not slash or p == plugin]
+    noun = NOUN[kinds[0]]  # type: ignore[index]
+    if not claims:
+        hint = did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
+        raise UnknownName(f"unknown {noun} {name!r}.{hint}")
+    if len(claims) > 1:
+        owners = " and ".join(p for p, _ in claims)
+        raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {claims[0][0]}/{bare}.")
+    return claims[0][1]
+
+
+def problems() -> list[Problem]:
+    """What is wrong with installed plugins, two plugins with one name among it."""
+    found = [p for plugin in load_plugins() for p in plugin.problems]
+    for kinds in ((ModelSpec, PresetSpec), (DatasetSpec,), (ExporterSpec,)):
+        for name, claims in _table(*kinds).items():
+            if len(claims) > 1:
+                owners = [p for p, _ in claims]
+                found.append(Problem(owners[-1], f"{name!r} is also claimed by {owners[0]}; use PLUGIN/{name}."))
+    return found
+
+
+def architecture(name: str) -> ModelSpec:
+    spec: ModelSpec = _find(name, ModelSpec)
+    return spec
+
+
+def model(name: str) -> ModelSpec | PresetSpec:
+    """The spec of an architecture or of a preset."""
+    spec: ModelSpec | PresetSpec = _find(name, ModelSpec, PresetSpec)
+    return spec
+
+
+def dataset(name: str) -> DatasetSpec:
+    spec: DatasetSpec = _find(name, DatasetSpec)
+    return spec
+
+
+def exporter(name: str) -> ExporterSpec:
+    spec: ExporterSpec = _find(name, ExporterSpec)
+    return spec
+
+
+def datasets() -> list[DatasetSpec]:
+    return [claims[0][1] for _, claims in sorted(_table(DatasetSpec).items())]
+
+
+def find_models(
+    pattern: str | None = None, *, family: str | None = None, method: str | None = None, framework: str | None = None
+) -> list[ModelSpec | PresetSpec]:
+    """Specs of architectures and presets in natural order. `pattern` may have `*`, `?` and `[...]`."""
+    specs = [s for claims in _table(ModelSpec, PresetSpec).values() for _, s in claims]
+    for what, value in (("family", family), ("method", method), ("framework", framework)):
+        known = sorted({m for s in specs for m in (s.methods if what == "method" else [getattr(s, what)])})
+        if value is not None and value not in known:
+            raise InputError(f"unknown {what} {value!r}; there are {', '.join(known)}.{did_you_mean(value, known)}")
+    return sorted(
+        (
+            s
+            for s in specs
+            if (pattern is None or fnmatch.fnmatchcase(s.name, pattern if "*" in pattern else f"*{pattern}*"))
+            and (family is None or s.family == family)
+            and (method is None or method in s.methods)
+            and (framework is None or s.framework == framework)
+        ),
+        key=lambda s: natural(s.name),
+    )
+
+
+def list_models(
+    pattern: str | None = None, *, family: str | None = None, method: str | None = None, framework: str | None = None
+) -> list[str]:
+    """Names of architectures and presets. No framework is imported.
+
+    >>> import zoo
+    >>> zoo.list_models("*vae*", method="encode")
+    ['vae', 'vae.digits']
+    """
+    return [s.name for s in find_models(pattern, family=family, method=method, framework=framework)]
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which `net10` comes after `net9`."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def import_target(target: str, requires: Mapping[str, str] | None = None, what: str = "") -> Any:
+    """The object of a `"module:attribute"` target; a missing module says what to install."""
+    module, _, attribute = target.partition(":")
+    for needed, install in (requires or {}).items():
+        try:
+            importlib.import_module(needed)
+        except ImportError as error:
+            raise MissingDependency(f"{what} needs {needed}, which cannot be imported ({error}). Install it: {install}") from None
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise MissingDependency(f"{what or target} cannot be imported: {error}.") from error
+    except AttributeError:
+        raise PluginError(f"{what or target}: module {module} has no {attribute}.") from None
+
+
+def network_class(spec: ModelSpec) -> type[Network]:
+    """The class of an architecture; this is where its framework is imported."""
+    cls: type[Network] = import_target(spec.target, spec.requires, spec.name)
+    return cls

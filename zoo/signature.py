@@ -1,0 +1,132 @@
+"""A method as data: what it takes and gives, the noise it consumes, and its loop if it has one.
+
+A method never draws random numbers: it declares the noise that it consumes for one example (and for each
+step of its loop) and is a deterministic function of it. Whoever runs the method supplies the noise
+(`zoo.noise`). Shapes leave out the batch axis, which is always first. A string in a shape names an integer
+option, as in the `samples` of an importance-weighted bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Shape = tuple[int | str, ...]
+METHODS = ("sample", "log_prob", "encode", "decode", "predict")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One example of an array: numpy dtype name and shape without the batch axis."""
+
+    dtype: str
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers for one example (and one step): standard normal, or uniform on the open interval (0, 1)."""
+
+    kind: Literal["normal", "uniform"]
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """A scalar that whoever calls the method may override; float unless the default is an int.
+
+    `low` and `high` are the inclusive bounds.
+    """
+
+    default: float | int
+    low: float | None = None
+    high: float | None = None
+    help: str = ""
+
+    @property
+    def dtype(self) -> str:
+        return "int64" if isinstance(self.default, int) else "float32"
+
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A one-shot method: `function(**inputs, **noise, **options)` over a whole batch.
+
+    The function returns a dict with the names of `outputs`, or the bare tensor if there is only one.
+    """
+
+    function: Function
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An iterative method, run eagerly by a framework or as one ONNX `Loop`.
+
+        state, invariants = init(index, **inputs, **init_noise, **options)     # one dict holds both
+        for i in range(length):
+            state = step(i, state, **inputs, **invariants, **noise, **options)
+            if until and until(state): break
+        outputs = finish(state)
+
+    `length` is a number or the name of an integer option. `i` is a 0-d int64 tensor, `index` the (N,) int64
+    example indices. `invariants` are computed once, by `init`, and only read by `step`. `until` returns a
+    0-d bool; it must not let one example depend on its neighbours: stop where another step changes nothing.
+    """
+
+    length: int | str
+    init: Function
+    step: Function
+    finish: Function
+    state: Mapping[str, Tensor]
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    invariants: Mapping[str, Tensor] = field(default_factory=dict)
+    init_noise: Mapping[str, Noise] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    until: Function | None = None
+
+
+Method = Call | Loop
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a caller needs to know of a method. Stored in the manifest of an artifact."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    options: Mapping[str, Option]
+    random: bool
+    length: int | str | None = None
+
+    @classmethod
+    def of(cls, method: Method) -> Signature:
+        if isinstance(method, Loop):
+            random = bool(method.noise or method.init_noise)
+            return cls(method.inputs, method.outputs, method.options, random, method.length)
+        return cls(method.inputs, method.outputs, method.options, bool(method.noise))
+
+
+def named(result: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs of a function as a dict: a bare value is allowed where there is only one name."""
+    if isinstance(result, Mapping):
+        if set(result) != set(names):
+            raise ValueError(f"returned {sorted(result)}, declared {sorted(names)}")
+        return {name: result[name] for name in names}
+    if len(names) != 1:
+        raise ValueError(f"returned one value, declared {sorted(names)}")
+    return {next(iter(names)): result}
+
+
+def resolve(shape: Shape, options: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape with the names of options replaced by their values."""
+    return tuple(int(options[d]) if isinstance(d, str) else d for d in shape)

@@ -1,0 +1,360 @@
+"""Sample spaces: the set of all values that an observation can take, in data units.
+
+A space knows the dtype and shape of one observation, checks arrays, and makes examples for tests. The JSON form
+is a dict with a `type`, so that manifests and checkpoints hold spaces as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zoo.errors import InputError
+from zoo.signature import Tensor
+
+if TYPE_CHECKING:  # numpy is imported where arrays are handled: listing models needs none
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+KINDS = ("random", "boundary", "tail")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Base class. `shape` and `dtype` describe one observation."""
+
+    type: ClassVar[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def tensor(self) -> Tensor:
+        return Tensor(self.dtype, self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of dimensions of one observation."""
+        return math.prod(self.shape)
+
+    @property
+    def discrete(self) -> bool:
+        return True
+
+    def check(self, x: Any, name: str = "x") -> Array:
+        """`x` as an array of this space, shape `(N, *shape)`; `InputError` says what is wrong with it."""
+        array = as_array(x, name)
+        if array.shape[1:] != self.shape or array.ndim != len(self.shape) + 1:
+            raise InputError(
+                f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, self.shape))}) for {self.describe()}."
+                + (" Add a batch axis: x[None]." if array.shape == self.shape else "")
+            )
+        return self._check_values(array, name)
+
+    def _check_values(self, array: Array, name: str) -> Array:
+        raise NotImplementedError
+
+    def examples(self, kind: str, count: int, seed: int = 0) -> Array:
+        """`count` observations for tests: "random", at the "boundary" of the space, or in its "tail"."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": self.type, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Real(Space):
+    """Real vectors of `width` columns, float32. `names` are the names of the columns."""
+
+    type: ClassVar[str] = "real"
+    width: int
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.names and len(self.names) != self.width:
+            raise InputError(f"Real({self.width}) got {len(self.names)} column names; give one a column, or none.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    @property
+    def discrete(self) -> bool:
+        return False
+
+    def _check_values(self, array: Array, name: str) -> Array:
+        return finite(array, name)
+
+    def examples(self, kind: str, count: int, seed: int = 0) -> Array:
+        return real_examples(self.shape, kind, count, seed)
+
+    def describe(self) -> str:
+        return f"real vectors of {self.width} columns"
+
+
+@dataclass(frozen=True)
+class Discrete(Space):
+    """Integer vectors: `width` values from `0` to `levels - 1`, int64."""
+
+    type: ClassVar[str] = "discrete"
+    width: int
+    levels: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    @property
+    def dtype(self) -> str:
+        return "int64"
+
+    def _check_values(self, array: Array, name: str) -> Array:
+        return levels_in(array, self.levels, self.dtype, name, self.describe())
+
+    def examples(self, kind: str, count: int, seed: int = 0) -> Array:
+        return level_examples(self.shape, self.levels, self.dtype, kind, count, seed)
+
+    def describe(self) -> str:
+        return f"vectors of {self.width} integers from 0 to {self.levels - 1}"
+
+
+@dataclass(frozen=True)
+class Image(Space):
+    """Images of `height` x `width` x `channels`, uint8 values from `0` to `levels - 1`, channels last."""
+
+    type: ClassVar[str] = "image"
+    height: int
+    width: int
+    channels: int = 1
+    levels: int = 256
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.levels <= 256:
+            raise InputError(f"Image levels is {self.levels}; expected 2 to 256.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, self.channels)
+
+    @property
+    def dtype(self) -> str:
+        return "uint8"
+
+    def _check_values(self, array: Array, name: str) -> Array:
+        return levels_in(array, self.levels, self.dtype, name, self.describe())
+
+    def examples(self, kind: str, count: int, seed: int = 0) -> Array:
+        return level_examples(self.shape, self.levels, self.dtype, kind, count, seed)
+
+    def describe(self) -> str:
+        return f"images of {self.height}x{self.width}x{self.channels}, integers from 0 to {self.levels - 1}"
+
+
+@dataclass(frozen=True)
+class Text(Space):
+    """Strings of at most `length` characters of `alphabet`, as int64 token vectors.
+
+    Token 0 ends a string and fills what is left of it; token `i + 1` is `alphabet[i]`. A string of `length`
+    characters has no end token.
+    """
+
+    type: ClassVar[str] = "text"
+    length: int
+    alphabet: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def dtype(self) -> str:
+        return "int64"
+
+    @property
+    def tokens(self) -> int:
+        """Size of the vocabulary, the end token included."""
+        return len(self.alphabet) + 1
+
+    def check(self, x: Any, name: str = "x") -> Array:
+        if isinstance(x, str):
+            raise InputError(f"{name} is one string; expected a list of strings: [{x!r}].")
+        if isinstance(x, (list, tuple)) and x and all(isinstance(s, str) for s in x):
+            x = self.encode(x)
+        return super().check(x, name)
+
+    def _check_values(self, array: Array, name: str) -> Array:
+        array = levels_in(array, self.tokens, self.dtype, name, self.describe())
+        ended = (array[:, :-1] == 0) & (array[:, 1:] != 0)
+        if ended.any():
+            row = int(ended.any(axis=1).argmax())
+            raise InputError(f"{name} row {row} has characters after the end token 0; fill the rest with 0.")
+        return array
+
+    def encode(self, strings: Any) -> Array:
+        """Strings to tokens, shape `(N, length)`."""
+        import numpy as np
+
+        code = {c: i + 1 for i, c in enumerate(self.alphabet)}
+        out = np.zeros((len(strings), self.length), dtype=np.int64)
+        for row, s in enumerate(strings):
+            if len(s) > self.length:
+                raise InputError(f"string {row} has {len(s)} characters; expected at most {self.length}: {s!r}.")
+            unknown = sorted(set(s) - set(code))
+            if unknown:
+                raise InputError(f"string {row} ({s!r}) has {unknown[0]!r}; the alphabet is {self.alphabet!r}.")
+            out[row, : len(s)] = [code[c] for c in s]
+        return out
+
+    def decode(self, tokens: Array) -> list[str]:
+        """Tokens to strings."""
+        return ["".join(self.alphabet[t - 1] for t in row[: (row == 0).argmax() if (row == 0).any() else None]) for row in tokens]
+
+    def examples(self, kind: str, count: int, seed: int = 0) -> Array:
+        import numpy as np
+
+        x = level_examples(self.shape, self.tokens, self.dtype, kind, count, seed)
+        return np.where(np.cumsum(x == 0, axis=1) > 0, 0, x)  # nothing after the first end token
+
+    def describe(self) -> str:
+        return f"strings of at most {self.length} characters of {self.alphabet!r}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes of a conditional model or a classifier, in the order of their integer labels."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check(self, label: Any, count: int | None = None, name: str = "label") -> Array:
+        """Integer labels of shape `(N,)` from integers or class names; one label stands for `count` rows."""
+        import numpy as np
+
+        values = np.asarray(label)
+        if values.ndim == 0 and count is not None:
+            values = np.full(count, values)
+        if values.ndim != 1 or (count is not None and len(values) != count):
+            raise InputError(f"{name} has shape {values.shape}; expected one label, or one for each of {count} rows.")
+        if values.dtype.kind in "US":
+            known = {n: i for i, n in enumerate(self.names)}
+            for v in values:
+                if str(v) not in known and not str(v).isdigit():
+                    raise InputError(f"unknown class {str(v)!r}; {self.describe()}.")
+            values = np.array([known[str(v)] if str(v) in known else int(v) for v in values], dtype=np.int64)
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{name} has dtype {values.dtype}; expected integers or class names; {self.describe()}.")
+        bad = (values < 0) | (values >= len(self.names))
+        if bad.any():
+            raise InputError(f"unknown class {values[bad][0]}; {self.describe()}.")
+        return values.astype(np.int64)
+
+    def describe(self) -> str:
+        shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
+        return f"the {len(self.names)} classes are {shown}"
+
+
+SPACES: dict[str, type[Space]] = {cls.type: cls for cls in (Real, Discrete, Image, Text)}
+
+
+def from_json(data: Mapping[str, Any]) -> Space:
+    """The space of a dict that `Space.to_json` made."""
+    fields = dict(data)
+    kind = fields.pop("type", None)
+    if kind not in SPACES:
+        raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}.")
+    try:
+        return SPACES[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    except TypeError as error:
+        raise InputError(f"sample space {kind!r}: {error}.") from None
+
+
+def as_array(x: Any, name: str) -> Array:
+    """`x` as a numpy array of numbers with at least one row."""
+    import numpy as np
+
+    try:
+        array = np.asarray(x)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{name} is not an array: {error}.") from None
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{name} has dtype {array.dtype}; expected numbers.")
+    if array.ndim == 0 or len(array) == 0:
+        raise InputError(f"{name} is empty; expected at least one row.")
+    return array
+
+
+def finite(array: Array, name: str) -> Array:
+    """`array` as float32, every value of it finite."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        out = array.astype(np.float32)
+    good = np.isfinite(out)
+    if not good.all():
+        where = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise InputError(f"{name} has {array[where]} at row {where[0]}, position {where[1:]}; expected finite float32 numbers.")
+    return out
+
+
+def levels_in(array: Array, levels: int, dtype: str, name: str, what: str) -> Array:
+    """`array` as integers, all of them from 0 to `levels - 1`."""
+    if array.dtype.kind == "f":
+        finite(array, name)
+        if (array != array.round()).any():
+            raise InputError(f"{name} has fractions; expected {what}. Multiply or round it first.")
+    bad = (array < 0) | (array >= levels)
+    if bad.any():
+        raise InputError(f"{name} has the value {array[bad][0]}; expected {what}.")
+    return array.astype(dtype)
+
+
+def real_examples(shape: tuple[int, ...], kind: str, count: int, seed: int) -> Array:
+    import numpy as np
+
+    from zoo.noise import draw
+    from zoo.signature import Noise
+
+    x = draw(Noise("normal", shape), np.arange(count), seed=seed, stream=f"examples/{kind}")
+    if kind == "boundary":
+        x = np.sign(x) * (np.abs(x) > 1)  # zeros and ones exactly
+    return (x * 10 if kind == "tail" else x).astype(np.float32)
+
+
+def level_examples(shape: tuple[int, ...], levels: int, dtype: str, kind: str, count: int, seed: int) -> Array:
+    import numpy as np
+
+    from zoo.noise import draw
+    from zoo.signature import Noise
+
+    u = draw(Noise("uniform", shape), np.arange(count), seed=seed, stream=f"examples/{kind}")
+    if kind == "random":
+        x = np.floor(u * levels)
+    elif kind == "boundary":  # all lowest, all highest, then a mixture of the two
+        x = (u > 0.5) * (levels - 1.0)
+        x[0::3], x[1::3] = 0, levels - 1
+    else:  # the tail: single high values in a row of lows, far from any data
+        x = (u > 0.95) * (levels - 1.0)
+    return np.minimum(x, levels - 1).astype(dtype)
+
+
+
+
+__all__ = ["Discrete", "Image", "Labels", "Real", "Space", "Text", "from_json"]
