@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zoo.errors import InputError, did_you_mean
@@ -97,7 +97,12 @@ class Network:
         seed: int = 0,
         device: str = "cpu",
     ) -> Network:
-        """A network with fresh weights, made from `seed`."""
+        """A network with fresh weights, made from `seed`. `device` is "auto", "cpu" or "cuda"; `InputError` if absent."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are; its string is a `device` for `create`."""
         raise NotImplementedError
 
     @classmethod
@@ -162,7 +167,7 @@ def parse_config(cls: type, values: Mapping[str, Any]) -> Any:
             options = ", ".join(known) or "none"
             raise InputError(f"unknown setting {name!r}; there are {options}.{did_you_mean(name, known)}")
         entry = known[name]
-        default = entry.default if entry.default is not MISSING else entry.default_factory()  # type: ignore[misc]
+        default = entry.default
         parsed[name] = _like(default, value, name)
     return cls(**parsed)
 

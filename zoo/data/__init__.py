@@ -14,17 +14,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from zoo.errors import InputError, UnknownName, did_you_mean
-from zoo.noise import permutation
 from zoo.spaces import Labels, Space
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
+    import numpy as np
+    import numpy.typing as npt
+
     from zoo.spec import DatasetSpec
 
-Array = npt.NDArray[Any]
+    Array = npt.NDArray[Any]
+
 SPLITS = ("train", "validation", "test")
 MIN_ROWS = 10
 # what a file may be called; a folder holds images
@@ -70,6 +70,8 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
+        import numpy as np
+
         about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
         total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for split in SPLITS:
@@ -84,6 +86,10 @@ def split_rows(
     name: str, space: Space, x: Array, y: Array | None = None, *, classes: Labels | None = None, source: str = ""
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
+    import numpy as np
+
+    from zoo.noise import permutation
+
     count = len(x)
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split into train, validation, test.")

@@ -1,4 +1,4 @@
-"""pyarrow, imported where a table is read or written: it takes a quarter of a second and is optional."""
+"""pyarrow, imported where a table is read or written: the import takes a quarter of a second."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from zoo.errors import MissingDependency
 def arrow() -> Any:
     """The module pyarrow, with `pyarrow.csv` and `pyarrow.parquet` in it."""
     try:
-        import pyarrow  # type: ignore[import-untyped, unused-ignore]
+        import pyarrow
         import pyarrow.csv
-        import pyarrow.parquet  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
+        import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency(
             f"CSV and Parquet files need pyarrow, which cannot be imported ({error}). "
-            "Install it: pip install 'genzoo[data]'; or use .npz."
+            "Install it: pip install pyarrow; or use .npz."
         ) from None
     return pyarrow

@@ -68,7 +68,7 @@ def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
         words = names or None
     elif kind == ".txt":
         _no_label(path, label, "a text file has no classes")
-        x, space = _text(read_lines(path))
+        x, space = _text(path)
     elif kind in TABLES:
         x, space, words = _table(path, label)
     elif kind in ARRAYS:
@@ -76,6 +76,7 @@ def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
         x, space = _array_space(path, x)
     else:
         raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
+    x = space.check(x, str(path))
     classes = y = None
     if words is not None:
         if len(words) != len(x):
@@ -117,7 +118,7 @@ def _table(path: Path, label: str | None) -> tuple[Array, Space, list[str] | Non
     columns = [i for i in range(table.width) if i != chosen]
     if not columns:
         raise InputError(f"{path} has no column besides the class {label!r}; expected columns of numbers.")
-    x, words = table.read(columns, [] if chosen is None else [chosen])
+    x, words = table.read(columns, [] if chosen is None else [chosen], False)
     names = tuple(table.names[i] for i in columns) if table.names else ()
     return x, Real(len(columns), names), words[0] if words else None
 
@@ -144,7 +145,7 @@ def _whole(word: str) -> bool:
     return word.removeprefix("-").isdecimal() and str(int(word)) == word
 
 
-# ---- NPZ and NPY ------------------------------------------------------------------------------------------------------
+# ---- NPZ and NPY ----------------------------------------------------------------------------------------------------
 
 
 def _load_arrays(path: Path) -> dict[str, Array]:
@@ -154,7 +155,7 @@ def _load_arrays(path: Path) -> dict[str, Array]:
         if isinstance(loaded, np.ndarray):
             return {"x": loaded}
         with loaded:
-            return {name: loaded[name] for name in loaded.files}
+            return {name: np.asarray(loaded[name]) for name in loaded.files}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise InputError(
@@ -205,47 +206,47 @@ def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
         x = x.reshape(*x.shape[:3], -1)
         if x.shape[3] > 4 and x.shape[1] <= 4:
             raise InputError(f"{path}: images of shape {x.shape[1:]}; expected channels last: x.transpose(0, 2, 3, 1).")
-        return x, Image(*x.shape[1:], levels=256 if x.max() > 16 else max(2, int(x.max()) + 1))
+        return x, Image(*x.shape[1:4], 256 if x.max() > 16 else max(2, int(x.max()) + 1))
     raise InputError(
         f"{path}: the observations have shape {x.shape} and dtype {x.dtype}; expected numbers of shape (N, width), or "
         "uint8 images of shape (N, height, width, channels)."
     )
 
 
-# ---- text -------------------------------------------------------------------------------------------------------------
+# ---- text -----------------------------------------------------------------------------------------------------------
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, each with its number."""
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file."""
     lines = []
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
-                line = line.rstrip("\n")
                 if "\0" in line:
                     raise InputError(f"{path}, line {number} has a zero byte; expected a text file.")
-                if line.strip():
-                    lines.append((number, line))
+                lines.append(line.rstrip("\n"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
-    if not lines:
-        raise InputError(f"{path} is empty; expected a string a line.")
-    for number, line in lines:
+    return lines
+
+
+def _text(path: Path) -> tuple[Array, Text]:
+    """The strings of a file and the space that just holds them. Blank lines do not count."""
+    lines = read_lines(path)
+    for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE:
             raise InputError(
                 f"{path}, line {number} has {len(line)} characters; expected at most {MAX_LINE}, a string a line. Break "
                 "long text into shorter lines."
             )
-    return lines
-
-
-def _text(lines: Sequence[tuple[int, str]]) -> tuple[Array, Text]:
-    strings = [s for _, s in lines]
+    strings = [line for line in lines if line.strip()]
+    if not strings:
+        raise InputError(f"{path} is empty; expected a string a line.")
     space = Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
     return space.encode(strings), space
 
 
-# ---- rows of a space that is given --------------------------------------------------------------------------------------
+# ---- rows of a space that is given ----------------------------------------------------------------------------------
 
 
 def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array:
@@ -262,7 +263,7 @@ def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array
         raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
     if kind == ".txt":
         assert isinstance(space, Text)
-        return _encode(path, space, read_lines(path))
+        return _encode(path, space, read_lines(path), "line")  # blank ones too: each line gets its score
     if kind in TABLES:
         return _table_rows(path, space, label)
     if kind in ARRAYS:
@@ -274,7 +275,7 @@ def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array
         return space.check(x, str(path))
     assert isinstance(space, Image)
     paths = find_images(path)[0] if kind == "folder" else [path]
-    return read_images(paths, space.shape, space.levels)
+    return read_images(paths, (space.height, space.width, space.channels), space.levels)
 
 
 def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> npt.NDArray[np.int64]:
@@ -301,22 +302,22 @@ def _fits(space: Space) -> tuple[str, ...]:
     return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
 
 
-def _encode(path: Path, space: Text, lines: Sequence[tuple[int, str]]) -> Array:
-    """Strings to tokens, with the line in the error."""
-    for number, s in lines:
+def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array:
+    """Strings to tokens, with the place in the error."""
+    for number, s in enumerate(strings, 1):
         if len(s) > space.length:
-            raise InputError(f"{path}, line {number} has {len(s)} characters; expected at most {space.length}: {s[:60]!r}.")
+            raise InputError(f"{path}, {noun} {number} has {len(s)} characters; expected at most {space.length}: {s[:60]!r}.")
         unknown = next((c for c in s if c not in space.alphabet), None)
         if unknown is not None:
-            raise InputError(f"{path}, line {number} ({s[:60]!r}) has {unknown!r}; the alphabet is {space.alphabet!r}.")
-    return space.encode([s for _, s in lines])
+            raise InputError(f"{path}, {noun} {number} ({s[:60]!r}) has {unknown!r}; the alphabet is {space.alphabet!r}.")
+    return space.encode(strings)
 
 
 def _table_rows(path: Path, space: Space, label: str | None) -> Array:
     table = open_table(path)
     columns = _choose(table, column_names(space), label, needed=bool(getattr(space, "names", ())), what=space.describe())
     if isinstance(space, Text):
-        return _encode(path, space, list(enumerate(table.strings(columns[0]), 1)))
+        return _encode(path, space, table.strings(columns[0], empty=True), "row")
     x = table.numbers(columns)
     return space.check(x.reshape(len(x), *space.shape), str(path))
 

@@ -26,7 +26,7 @@ def pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise MissingDependency(
-            f"pictures need Pillow, which cannot be imported ({error}). Install it: pip install 'genzoo[data]'"
+            f"pictures need Pillow, which cannot be imported ({error}). Install it: pip install pillow"
         ) from None
     return Image
 

@@ -31,14 +31,15 @@ class Table:
     path: Path
     names: tuple[str, ...]
     width: int
-    read: Callable[[Sequence[int], Sequence[int]], tuple[Array, list[list[str]]]]
+    read: Callable[[Sequence[int], Sequence[int], bool], tuple[Array, list[list[str]]]]
 
     def numbers(self, columns: Sequence[int]) -> Array:
         """These columns as float32, shape `(N, len(columns))`; all of them finite."""
-        return self.read(columns, ())[0]
+        return self.read(columns, (), False)[0]
 
-    def strings(self, column: int) -> list[str]:
-        return self.read((), (column,))[1][0]
+    def strings(self, column: int, *, empty: bool = False) -> list[str]:
+        """This column as strings; `empty` ones only if they may be."""
+        return self.read((), (column,), empty)[1][0]
 
     def column(self, name: str) -> int:
         """The place of a column by its name."""
@@ -59,7 +60,7 @@ def open_table(path: Path) -> Table:
     return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
 
 
-# ---- Parquet -------------------------------------------------------------------------------------------------------
+# ---- Parquet --------------------------------------------------------------------------------------------------------
 
 
 def _open_parquet(path: Path) -> Table:
@@ -76,7 +77,7 @@ def _open_parquet(path: Path) -> Table:
     if repeated is not None:
         raise InputError(f"{path} has two columns {repeated!r}; give each its own name.")
 
-    def read(numbers: Sequence[int], strings: Sequence[int]) -> tuple[Array, list[list[str]]]:
+    def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
         for i in numbers:
             kind = schema.types[i]
             if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
@@ -118,7 +119,7 @@ def _parquet_strings(path: Path, name: str, column: Any) -> list[str]:
     return [str(v) for v in values]
 
 
-# ---- CSV -----------------------------------------------------------------------------------------------------------
+# ---- CSV ------------------------------------------------------------------------------------------------------------
 
 
 def _open_csv(path: Path) -> Table:
@@ -133,7 +134,7 @@ def _open_csv(path: Path) -> Table:
     rows.close()
     shown = names or tuple(f"column {i + 1}" for i in range(len(first)))
 
-    def read(numbers: Sequence[int], strings: Sequence[int]) -> tuple[Array, list[list[str]]]:
+    def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
         pa = arrow()
         types = {shown[i]: pa.float32() for i in numbers} | {shown[i]: pa.string() for i in strings}
         read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=1 << 24)
@@ -144,14 +145,14 @@ def _open_csv(path: Path) -> Table:
         try:
             table = pa.csv.read_csv(path, read_options, parse_options, convert_options)
         except (pa.ArrowException, OSError) as error:
-            _diagnose(path, delimiter, shown, numbers, strings, bool(names))
+            _diagnose(path, delimiter, shown, numbers, (), bool(names))
             raise InputError(f"{path} cannot be read as CSV: {first_line(error)}") from None
         out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
         for place, i in enumerate(numbers):
             out[:, place] = table.column(shown[i]).to_numpy()
         words = [table.column(shown[i]).to_pylist() for i in strings]
-        if not np.isfinite(out).all() or any("" in w for w in words):
-            _diagnose(path, delimiter, shown, numbers, strings, bool(names))
+        if not np.isfinite(out).all() or not empty and any("" in w for w in words):
+            _diagnose(path, delimiter, shown, numbers, () if empty else strings, bool(names))
             _check_finite(path, out, [shown[i] for i in numbers])
         return out, words
 

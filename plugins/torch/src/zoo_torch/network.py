@@ -45,6 +45,8 @@ class TorchNetwork(Network, nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = cls(space, settings, classes)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise InputError("CUDA was asked for and PyTorch sees no CUDA device. Use the CPU: device='cpu'.")
         return network.to(device).eval()

@@ -1,0 +1,339 @@
+"""Training: one loop for every framework, deterministic, and resumable at any step.
+
+The order of the rows and all noise are functions of the seed and of the step (`zoo.noise`), so there is no random
+state to save: a run that was killed and resumed ends with the same bits as one that was not.
+
+A run is a folder: `recipe.json` (what was asked for), `training.json` with its weights (where it is), and
+`model.json` with its weights (the best so far), which is what `zoo.load` reads.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zoo import checkpoint, noise, registry, spaces
+from zoo.api import MODEL, load
+from zoo.data import Dataset, load_dataset
+from zoo.eager import EagerModel
+from zoo.errors import InputError, ZooError
+from zoo.files import atomic_folder, atomic_write, check_output_folder
+from zoo.network import Learner, Network, Objective, Recipe, parse_config
+from zoo.spaces import Labels
+
+RECIPE, STATE = "recipe.json", "training"
+SCHEMA = 1
+SAVE_SECONDS = 10.0
+WARMUP = 0.02  # share of the steps in which the learning rate rises
+EVALUATION_BATCH = 512
+
+
+class Interrupted(ZooError):
+    """Ctrl-C: the step was finished and the run saved."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a training is, after each step."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    losses: Mapping[str, float]  # this epoch's mean so far, by objective
+    validation: float | None
+    best: float | None
+
+
+Progress = Callable[[Status], None]
+
+
+@dataclass
+class Position:
+    """The part of a run's state that is not arrays."""
+
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # of the losses of this epoch so far
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    done: bool = False
+
+
+def train(
+    architecture: str,
+    data: str | Path | Dataset,
+    out: str | Path,
+    *,
+    label: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    devices: int = 1,
+    precision: str = "32-true",
+    force: bool = False,
+    progress: Progress | None = None,
+    **recipe: Any,
+) -> EagerModel:
+    """Train an architecture and return the model; everything is kept in the folder `out`.
+
+    `data` is the name of a data set, a file or folder (`zoo.load_dataset`), or a `Dataset`. `config` are settings of
+    the architecture, `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on.
+    """
+    out = Path(out)
+    if _is_worker():  # a data-parallel process: the first one made the run
+        return resume(out, data=data if isinstance(data, Dataset) else None, progress=progress)
+    check_output_folder(out, force, marker=RECIPE)
+    spec = registry.architecture(architecture)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    cls = registry.network_class(spec)
+    chosen = merge_recipe(cls.recipe, recipe)
+    settings = cls.configure(dataset.space, config, dataset.classes)
+    network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)  # what cannot be made fails now
+    record = {
+        "schema": SCHEMA,
+        "architecture": spec.name,
+        "data": dataset.name if isinstance(data, Dataset) else str(data),
+        "label": label,
+        "digest": dataset.digest,
+        "space": dataset.space.to_json(),
+        "classes": list(dataset.classes.names) if dataset.classes else None,
+        "config": asdict(settings),
+        "recipe": asdict(chosen),
+        "device": str(network.device),
+        "devices": devices,
+        "precision": precision,
+    }
+    with atomic_folder(out, force=force, marker=RECIPE) as work, atomic_write(work / RECIPE) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    return resume(out, data=dataset, progress=progress)
+
+
+def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress | None = None) -> EagerModel:
+    """Go on with a run where it stopped, and return the model. A finished run is loaded as it is."""
+    run = Path(run)
+    if not (run / RECIPE).exists():
+        raise InputError(f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}.")
+    record = checkpoint.read_json(run / RECIPE, SCHEMA)
+    spec = registry.architecture(record["architecture"])
+    dataset = data or load_dataset(record["data"], label=record["label"])
+    if dataset.digest != record["digest"]:
+        raise InputError(f"the data {record['data']} has changed since {run} was started. Restore it, or train anew.")
+    recipe = msgspec.convert(record["recipe"], Recipe)
+    network = registry.network_class(spec).create(
+        spaces.from_json(record["space"]),
+        record["config"],
+        Labels(tuple(record["classes"])) if record["classes"] else None,
+        seed=recipe.seed,
+        device=record["device"],
+    )
+    network.adapt(dataset.train)
+    learner = network.learner(recipe, precision=record["precision"], devices=record["devices"])
+    loop = _Loop(run, record, recipe, network, learner, dataset, progress)
+    loop.restore()
+    loop.run()
+    return load(run, device=record["device"])
+
+
+def merge_recipe(default: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """A recipe with some settings replaced, their values checked."""
+    merged = {**asdict(default), **{k: v for k, v in given.items() if v is not None}}
+    recipe: Recipe = parse_config(type(default), merged)
+    for name, low in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0.0), ("patience", 0), ("clip", 0), ("ema", 0)):
+        value = getattr(recipe, name)
+        if not (math.isfinite(value) and value >= low) or (name == "learning_rate" and value == 0):
+            raise InputError(f"{name} is {value}; expected {'more than 0' if name == 'learning_rate' else f'at least {low}'}.")
+    if recipe.schedule not in ("cosine", "constant"):
+        raise InputError(f"schedule is {recipe.schedule!r}; expected 'cosine' or 'constant'.")
+    return recipe
+
+
+class _Loop:
+    def __init__(
+        self,
+        run: Path,
+        record: Mapping[str, Any],
+        recipe: Recipe,
+        network: Network,
+        learner: Learner,
+        data: Dataset,
+        progress: Progress | None,
+    ) -> None:
+        self.path, self.record, self.recipe = run, record, recipe
+        self.network, self.learner, self.data, self.progress = network, learner, data, progress
+        self.objectives = network.objectives()
+        self.first = next(iter(self.objectives))
+        self.batch = min(recipe.batch_size, len(data.train))
+        self.per_epoch = len(data.train) // self.batch  # the rest of the rows waits for another epoch's order
+        self.steps = self.per_epoch * recipe.epochs
+        self.at = Position()
+        self.best: dict[str, npt.NDArray[Any]] = {}
+
+    # ---- saving ------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        if not (self.path / f"{STATE}.json").exists():
+            return
+        meta, arrays = checkpoint.load(self.path, STATE)
+        self.at = msgspec.convert(meta["position"], Position)
+        self.best = {k.removeprefix("best/"): a for k, a in arrays.items() if k.startswith("best/")}
+        self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
+
+    def save(self) -> None:
+        if self.learner.rank:
+            return
+        arrays = {f"now/{k}": a for k, a in self.learner.state().items()}
+        arrays |= {f"best/{k}": a for k, a in self.best.items()}
+        checkpoint.save(self.path, STATE, {"position": asdict(self.at)}, arrays)
+        if self.best:
+            checkpoint.save(self.path, MODEL, self._card(), self.best)
+
+    def _card(self) -> dict[str, Any]:
+        at, spec = self.at, registry.architecture(self.record["architecture"])
+        return {
+            "architecture": spec.name,
+            "family": spec.family,
+            **self.network.describe(),
+            "card": {
+                "data": self.record["data"],
+                "epoch": at.best_epoch,
+                "validation": {self.first: at.best},
+                "recipe": self.record["recipe"],
+            },
+        }
+
+    # ---- the loop ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        saved = time.monotonic()
+        with _stop_flag() as stopped:
+            while not self.at.done:
+                self._step()
+                if self.at.step % self.per_epoch == 0:
+                    self._end_epoch()
+                if stopped():
+                    self.save()
+                    raise Interrupted(
+                        f"stopped at step {self.at.step} of {self.steps}; nothing is lost. Go on: zoo train --resume {self.path}"
+                    )
+                if self.at.done or (self.at.step % self.per_epoch == 0 and time.monotonic() - saved > SAVE_SECONDS):
+                    self.save()
+                    saved = time.monotonic()
+
+    def _step(self) -> None:
+        at, epoch = self.at, self.at.step // self.per_epoch
+        first = at.step % self.per_epoch * self.batch
+        order = self._order(epoch)[first : first + self.batch]
+        examples = np.arange(at.step * self.batch, (at.step + 1) * self.batch)
+        mine = slice(self.learner.rank, None, self.learner.world_size)
+        for name, objective in self.objectives.items():
+            inputs, fresh = self._batch("train", objective, name, order[mine], examples[mine])
+            loss = self.learner.step(name, inputs, fresh, self.learning_rate(at.step))
+            if not math.isfinite(loss):
+                raise ZooError(
+                    f"the {name} loss is {loss} at step {at.step}. Try a lower learning rate (now "
+                    f"{self.recipe.learning_rate:g}), or clipping: --set-recipe clip=1."
+                )
+            at.sums[name] = at.sums.get(name, 0.0) + loss
+        at.step += 1
+        self._report()
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if getattr(self, "_order_of", None) != epoch:
+            self._order_of = epoch
+            self._rows = noise.permutation(len(self.data.train), seed=self.recipe.seed, stream=f"order/{epoch}")
+        return self._rows
+
+    def _batch(
+        self, split: str, objective: Objective, name: str, rows: npt.NDArray[np.int64], examples: npt.NDArray[np.int64]
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+        x, y = self.data.split(split)
+        inputs = {"x": x[rows]}
+        if "label" in objective.loss.inputs:
+            assert y is not None
+            inputs["label"] = y[rows]
+        fresh = {
+            n: noise.draw(d, examples, seed=self.recipe.seed, stream=f"{split}/{name}/{n}")
+            for n, d in objective.loss.noise.items()
+        }
+        return inputs, fresh
+
+    def _end_epoch(self) -> None:
+        at, epoch = self.at, self.at.step // self.per_epoch
+        validation = self._validate()
+        improved = not self.recipe.patience or at.best is None or validation < at.best
+        if improved:
+            at.best, at.best_epoch = validation, epoch
+            self.best = {k: np.array(a) for k, a in self.learner.weights().items()}
+        row = {name: total / self.per_epoch for name, total in at.sums.items()}
+        at.history.append({"epoch": epoch, **row, "validation": validation})
+        at.sums = {}
+        at.done = at.step >= self.steps or bool(self.recipe.patience and epoch - at.best_epoch >= self.recipe.patience)
+        self._report()
+
+    def _validate(self) -> float:
+        rows = np.arange(len(self.data.validation))
+        losses = [
+            self.learner.evaluate(self.first, *self._batch("validation", self.objectives[self.first], self.first, part, part))
+            for part in np.array_split(rows, math.ceil(len(rows) / EVALUATION_BATCH))
+        ]
+        return float(np.concatenate(losses).mean())
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then constant or a cosine down to zero."""
+        warmup = max(1, int(WARMUP * self.steps))
+        rise = min(1.0, (step + 1) / warmup)
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.recipe.schedule == "cosine" else 1.0
+        return self.recipe.learning_rate * rise * fall
+
+    def _report(self) -> None:
+        if not self.progress or self.learner.rank:
+            return
+        at = self.at
+        done = at.step % self.per_epoch or self.per_epoch
+        means = {name: total / done for name, total in at.sums.items()}
+        last = at.history[-1] if at.history else {}
+        if not means:
+            means = {name: last[name] for name in self.objectives if name in last}
+        epoch = math.ceil(at.step / self.per_epoch)
+        self.progress(Status(at.step, self.steps, epoch, self.recipe.epochs, means, last.get("validation"), at.best))
+
+
+@contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """A function that says whether Ctrl-C was pressed. The step at hand is finished; a second Ctrl-C ends at once."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _is_worker() -> bool:
+    """Whether this is a further process of a data-parallel training, which Fabric starts by the same command."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+__all__ = ["Interrupted", "Status", "merge_recipe", "resume", "train"]
