@@ -22,7 +22,7 @@ _LAZY = {
     "create": "zoo.api",
     "load": "zoo.api",
     "open": "zoo.api",
-    "show": "zoo.api",
+    "show": "zoo.about",
     "export": "zoo.api",
     "verify": "zoo.api",
     "train": "zoo.training",
@@ -39,7 +39,8 @@ _LAZY = {
 __all__ = sorted(_LAZY)
 
 if TYPE_CHECKING:
-    from zoo.api import create, export, load, open, show, verify
+    from zoo.about import show
+    from zoo.api import create, export, load, open, verify
     from zoo.data import load_dataset
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate

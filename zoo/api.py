@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,18 +103,6 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
     if found is None:
         raise InputError(f"{name} has no {what}; it has {'an artifact' if spec.artifact else 'a checkpoint'}.")
     return Path(found), spec.name
-
-
-def show(name: str) -> dict[str, Any]:
-    """What is known of an architecture or preset, without loading it."""
-    spec = registry.model(name)
-    data = asdict(spec)
-    if isinstance(spec, PresetSpec):
-        try:
-            data["paper"] = registry.architecture(spec.architecture).paper
-        except KeyError:
-            pass  # its architecture's plugin is not installed; the artifact runs without it
-    return data
 
 
 def export(

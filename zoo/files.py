@@ -62,7 +62,7 @@ def check_output_folder(path: str | Path, force: bool = False, marker: str | Non
         if not force:
             raise OutputError(f"{path} exists; use --force to replace it, or give another name.")
         if marker is not None and not (path / marker).is_file():
-            raise OutputError(f"{path} holds no {marker}, so --force does not replace it; give the name of a new folder.")
+            raise OutputError(f"{path} has no {marker}: --force does not replace it. Give the name of a new folder.")
     _check_parent(path)
     return path
 

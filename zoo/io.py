@@ -43,7 +43,9 @@ ROW_GROUP = 2**24  # bytes of a Parquet row group, about
 NPY_HEADER = 128
 
 
-def check_output(path: str | Path, space: Space | None = None, *, count: int | None = None, force: bool = False) -> Path:
+def check_output(
+    path: str | Path, space: Space | None = None, *, count: int | None = None, force: bool = False
+) -> Path:
     """`path` if `count` observations of `space` (None: named columns) can be written there.
 
     `OutputError` says that it exists, cannot be written or has an unknown suffix, `InputError` that the format does
@@ -61,7 +63,8 @@ def check_output(path: str | Path, space: Space | None = None, *, count: int | N
     if suffix == ".txt" and isinstance(space, Text) and {"\n", "\r"} & set(space.alphabet):
         raise InputError(f"{path}: the strings may have line breaks; expected .csv, .parquet or .npz.")
     if suffix == ".png" and space is not None and count is not None and count > picture_limit(space):
-        raise InputError(f"{path}: a picture holds at most {picture_limit(space)} rows; got {count}. Take fewer, or use .npz.")
+        most = picture_limit(space)
+        raise InputError(f"{path}: a picture holds at most {most} rows; got {count}. Take fewer, or use .npz.")
     if suffix in (".csv", ".tsv", ".parquet"):
         arrow()  # missing? say so now
     return path
@@ -98,8 +101,9 @@ def write(
         nonlocal rows
         for chunk in chunks:
             chunk = chunk if isinstance(chunk, Mapping) else {"x": chunk}
-            rows += len(next(iter(chunk.values())))
-            yield chunk
+            if count := len(next(iter(chunk.values()))):
+                rows += count
+                yield chunk
         if not rows:
             raise InputError(f"there is nothing to write to {path}.")
 
@@ -118,7 +122,9 @@ def save_picture(path: str | Path, image: Picture, *, force: bool = False) -> No
 # ---- a function a format: it writes all chunks to an open file ------------------------------------------------------
 
 
-def _write_csv(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names, delimiter: str = ",") -> None:
+def _write_csv(
+    file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names, delimiter: str = ","
+) -> None:
     pa = arrow()
     batch = _batch(next(chunks), space, names)
     with pa.csv.CSVWriter(file, batch.schema, write_options=pa.csv.WriteOptions(delimiter=delimiter)) as writer:

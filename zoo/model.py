@@ -165,6 +165,8 @@ class Model(ABC):
             assert self.classes is not None
             if given.get("label") is None:
                 raise InputError(f"{self.name} is conditional: {method} needs a class; {self.classes.describe()}.")
+            if rows is None and np.ndim(given["label"]):
+                rows = len(given["label"])
             arrays["label"] = self.classes.check(given["label"], check_count(rows))
         options = {name: check_option(name, option, given.get(name)) for name, option in signature.options.items()}
         return arrays, options

@@ -207,6 +207,7 @@ class _Loop:
             **self.network.describe(),
             "card": {
                 "data": self.record["data"],
+                "label": self.record["label"],
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},
                 "recipe": self.record["recipe"],
@@ -227,7 +228,7 @@ class _Loop:
                     raise Interrupted(
                         f"stopped at step {self.at.step} of {self.steps}; nothing is lost. Go on: zoo train --resume {self.path}"
                     )
-                if self.at.done or (self.at.step % self.per_epoch == 0 and time.monotonic() - saved > SAVE_SECONDS):
+                if self.at.done or time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.monotonic()
 
@@ -243,7 +244,7 @@ class _Loop:
             if not math.isfinite(loss):
                 raise ZooError(
                     f"the {name} loss is {loss} at step {at.step}. Try a lower learning rate (now "
-                    f"{self.recipe.learning_rate:g}), or clipping: --set-recipe clip=1."
+                    f"{self.recipe.learning_rate:g}), or clipping: --set clip=1."
                 )
             at.sums[name] = at.sums.get(name, 0.0) + loss
         at.step += 1

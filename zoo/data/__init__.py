@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import InputError, UnknownName, did_you_mean
+from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
 from zoo.spaces import Labels, Space
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
@@ -92,12 +92,13 @@ def split_rows(
 
     count = len(x)
     if count < MIN_ROWS:
-        raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split into train, validation, test.")
+        raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
     order = permutation(count, seed=0, stream="split")
     held_out, test = count // 10, count // 5
     rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
     labels = None if y is None else {split: y[r] for split, r in rows.items()}
-    return Dataset(name, space, **{split: x[r] for split, r in rows.items()}, labels=labels, classes=classes, source=source)
+    parts = {split: x[r] for split, r in rows.items()}
+    return Dataset(name, space, **parts, labels=labels, classes=classes, source=source)
 
 
 def load_dataset(
@@ -120,7 +121,8 @@ def load_dataset(
 
     dataset = import_target(found.target, what=f"data set {found.name!r}")()
     if not isinstance(dataset, Dataset):
-        raise InputError(f"data set {found.name!r} is a {type(dataset).__name__}; its target must return zoo.data.Dataset.")
+        kind = type(dataset).__name__
+        raise PluginError(f"data set {found.name!r}: {found.target} returned {kind}; expected zoo.data.Dataset.")
     return dataset
 
 
@@ -140,7 +142,7 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
         listed = f" The data sets are {', '.join(known)}." if known else ""
         near = did_you_mean(str(source), known)
         raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
-    raise InputError(f"there is no file or folder {str(source)!r}. Check the name; relative names start at {Path.cwd()}.")
+    raise InputError(f"there is no file or folder {str(source)!r}. Check the name; you are in {Path.cwd()}.")
 
 
 def _registered(name: str) -> DatasetSpec:

@@ -184,7 +184,7 @@ def _download() -> dict[str, Path]:
     except ValueError as error:  # pooch's error for a checksum
         raise CorruptFile(f"the download of Fashion-MNIST is damaged ({error}). Try again; or {_OTHER_WAYS}") from None
     except OSError as error:  # requests' errors are OSErrors
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        reason = error.strerror or type(error).__name__
         problem = f"cannot download Fashion-MNIST from {FASHION_URL} ({reason})"
         raise ZooError(f"{problem}. Check the network; or {_OTHER_WAYS}") from None
     finally:
@@ -223,5 +223,6 @@ def _progress(file: str, *, hidden: bool) -> Iterator[_Bar]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as progress:
         yield _Bar(progress, progress.add_task(file, total=None))

@@ -19,8 +19,6 @@ NPZ and NPY have 256 levels, or those seen if no value is above 16.
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ import numpy.typing as npt
 
 from zoo.data import SUFFIXES, Dataset, split_rows
 from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
-from zoo.data.tables import MAX_CLASSES, Table, first_line, open_table, shorten
+from zoo.data.tables import MAX_CLASSES, Table, check_utf8, first_line, open_table, shorten
 from zoo.errors import CorruptFile, InputError, did_you_mean
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
 
@@ -130,7 +128,7 @@ def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[n
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "biuU":
         raise InputError(
-            f"{path}: the classes have dtype {values.dtype} and shape {values.shape}; expected (N,) integers or strings."
+            f"{path}: the classes have dtype {values.dtype}, shape {values.shape}; expected (N,) integers or strings."
         )
     names, y = np.unique(values, return_inverse=True)
     if len(names) > MAX_CLASSES:
@@ -151,10 +149,10 @@ def _whole(word: str) -> bool:
 def _load_arrays(path: Path) -> dict[str, Array]:
     """All arrays of a file; that of an .npy file is called `x`."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        with loaded:
+        with open(path, "rb") as file:  # numpy would leave a damaged one open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"x": loaded}
             return {name: np.asarray(loaded[name]) for name in loaded.files}
     except ValueError as error:
         if "allow_pickle" in str(error):
@@ -163,10 +161,10 @@ def _load_arrays(path: Path) -> dict[str, Array]:
                 "Save numbers with numpy.savez(FILE, x=...)."
             ) from None
         raise _unreadable(path, error) from None
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise _unreadable(path, error) from None
     except MemoryError:
         raise InputError(f"{path} does not fit in memory, or says so falsely.") from None
+    except Exception as error:  # zipfile, zlib, tokenize and others raise what they like
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> CorruptFile:
@@ -179,13 +177,14 @@ def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")
     if label is not None and label not in arrays:
         near = did_you_mean(label, arrays)
         raise InputError(f"{path} has no array {label!r}; its arrays are {shorten(list(arrays))}.{near}")
-    y = arrays.pop(label) if label else next((arrays.pop(k) for k in ("y", "label") if k in arrays and len(arrays) > 1), None)
+    found = [label] if label is not None else [k for k in ("y", "label") if k in arrays and len(arrays) > 1]
+    y = arrays.pop(found[0]) if found else None
     for name in main:
         if name in arrays:
             return arrays[name], y
     if len(arrays) != 1:
-        found = shorten(list(arrays)) or "none"
-        raise InputError(f"{path} holds the arrays {found}; expected the observations as {main[0]!r}.")
+        names = shorten(list(arrays)) or "none"
+        raise InputError(f"{path} holds the arrays {names}; expected the observations as {main[0]!r}.")
     return next(iter(arrays.values())), y
 
 
@@ -200,13 +199,14 @@ def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
         if x.dtype.kind == "f":
             return x, Real(x.shape[1])
         if x.min() < 0:
-            raise InputError(f"{path}: integers below 0 ({x.min()}); expected 0, 1, ... Save them as floats for real numbers.")
+            raise InputError(f"{path} has the integer {x.min()}; expected 0, 1, ...; floats for real numbers.")
         return x, Discrete(x.shape[1], max(2, int(x.max()) + 1))
     if x.ndim <= 4 and x.dtype == np.uint8:
         x = x.reshape(*x.shape[:3], -1)
-        if x.shape[3] > 4 and x.shape[1] <= 4:
+        height, width, channels = x.shape[1:]
+        if channels > 4 and height <= 4:
             raise InputError(f"{path}: images of shape {x.shape[1:]}; expected channels last: x.transpose(0, 2, 3, 1).")
-        return x, Image(*x.shape[1:4], 256 if x.max() > 16 else max(2, int(x.max()) + 1))
+        return x, Image(height, width, channels, 256 if x.max() > 16 else max(2, int(x.max()) + 1))
     raise InputError(
         f"{path}: the observations have shape {x.shape} and dtype {x.dtype}; expected numbers of shape (N, width), or "
         "uint8 images of shape (N, height, width, channels)."
@@ -219,14 +219,12 @@ def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file."""
     lines = []
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if "\0" in line:
-                    raise InputError(f"{path}, line {number} has a zero byte; expected a text file.")
-                lines.append(line.rstrip("\n"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            check_utf8(line, path, number)
+            if "\0" in line:
+                raise InputError(f"{path}, line {number} has a zero byte; expected a text file.")
+            lines.append(line.rstrip("\n"))
     return lines
 
 
@@ -236,8 +234,8 @@ def _text(path: Path) -> tuple[Array, Text]:
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE:
             raise InputError(
-                f"{path}, line {number} has {len(line)} characters; expected at most {MAX_LINE}, a string a line. Break "
-                "long text into shorter lines."
+                f"{path}, line {number} has {len(line)} characters; expected at most {MAX_LINE}, a string a line. "
+                "Break long text into shorter lines."
             )
     strings = [line for line in lines if line.strip()]
     if not strings:
@@ -306,16 +304,17 @@ def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array
     """Strings to tokens, with the place in the error."""
     for number, s in enumerate(strings, 1):
         if len(s) > space.length:
-            raise InputError(f"{path}, {noun} {number} has {len(s)} characters; expected at most {space.length}: {s[:60]!r}.")
+            raise InputError(f"{path}, {noun} {number} has {len(s)} characters; expected at most {space.length}.")
         unknown = next((c for c in s if c not in space.alphabet), None)
         if unknown is not None:
-            raise InputError(f"{path}, {noun} {number} ({s[:60]!r}) has {unknown!r}; the alphabet is {space.alphabet!r}.")
+            raise InputError(f"{path}, {noun} {number} has {unknown!r}; the alphabet is {space.alphabet!r}.")
     return space.encode(strings)
 
 
 def _table_rows(path: Path, space: Space, label: str | None) -> Array:
     table = open_table(path)
-    columns = _choose(table, column_names(space), label, needed=bool(getattr(space, "names", ())), what=space.describe())
+    needed = isinstance(space, Real) and bool(space.names)
+    columns = _choose(table, column_names(space), label, needed=needed, what=space.describe())
     if isinstance(space, Text):
         return _encode(path, space, table.strings(columns[0], empty=True), "row")
     x = table.numbers(columns)

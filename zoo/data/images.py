@@ -38,8 +38,8 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
     by_class = {name: paths for name, paths in by_class.items() if paths}
     if direct and by_class:
         raise InputError(
-            f"{folder} has images of its own ({direct[0].name}) and in folders ({next(iter(by_class))}); expected images "
-            "only, or one folder a class."
+            f"{folder} has images of its own ({direct[0].name}) and in folders ({next(iter(by_class))}); expected "
+            "images only, or one folder a class."
         )
     if direct:
         return direct, []
@@ -53,7 +53,8 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and p.is_file())
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != ".")
+    return sorted(p for p in files if p.is_file())
 
 
 def read_images(
@@ -75,7 +76,8 @@ def read_images(
         image = first if i == 0 else _open(path)
         if image.size != size:
             wanted = f"{size[0]}x{size[1]}" + (f", as {paths[0]} is" if shape is None else "")
-            raise InputError(f"{path} is {image.size[0]}x{image.size[1]} pixels; expected {wanted}. Resize or remove it.")
+            found = f"{image.size[0]}x{image.size[1]}"
+            raise InputError(f"{path} is {found} pixels; expected {wanted}. Resize or remove it.")
         if shape is None and channels == 1 and image.mode == "RGB":
             return read_images(paths, (size[1], size[0], 3), levels)
         out[i] = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(out.shape[1:])

@@ -1,18 +1,36 @@
-"""The data sets that genzoo brings, as a plugin like any other."""
+"""The core's own plugin: the data sets that come with it, through the same door as anyone's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from zoo.hookspecs import hookimpl
 from zoo.spec import DatasetSpec
 
 
 @hookimpl
-def zoo_datasets() -> Iterable[DatasetSpec]:
-    yield DatasetSpec("digits", "zoo.data.builtin:digits", "1,797 handwritten digits, 8x8, 17 levels", "UCI, CC BY 4.0")
-    yield DatasetSpec("moons", "zoo.data.builtin:moons", "10,000 points on two half circles", "made by genzoo")
-    yield DatasetSpec("names", "zoo.data.builtin:names", "5,163 first names", "1990 US census; pip install names")
+def zoo_datasets() -> Iterator[DatasetSpec]:
     yield DatasetSpec(
-        "fashion-mnist", "zoo.data.builtin:fashion_mnist", "70,000 pictures of clothes, 28x28", "arXiv 1708.07747, MIT"
+        name="digits",
+        target="zoo.data.builtin:digits",
+        summary="1,797 handwritten digits of 8x8 pixels, 17 levels, 10 classes",
+        source="UCI Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998), CC BY 4.0",
+    )
+    yield DatasetSpec(
+        name="moons",
+        target="zoo.data.builtin:moons",
+        summary="10,000 points of two interleaved half circles with noise 0.1, 2 classes",
+        source="made with zoo.noise",
+    )
+    yield DatasetSpec(
+        name="names",
+        target="zoo.data.builtin:names",
+        summary="English first names, a to z",
+        source="US census, as in the PyPI package names",
+    )
+    yield DatasetSpec(
+        name="fashion-mnist",
+        target="zoo.data.builtin:fashion_mnist",
+        summary="70,000 pictures of clothes of 28x28 pixels, 10 classes, official test split",
+        source="Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747, MIT",
     )

@@ -151,7 +151,7 @@ def _open_csv(path: Path) -> Table:
         for place, i in enumerate(numbers):
             out[:, place] = table.column(shown[i]).to_numpy()
         words = [table.column(shown[i]).to_pylist() for i in strings]
-        if not np.isfinite(out).all() or not empty and any("" in w for w in words):
+        if not np.isfinite(out).all() or (not empty and any("" in w for w in words)):
             _diagnose(path, delimiter, shown, numbers, () if empty else strings, bool(names))
             _check_finite(path, out, [shown[i] for i in numbers])
         return out, words
@@ -176,18 +176,17 @@ def _rows(path: Path, delimiter: str) -> Any:
     """(line number, cells) of each row that is not blank. Slow: for the header and for finding faults."""
 
     def generate() -> Iterator[tuple[int, list[str]]]:
-        try:
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=delimiter)
-                last = 0
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter)
+            last = 0
+            try:
                 for cells in reader:
                     line, last = last + 1, reader.line_num  # a row with quoted line breaks spans several lines
+                    check_utf8("".join(cells), path, line)
                     if cells:
                         yield line, cells
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
-        except csv.Error as error:
-            raise InputError(f"{path}, line {reader.line_num}: {error}.") from None
+            except csv.Error as error:
+                raise InputError(f"{path}, line {reader.line_num}: {error}.") from None
 
     return generate()
 
@@ -223,7 +222,7 @@ def _diagnose(
         next(rows)
     for line, cells in rows:
         if len(cells) != len(names):
-            raise InputError(f"{path}, line {line} has {len(cells)} columns; expected {len(names)}, as in the first line.")
+            raise InputError(f"{path}, line {line} has {len(cells)} columns; the first line has {len(names)}.")
         empty = next((i for i in strings if not cells[i]), None)
         if empty is not None:
             raise InputError(f"{path}, line {line}, column {names[empty]!r} is empty; expected a class.")
@@ -251,6 +250,14 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return cell.isascii() and "_" not in cell and not cell.lstrip().startswith("+")
+
+
+def check_utf8(text: str, path: Path, line: int) -> None:
+    """Raise for bytes that are no UTF-8, which reading with "surrogateescape" left in the text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}, line {line} is not UTF-8 text. Save the file as UTF-8.") from None
 
 
 def label_hint(name: str) -> str:

@@ -1,1 +1,52 @@
 """Keras architectures on the torch backend. Importing this package imports no Keras: specs only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zoo.hookspecs import hookimpl
+from zoo.spec import ModelSpec
+
+# `zoo_keras.backend` imports Keras after choosing its backend
+REQUIRES = {"torch": "pip install genzoo-keras", "zoo_keras.backend": "pip install genzoo-keras"}
+
+
+@hookimpl
+def zoo_architectures() -> Iterator[ModelSpec]:
+    foster = "Foster 2023, Generative Deep Learning, ch. 2"
+    for name, target, summary in (
+        ("mlp", "zoo_keras.mlp:MLP", "Multilayer perceptron classifier"),
+        ("cnn", "zoo_keras.cnn:CNN", "Convolutional classifier"),
+    ):
+        yield ModelSpec(
+            name=name,
+            target=target,
+            family="classifier",
+            framework="keras",
+            methods=("predict",),
+            summary=summary,
+            paper=foster,
+            requires=REQUIRES,
+        )
+    yield ModelSpec(
+        name="vae",
+        target="zoo_keras.vae:VAE",
+        family="vae",
+        framework="keras",
+        methods=("sample", "log_prob", "encode", "decode"),
+        density="lower_bound",
+        summary="Convolutional variational autoencoder, conditional on request",
+        paper="Kingma, Welling 2014, arXiv 1312.6114",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="lstm",
+        target="zoo_keras.lstm:LSTM",
+        family="autoregressive",
+        framework="keras",
+        methods=("sample", "log_prob"),
+        density="exact",
+        summary="LSTM over characters",
+        paper="Hochreiter, Schmidhuber 1997; Graves 2013, arXiv 1308.0850",
+        requires=REQUIRES,
+    )

@@ -23,3 +23,46 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         paper="Dinh, Sohl-Dickstein, Bengio 2017, arXiv 1605.08803",
         requires=REQUIRES,
     )
+    yield ModelSpec(
+        name="maf",
+        target="zoo_torch.maf:MAF",
+        family="flow",
+        framework="torch",
+        methods=("sample", "log_prob", "encode", "decode"),
+        density="exact",
+        summary="Flow of masked autoregressive layers",
+        paper="Papamakarios, Pavlakou, Murray 2017, arXiv 1705.07057",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="made",
+        target="zoo_torch.made:MADE",
+        family="autoregressive",
+        framework="torch",
+        methods=("sample", "log_prob"),
+        density="exact",
+        summary="Masked autoregressive network over integer levels",
+        paper="Germain, Gregor, Murray, Larochelle 2015, arXiv 1502.03509",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="ebm",
+        target="zoo_torch.ebm:EBM",
+        family="energy",
+        framework="torch",
+        methods=("sample", "log_prob"),
+        density="unnormalized",
+        summary="Energy network with Langevin sampling",
+        paper="Du, Mordatch 2019, arXiv 1903.08689",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="ddpm",
+        target="zoo_torch.ddpm:DDPM",
+        family="diffusion",
+        framework="torch",
+        methods=("sample",),
+        summary="Denoising diffusion U-Net with DDIM steps and guidance",
+        paper="Ho, Jain, Abbeel 2020, arXiv 2006.11239",
+        requires=REQUIRES,
+    )

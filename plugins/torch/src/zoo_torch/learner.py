@@ -43,6 +43,7 @@ class TorchLearner:
         if devices > 1:
             strategy = DDPStrategy(find_unused_parameters=len(losses.objectives) > 1)
         self.fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+        self.fabric.launch()  # with several devices this starts the other processes, by the same command
         self.rank, self.world_size = self.fabric.global_rank, self.fabric.world_size
         self.network, self.recipe = network, recipe
         optimizers = []

@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
+
+.PHONY: demo test install presets clean
+
+demo: install ## train, export, sample without a framework, and draw out/demo.png
+	$(BIN)/zoo demo --out out --force
+
+test: install ## lint, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+presets: install ## train and export all presets anew (about an hour on two cores)
+	$(BIN)/python plugins/pretrained/make.py
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing genzoo, PyTorch, Keras and onnxruntime into $(VENV): this takes some minutes"
+	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,names,evaluate,test]' -e plugins/torch -e plugins/keras \
+		-e plugins/pretrained -e exporters/onnx
+	touch $@
+
+clean:
+	rm -rf $(VENV) out runs

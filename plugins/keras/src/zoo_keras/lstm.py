@@ -1,0 +1,130 @@
+"""An LSTM language model over characters (Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; Graves,
+"Generating Sequences With Recurrent Neural Networks", arXiv 1308.0850; Foster, *Generative Deep Learning*, 2nd ed.,
+ch. 5), with dropout between the layers (Zaremba et al., arXiv 1409.2329)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zoo.network import Objective, Recipe
+from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
+from zoo.spaces import Labels, Space, Text
+from zoo_keras.backend import layers, ops
+from zoo_keras.network import KerasNetwork
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Config:
+    embedding: int = 32
+    hidden: int = 96
+    dropout: float = 0.4
+
+
+class LSTM(KerasNetwork):
+    """One cell that reads the last character and gives the logits of the next. Token 0 starts and ends a string."""
+
+    Config = Config
+    spaces = (Text,)
+    recipe = Recipe(epochs=60, batch_size=64, learning_rate=3e-3, weight_decay=1e-2, clip=1.0, ema=0.998, patience=15)
+    density = "exact"
+
+    def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
+        super().__init__(space, config, classes)
+        self.embedding = layers.Embedding(space.tokens, config.embedding)
+        self.cell = layers.LSTMCell(config.hidden)
+        self.head = layers.Dense(space.tokens)
+
+    def start(self, example: Any) -> State:
+        """The state before the first character; `example` is any tensor with one row an example."""
+        token = ops.cast(ops.reshape(example, (example.shape[0], -1))[:, 0] * 0, "int64")
+        zeros = ops.cast(token[:, None], "float32") + ops.zeros((1, self.config.hidden))
+        return {"h": zeros, "c": zeros, "token": token, "ended": token != 0}
+
+    def advance(self, state: State) -> tuple[Any, State]:
+        """Log-probabilities (N, tokens) of the next character but for the softmax, and the cell's new state."""
+        _, (h, c) = self.cell(self.embedding(state["token"]), [state["h"], state["c"]])
+        return self.head(h), {"h": h, "c": c}
+
+    # ---- sample ------------------------------------------------------------------------------------------------
+
+    def sample_init(self, index: Any, temperature: Any) -> State:
+        state = self.start(index)
+        return {**state, "x": state["token"][:, None] + ops.zeros((1, self.space.length), dtype="int64")}
+
+    def sample_step(self, i: Any, state: State, u: Any, temperature: Any) -> State:
+        logits, memory = self.advance(state)
+        below = ops.cumsum(ops.softmax(logits / temperature, axis=-1), axis=-1)[:, :-1] < u[:, None]  # inverse CDF
+        drawn = ops.cast(ops.sum(below, axis=-1), "int64")
+        token = ops.where(state["ended"], 0, drawn)
+        here = ops.arange(self.space.length, dtype="int64")[None] == i
+        return {**memory, "token": token, "ended": token == 0, "x": ops.where(here, token[:, None], state["x"])}
+
+    # ---- log_prob ----------------------------------------------------------------------------------------------
+
+    def score_init(self, index: Any, x: Any) -> State:
+        state = self.start(x)
+        return {**state, "log_prob": ops.cast(state["token"], "float32")}
+
+    def score_step(self, i: Any, state: State, x: Any) -> State:
+        logits, memory = self.advance(state)
+        token = torch.index_select(x, 1, ops.reshape(i, (1,)))
+        gain = torch.gather(logits, -1, token)[:, 0] - ops.logsumexp(logits, axis=-1)
+        token = token[:, 0]
+        log_prob = state["log_prob"] + ops.where(state["ended"], 0.0, gain)  # nothing is left to say after the end
+        return {**memory, "token": token, "ended": token == 0, "log_prob": log_prob}
+
+    def methods(self) -> dict[str, Method]:
+        x, hidden = self.space.tensor, Tensor("float32", (self.config.hidden,))
+        state = {"h": hidden, "c": hidden, "token": Tensor("int64"), "ended": Tensor("bool")}
+        sample = Loop(
+            self.space.length,
+            self.sample_init,
+            self.sample_step,
+            lambda state: state["x"],
+            state={**state, "x": x},
+            outputs={"x": x},
+            noise={"u": Noise("uniform")},
+            options={"temperature": Option(1.0, low=0.01, help="below 1: likelier strings, above: more varied ones")},
+            until=lambda state: ops.all(state["ended"]),
+        )
+        score = Tensor("float32")
+        log_prob = Loop(
+            self.space.length,
+            self.score_init,
+            self.score_step,
+            lambda state: state["log_prob"],
+            state={**state, "log_prob": score},
+            inputs={"x": x},
+            outputs={"log_prob": score},
+            until=lambda state: ops.all(state["ended"]),
+        )
+        return {"sample": sample, "log_prob": log_prob}
+
+    # ---- training ----------------------------------------------------------------------------------------------
+
+    def nll(self, x: Any, u: Any, v: Any) -> Any:
+        """The whole sequence at once up to the cell, which is unrolled; `u` and `v` choose what dropout drops."""
+        previous = ops.concatenate([x[:, :1] * 0, x[:, :-1]], axis=1)
+        inputs, state, outputs = self.dropped(self.embedding(previous), u), self.start(x), []
+        memory = [state["h"], state["c"]]
+        for t in range(self.space.length):
+            h, memory = self.cell(inputs[:, t], memory)
+            outputs.append(h)
+        logits = ops.cast(self.head(self.dropped(ops.stack(outputs, axis=1), v)), "float32")
+        gain = torch.gather(logits, -1, x[..., None])[..., 0] - ops.logsumexp(logits, axis=-1)
+        alive = ops.concatenate([x[:, :1] * 0 + 1, ops.cast(x[:, :-1] != 0, "int64")], axis=1)
+        return -ops.sum(ops.where(alive == 1, gain, 0.0), axis=1)
+
+    def dropped(self, h: Any, u: Any) -> Any:
+        keep = 1 - self.config.dropout
+        return h * ops.cast(u < keep, h.dtype) / keep if self.training and keep < 1 else h
+
+    def objectives(self) -> dict[str, Objective]:
+        t, config = self.space.length, self.config
+        noise = {"u": Noise("uniform", (t, config.embedding)), "v": Noise("uniform", (t, config.hidden))}
+        return {"nll": Objective(Call(self.nll, {"x": self.space.tensor}, {"loss": Tensor("float32")}, noise))}

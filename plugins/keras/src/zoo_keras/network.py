@@ -1,0 +1,182 @@
+"""The base class of a Keras architecture."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from zoo.errors import InputError
+from zoo.network import Network, Recipe
+from zoo.signature import Call, Noise, Option, Tensor, named, resolve
+from zoo.spaces import Labels, Space
+from zoo_keras.backend import keras
+
+if TYPE_CHECKING:
+    from zoo_keras.learner import KerasLearner
+
+
+class KerasNetwork(Network, keras.Model):
+    """A `keras.Model` with a sample space, a configuration, and methods over batches of tensors.
+
+    An architecture makes its layers in `__init__`, and defines `Config`, `spaces`, `methods()` and `objectives()`, and
+    `density` where it has one. Tensors are PyTorch's; `keras.ops` works on them. Methods draw no random numbers:
+    no `keras.random`, no Dropout layers. Do not name a method `predict`, `evaluate` or `fit`: those are Keras's.
+    """
+
+    framework = "keras"
+
+    def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
+        super().__init__()
+        self.space, self.config, self.classes = space, config, classes
+
+    @classmethod
+    def create(
+        cls,
+        space: Space,
+        config: Mapping[str, Any] | None = None,
+        classes: Labels | None = None,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> Self:
+        settings = cls.configure(space, config, classes)
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError("CUDA was asked for and PyTorch sees no CUDA device. Use the CPU: device='cpu'.")
+        with seeded(seed), keras.device(device):
+            network = cls(space, settings, classes)
+            network.build()
+        return network.eval()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights of all layers, by running every loss and method once on two examples."""
+        with torch.no_grad():
+            for objective in self.objectives().values():
+                named(objective.loss.function(**_dummies(objective.loss)), objective.loss.outputs)
+            for method in self.methods().values():
+                if isinstance(method, Call):
+                    method.function(**_dummies(method))
+                    continue
+                examples = _dummies(method, {**method.init_noise, "index": Tensor("int64")})
+                first = method.init(**examples)
+                state = {name: first[name] for name in method.state}
+                constant = {name: first[name] for name in method.invariants}
+                i = keras.ops.zeros((), dtype="int64")
+                method.finish(method.step(i, state, **constant, **_dummies(method, method.noise)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights[0].value.device if self.weights else torch.device("cpu")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: array_of(v) for name, v in named_weights(self).items()}
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        weights = named_weights(self)
+        wrong = [f"{n} is missing" for n in weights if n not in arrays]
+        wrong += [f"{n} is unknown" for n in arrays if n not in weights]
+        wrong += [
+            f"{n} has shape {np.shape(arrays[n])}, expected {tuple(v.shape)}"
+            for n, v in weights.items()
+            if n in arrays and tuple(v.shape) != np.shape(arrays[n])
+        ]
+        if wrong:
+            shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+            raise InputError(f"the weights do not fit {type(self).__name__} with {self.config}: {shown}.")
+        assign(weights, arrays)
+
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.array(array)).to(self.device)
+
+    def numpy(self, tensor: torch.Tensor) -> np.ndarray:
+        return tensor.detach().cpu().numpy()
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad(), keras.device(str(self.device)):  # where keras.ops makes new tensors
+                yield
+        finally:
+            self.train(training)
+
+    def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> KerasLearner:
+        from zoo_keras.learner import KerasLearner
+
+        return KerasLearner(self, recipe, precision=precision, devices=devices)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The random state of Python, numpy and PyTorch made from `seed` inside, and as before after it. Keras draws the
+    seeds of its initializers from Python's."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def named_weights(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Variable]:
+    """The weights of a layer and its sublayers by attribute path, such as `encoder.0.kernel`. Keras's own names count
+    up over the whole process, so they would not be the same in the next."""
+    names: dict[int, str] = {}
+    for attribute, value in {**vars(layer), **layer._modules}.items():
+        if isinstance(value, keras.Variable):
+            names.setdefault(id(value), attribute.lstrip("_"))
+        elif not attribute.startswith("_"):
+            for name, part in _parts(attribute, value):
+                names.setdefault(id(part), name)
+    found: dict[str, keras.Variable] = {}
+    for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
+        found[prefix + names.get(id(variable), variable.name)] = variable
+    for i, child in enumerate(layer._flatten_layers(include_self=False, recursive=False)):
+        known = {id(v) for v in found.values()}  # a layer in two places has one name
+        inside = named_weights(child, f"{prefix}{names.get(id(child), i)}.")
+        found |= {n: v for n, v in inside.items() if id(v) not in known}
+    return found
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A layer or variable under its name, those of a list or dict under `name.0`, `name.key`."""
+    if isinstance(value, (list, tuple)):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _parts(f"{name}.{key}", part)
+    elif isinstance(value, (keras.Layer, keras.Variable)):
+        yield name, value
+
+
+def array_of(variable: keras.Variable) -> np.ndarray:
+    return np.array(variable.value.detach().cpu().numpy(), order="C")
+
+
+def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    with torch.no_grad():
+        for name, variable in variables.items():
+            variable.value.copy_(torch.from_numpy(np.array(arrays[name])))
+
+
+def _dummies(method: Any, more: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
+    """Two examples of each argument of a call; of a loop, of what `init` and `step` both take, and of `more`."""
+    options = {name: o.default for name, o in method.options.items()}
+    arguments = {**method.inputs, **(method.noise if isinstance(method, Call) else more or {}), **method.options}
+    made = {}
+    for name, a in arguments.items():
+        if isinstance(a, Option):
+            made[name] = keras.ops.full((), a.default, dtype=a.dtype)
+        else:
+            shape = (2, *resolve(a.shape, options))
+            made[name] = keras.ops.full(shape, 0.5) if isinstance(a, Noise) else keras.ops.zeros(shape, dtype=a.dtype)
+    return made

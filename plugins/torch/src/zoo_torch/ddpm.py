@@ -1,0 +1,187 @@
+"""DDPM: images by denoising (Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", arXiv 2006.11239), sampled in
+few steps (Song, Meng, Ermon, "Denoising Diffusion Implicit Models", arXiv 2010.02502), steered to a class without a
+classifier (Ho, Salimans, "Classifier-Free Diffusion Guidance", arXiv 2207.12598). Cosine schedule: Nichol, Dhariwal,
+arXiv 2102.09672; the network predicts the "velocity" of Salimans, Ho, arXiv 2202.00512."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.network import Objective, Recipe
+from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
+from zoo.spaces import Image, Labels, Space
+from zoo_torch.network import TorchNetwork
+
+TIMES = 1000  # noise levels in training
+
+
+@dataclass(frozen=True)
+class Config:
+    channels: int = 32  # at full size; twice as many at half size. Multiples of 16 run fastest
+    embedding: int = 64
+    drop: float = 0.1  # share of training examples that hide their class, so that guidance has something to compare with
+
+
+class Block(nn.Module):
+    """Two convolutions around a shift of the channels, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)  # starts as the identity
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, h: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        return h + self.second(F.silu(self.first(F.silu(h)) + shift[:, :, None, None]))
+
+
+class UNet(nn.Module):
+    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W). Halves images of even size, up to twice."""
+
+    def __init__(self, space: Image, c: int) -> None:
+        super().__init__()
+        halvings = next(n for n in (2, 1, 0) if not (space.height % 2**n or space.width % 2**n) and min(space.height, space.width) >> n >= 4 or n == 0)
+        widths = [c, 2 * c, 2 * c][: halvings + 1]
+        self.stem = nn.Conv2d(space.channels, c, 3, padding=1)
+        self.down = nn.ModuleList(Block(w) for w in widths[:-1])
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.middle = nn.ModuleList(Block(widths[-1]) for _ in range(2))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.merge = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[:-1])
+        self.up = nn.ModuleList(Block(w) for w in widths[:-1])
+        self.head = nn.Conv2d(c, space.channels, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        self.shifts = [*widths[:-1], widths[-1], widths[-1], *widths[:-1]]  # channels of each block that is shifted
+
+    def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        parts = shift.split(self.shifts, dim=1)
+        n, h, kept = len(self.down), self.stem(x), []
+        for block, shrink, part in zip(self.down, self.shrink, parts, strict=False):
+            h = block(h, part)
+            kept.append(h)
+            h = shrink(F.avg_pool2d(h, 2))
+        for block, part in zip(self.middle, parts[n : n + 2], strict=True):
+            h = block(h, part)
+        for level in reversed(range(n)):
+            h = self.grow[level](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+            h = self.up[level](self.merge[level](torch.cat([h, kept[level]], 1)), parts[n + 2 + level])
+        return self.head(F.silu(h))
+
+
+class DDPM(TorchNetwork):
+    """A denoiser of images scaled to [-1, 1]; conditional on the class where the data has classes."""
+
+    Config = Config
+    spaces = (Image,)
+    recipe = Recipe(epochs=200, batch_size=64, learning_rate=2e-3, clip=1.0, ema=0.998)
+
+    def __init__(self, space: Image, config: Config, classes: Labels | None = None) -> None:
+        super().__init__(space, config, classes)
+        self.shape = (space.channels, space.height, space.width)
+        self.unet = UNet(space, config.channels)
+        self.width = sum(self.unet.shifts)
+        e = config.embedding
+        self.time = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, self.width))
+        if classes is not None:
+            self.label = nn.Embedding(len(classes) + 1, self.width)  # the last row: no class
+            nn.init.normal_(self.label.weight, std=0.1)
+        angle = (torch.arange(TIMES + 1) / TIMES + 0.008) / 1.008 * math.pi / 2
+        signal = (angle.cos() / angle[0].cos()).clamp(1e-3, 1.0)
+        self.register_buffer("signal", signal, persistent=False)  # (T + 1,): what is left of an image at time t
+        self.register_buffer("noise", (1 - signal**2).sqrt(), persistent=False)
+        self.register_buffer("frequency", torch.exp(torch.linspace(0, 6, e // 2)), persistent=False)
+
+    def velocity(self, y: torch.Tensor, t: torch.Tensor, label_shift: torch.Tensor | None) -> torch.Tensor:
+        """signal * noise - noise * image, estimated from (N, C, H, W) at times (N,) or (1,)."""
+        angle = t[:, None].to(torch.float32) / TIMES * self.frequency
+        shift = self.time(torch.cat([angle.sin(), angle.cos()], 1))
+        return self.unet(y, (shift if label_shift is None else shift + label_shift).expand(y.shape[0], -1))
+
+    def to_units(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 3, 1, 2).to(torch.float32) * (2 / (self.space.levels - 1)) - 1
+
+    # ---- sampling --------------------------------------------------------------------------------------------------
+
+    def init(
+        self, index: torch.Tensor, start: torch.Tensor, label: torch.Tensor | None = None, **options: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        if label is None:
+            return {"y": start}
+        pair = torch.stack([label, torch.full_like(label, len(self.classes or ()))], 1)
+        return {"y": start, "label_shift": self.label(pair)}  # (N, 2, S): with the class and without
+
+    def step(
+        self,
+        i: torch.Tensor,
+        state: dict[str, torch.Tensor],
+        z: torch.Tensor,
+        steps: torch.Tensor,
+        eta: torch.Tensor,
+        guidance: torch.Tensor | None = None,
+        label_shift: torch.Tensor | None = None,
+        **given: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        y = state["y"]
+        now = ((steps - i) * TIMES // steps).reshape(1)
+        then = ((steps - i - 1) * TIMES // steps).reshape(1)
+        a, b, a2, b2 = (table.index_select(0, t) for t in (now, then) for table in (self.signal, self.noise))
+        if label_shift is None:
+            v = self.velocity(y, now, None)
+        else:  # both in one pass of twice the batch
+            both = self.velocity(torch.cat([y, y]), now, label_shift.transpose(0, 1).flatten(0, 1)).reshape(2, *y.shape)
+            v = both[1] + guidance * (both[0] - both[1])
+        image = (a * y - b * v).clamp(-1, 1)
+        noise = (y - a * image) / b
+        fresh = eta * b2 / b * (1 - (a / a2) ** 2).clamp(min=0).sqrt()
+        return {"y": a2 * image + (b2**2 - fresh**2).clamp(min=0).sqrt() * noise + fresh * z}
+
+    def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
+        top = self.space.levels - 1
+        return ((state["y"] + 1) * (top / 2)).round().clamp(0, top).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def methods(self) -> dict[str, Method]:
+        noise = Noise("normal", self.shape)
+        options = {
+            "steps": Option(50, low=1, high=TIMES, help="denoising steps"),
+            "eta": Option(0.0, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
+        }
+        if self.classes is not None:
+            options["guidance"] = Option(1.5, low=0.0, help="0: any class, 1: the class, above: more typical of it")
+        sample = Loop(
+            length="steps",
+            init=self.init,
+            step=self.step,
+            finish=self.finish,
+            state={"y": Tensor("float32", self.shape)},
+            inputs={} if self.classes is None else {"label": Tensor("int64")},
+            outputs={"x": self.space.tensor},
+            invariants={} if self.classes is None else {"label_shift": Tensor("float32", (2, self.width))},
+            init_noise={"start": noise},
+            noise={"z": noise},
+            options=options,
+        )
+        return {"sample": sample}
+
+    # ---- training --------------------------------------------------------------------------------------------------
+
+    def denoising(
+        self, x: torch.Tensor, z: torch.Tensor, u: torch.Tensor, label: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        t = (u[:, 0] * TIMES).floor().to(torch.int64) + 1
+        a, b = (table[t][:, None, None, None] for table in (self.signal, self.noise))
+        y, shift = self.to_units(x), None
+        if label is not None:
+            shift = self.label(torch.where(u[:, 1] < self.config.drop, len(self.classes or ()), label))
+        error = self.velocity(a * y + b * z, t, shift) - (a * z - b * y)
+        return (error**2).flatten(1).mean(1)
+
+    def objectives(self) -> dict[str, Objective]:
+        inputs = {"x": self.space.tensor} | ({} if self.classes is None else {"label": Tensor("int64")})
+        noise = {"z": Noise("normal", self.shape), "u": Noise("uniform", (2,))}
+        return {"denoising": Objective(Call(self.denoising, inputs, {"loss": Tensor("float32")}, noise=noise))}

@@ -1,0 +1,195 @@
+"""Training is a function of its seed: killed and resumed, or not, it ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import checkpoint
+from zoo.data import load_dataset
+from zoo.errors import CorruptFile, InputError, OutputError, ZooError
+
+SMALL = {"layers": 2, "hidden": 8}
+
+KILLS = """
+# Imports once, then trains in forked processes: one undisturbed, then eleven, of which ten are killed.
+import os, random, signal, sys, time
+import zoo, zoo_torch.learner
+from zoo import training
+training.SAVE_SECONDS = 0.05
+folder, data = sys.argv[1:]
+
+def start(run):
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writer)
+        return process, os.fdopen(reader)
+    say = lambda status: os.write(writer, f"{status.step} {status.steps}\\n".encode())
+    try:
+        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config={"layers": 2, "hidden": 8}, progress=say)
+    except zoo.errors.OutputError:
+        zoo.resume(run, progress=say)
+    os._exit(0)
+
+moments = random.Random(0)
+for kill in range(-1, 11):
+    process, steps = start(f"{folder}/whole" if kill < 0 else f"{folder}/killed")
+    print(steps.readline().strip(), flush=True)  # the training has begun, or gone on
+    if 0 <= kill < 10:
+        time.sleep(0.3 * moments.random())
+        os.kill(process, signal.SIGKILL)
+    for line in steps:
+        pass
+    os.waitpid(process, 0)
+print(line.strip())
+"""
+
+
+def weights(run):
+    return checkpoint.load(run, "model")[1]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "rows.csv"
+    x = load_dataset("moons").train[:1500]
+    path.write_text("x,y\n" + "\n".join(f"{a},{b}" for a, b in x))
+    return path
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_training_killed_at_ten_random_moments_ends_with_the_same_bits(table, tmp_path):
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads would not survive the fork
+    script = subprocess.run(
+        [sys.executable, "-c", KILLS, tmp_path, table], check=True, capture_output=True, text=True, env=one_thread
+    )
+    firsts = [int(line.split()[0]) for line in script.stdout.splitlines()[1:-1]]
+    last, total = map(int, script.stdout.splitlines()[-1].split())
+    assert firsts[1] > firsts[0], "no kill came after a save"
+    assert firsts[-1] < total == last, "the training was over before it was killed ten times"
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert whole.keys() == killed.keys()
+    assert all(np.array_equal(whole[k], killed[k]) for k in whole)
+
+
+def test_the_seed_decides(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        zoo.train("realnvp", "moons", tmp_path / name, epochs=1, batch_size=1000, seed=seed, config=SMALL)
+    a, b, c = (weights(tmp_path / n) for n in "abc")
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+    assert any(not np.array_equal(a[k], c[k]) for k in a)
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path):
+    data = load_dataset("moons")
+    small = zoo.data.Dataset("few", data.space, data.train[:64], data.validation[:64], data.test[:64])
+    model = zoo.train(
+        "realnvp", small, tmp_path / "run", epochs=400, batch_size=32, learning_rate=0.03, patience=5, schedule="constant"
+    )
+    history = checkpoint.load(tmp_path / "run", "training")[0]["position"]["history"]
+    best = min(row["validation"] for row in history)
+    assert len(history) < 400
+    assert model.meta["card"]["validation"]["nll"] == best
+    assert -model.log_prob(small.validation).mean() == pytest.approx(best, rel=1e-5)
+
+
+def test_resuming_a_finished_run_changes_nothing(run):
+    before = weights(run)
+    after = zoo.resume(run).network.arrays()
+    assert all(np.array_equal(before[k], after[k]) for k in before)
+
+
+def test_data_that_changed_is_noticed(table, tmp_path):
+    copy = tmp_path / "rows.csv"
+    copy.write_text(table.read_text())
+    zoo.train("realnvp", copy, tmp_path / "run", epochs=1, config=SMALL)
+    copy.write_text(copy.read_text().replace("\n", "\n0.5,0.5\n", 1) + "\n1.0,1.0")
+    with pytest.raises(InputError, match="has changed"):
+        zoo.resume(tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    with pytest.raises(ZooError, match="lower learning rate"):
+        zoo.train("realnvp", "moons", tmp_path / "run", epochs=50, learning_rate=1e18, clip=0, config=SMALL)
+
+
+def test_mistakes_are_told_before_anything_is_written(tmp_path):
+    out = tmp_path / "run"
+    for wrong, message in (
+        ({"config": {"layer": 3}}, "Did you mean 'layers'"),
+        ({"config": {"layers": "many"}}, "expected a value like"),
+        ({"epochs": 0}, "at least 1"),
+        ({"learning_rate": -1}, "learning_rate"),
+        ({"epoch": 3}, "Did you mean 'epochs'"),
+        ({"schedule": "linear"}, "cosine"),
+        ({"device": "cuda"}, "CUDA"),
+    ):
+        with pytest.raises(ZooError, match=message):
+            zoo.train("realnvp", "moons", out, **wrong)
+        assert not out.exists()
+    with pytest.raises(InputError, match="models"):
+        zoo.train("realnvp", zoo_names(), out)
+    out.mkdir()
+    (out / "precious.txt").write_text("keep")
+    for force in (False, True):
+        with pytest.raises(OutputError):
+            zoo.train("realnvp", "moons", out, force=force)
+    assert [p.name for p in out.iterdir()] == ["precious.txt"]
+
+
+def zoo_names():
+    space = zoo.Text(4, "ab")
+    x = space.encode(["a", "ab", "b", "ba"] * 5)
+    return zoo.data.Dataset("strings", space, x, x, x)
+
+
+def test_an_altered_or_truncated_checkpoint_is_named(run, tmp_path):
+    import shutil
+
+    for harm in ("altered", "truncated", "json"):
+        copy = tmp_path / harm
+        shutil.copytree(run, copy)
+        (weights_file,) = copy.glob("model-*.safetensors")
+        data = bytearray(weights_file.read_bytes())
+        if harm == "altered":
+            data[-5] ^= 1
+        elif harm == "truncated":
+            del data[-100:]
+        else:
+            (copy / "model.json").write_text('{"schema": 1, ')
+        weights_file.write_bytes(bytes(data))
+        with pytest.raises(CorruptFile, match="model"):
+            zoo.load(copy)
+
+
+def test_a_checkpoint_of_a_newer_schema_asks_for_an_upgrade(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    meta = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps({**meta, "schema": 99}))
+    with pytest.raises(InputError, match="Upgrade"):
+        zoo.load(copy)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals work differently on Windows")
+def test_data_parallel_training_on_two_processes(tmp_path):
+    code = """
+import sys, zoo
+model = zoo.train("realnvp", "moons", sys.argv[1], epochs=1, batch_size=512, devices=2, config={"layers": 2, "hidden": 8})
+"""
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    subprocess.run([sys.executable, script, tmp_path / "two"], check=True, capture_output=True, timeout=120)
+    zoo.train("realnvp", "moons", tmp_path / "one", epochs=1, batch_size=512, config=SMALL)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:  # the same gradients, summed in another order
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-5)

@@ -1,0 +1,181 @@
+"""What is known of a model without loading it: `zoo.show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo import registry, spaces
+from zoo.errors import InputError, UnknownName
+from zoo.plugins import load_plugins
+from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
+
+MODEL, RECIPE, STATE, MANIFEST = "model.json", "recipe.json", "training.json", "manifest.json"
+SCHEMA = 1
+Facts = dict[str, Any]
+
+
+def show(name: str | Path) -> Facts:
+    """All that is known of an architecture, a preset, or the folder of a run, checkpoint or artifact.
+
+    What is not known is left out. No framework is imported, no weights are read.
+    """
+    path = Path(name).expanduser()
+    facts = _folder(path) if path.is_dir() else _named(str(name))
+    return {key: value for key, value in facts.items() if value not in (None, "", (), [], {})}
+
+
+def _named(name: str) -> Facts:
+    spec = registry.model(name)
+    facts: Facts = {"name": spec.name, "kind": "architecture", **_family(spec.family)}
+    facts |= {"framework": spec.framework, "summary": spec.summary, "paper": getattr(spec, "paper", "")}
+    facts |= {"plugin": _owner(spec), "density": spec.density, "methods": {m: {} for m in spec.methods}}
+    if isinstance(spec, ModelSpec):
+        presets = registry.list_models(f"{spec.name}.*")
+        return facts | {"presets": presets, "requires": dict(spec.requires)}
+    return facts | _preset(spec)
+
+
+def _preset(spec: PresetSpec) -> Facts:
+    facts: Facts = {"kind": "preset", "architecture": spec.architecture}
+    weights = []
+    if spec.checkpoint and (Path(spec.checkpoint) / MODEL).exists():
+        found = _checkpoint(Path(spec.checkpoint))
+        weights += found.pop("weights")
+        facts |= {key: found[key] for key in ("space", "classes", "settings", "paper") if key in found}
+    if spec.artifact and (Path(spec.artifact) / MANIFEST).exists():
+        found = _artifact(Path(spec.artifact))
+        weights += found.pop("weights")
+        facts |= {key: found[key] for key in ("space", "classes", "settings", "methods", "opset", "parity", "paper")}
+    return facts | _card(spec.card) | {"weights": weights}
+
+
+def _folder(folder: Path) -> Facts:
+    if (folder / MANIFEST).exists():
+        return _artifact(folder)
+    if (folder / MODEL).exists():
+        kind = "run" if (folder / RECIPE).exists() else "checkpoint"
+        return {"name": folder.name, "kind": kind} | _checkpoint(folder) | _state(folder)
+    if (folder / RECIPE).exists():
+        return {"name": folder.name, "kind": "run"} | _recipe(folder) | _state(folder)
+    raise InputError(f"{folder} is no run, checkpoint or artifact: it has no {MODEL}, {RECIPE} or {MANIFEST}.")
+
+
+def _artifact(folder: Path) -> Facts:
+    from zoo.artifact import read_manifest
+
+    manifest = read_manifest(folder)
+    return {
+        "name": manifest.name,
+        "kind": "artifact",
+        "architecture": manifest.architecture,
+        **_family(manifest.family),
+        "framework": manifest.framework,
+        "paper": _paper(manifest.architecture),
+        **_space(manifest.space, manifest.classes),
+        "density": manifest.density,
+        "methods": {
+            name: {
+                "inputs": {k: _tensor(t.dtype, t.shape) for k, t in entry.signature.inputs.items()},
+                "outputs": {k: _tensor(t.dtype, t.shape) for k, t in entry.signature.outputs.items()},
+                "options": {
+                    k: {"default": o.default, "low": o.low, "high": o.high, "help": o.help}
+                    for k, o in entry.signature.options.items()
+                },
+                "random": entry.signature.random,
+                "steps": entry.signature.length,
+            }
+            for name, entry in manifest.methods.items()
+        },
+        "settings": manifest.config,
+        **_card(manifest.card),
+        "opset": manifest.opset,
+        "versions": manifest.versions,
+        "parity": manifest.parity,
+        "weights": [_weights(folder, "artifact", sum(f.bytes for f in manifest.files.values()))],
+    }
+
+
+def _checkpoint(folder: Path) -> Facts:
+    from zoo.checkpoint import read_json
+
+    meta = read_json(folder / MODEL, SCHEMA)
+    weights = meta.get("weights", {})
+    return {
+        **_architecture(meta.get("architecture", "")),
+        **_space(meta.get("space"), meta.get("classes")),
+        "density": meta.get("density"),
+        "settings": meta.get("config"),
+        **_card(meta.get("card", {})),
+        "weights": [_weights(folder, "checkpoint", weights.get("bytes", 0))],
+    }
+
+
+def _recipe(folder: Path) -> Facts:
+    from zoo.checkpoint import read_json
+
+    record = read_json(folder / RECIPE, SCHEMA)
+    return {
+        **_architecture(record["architecture"]),
+        **_space(record["space"], record["classes"]),
+        "settings": record["config"],
+        "data": record["data"],
+        "recipe": record["recipe"],
+    }
+
+
+def _state(folder: Path) -> Facts:
+    """Where the training of a run is."""
+    if not (folder / RECIPE).exists():
+        return {}
+    if not (folder / STATE).exists():
+        return {"training": f"not begun; go on: zoo train --resume {folder}"}
+    from zoo.checkpoint import read_json
+
+    position = read_json(folder / STATE, SCHEMA).get("position", {})
+    where = f"step {position.get('step')}"
+    return {"training": f"done, {where}" if position.get("done") else f"{where}; go on: zoo train --resume {folder}"}
+
+
+def _architecture(name: str) -> Facts:
+    """What the plugin of an architecture says of it; only its name if the plugin is not installed."""
+    try:
+        spec = registry.architecture(name)
+    except UnknownName:
+        return {"architecture": name, "note": "its plugin is not installed"}
+    facts = {"architecture": name, **_family(spec.family), "framework": spec.framework, "paper": spec.paper}
+    return facts | {"methods": {m: {} for m in spec.methods}}
+
+
+def _paper(architecture: str) -> str:
+    try:
+        return registry.architecture(architecture).paper
+    except UnknownName:
+        return ""
+
+
+def _family(family: str) -> Facts:
+    return {"family": family, "taxonomy": FAMILIES.get(family)}
+
+
+def _space(space: Any, classes: list[str] | None) -> Facts:
+    return {"space": spaces.from_json(space).describe() if space else None, "classes": classes}
+
+
+def _card(card: Any) -> Facts:
+    return dict(card)
+
+
+def _tensor(dtype: str, shape: tuple[int | str, ...]) -> str:
+    return f"{dtype} (N{''.join(f', {d}' for d in shape)})"
+
+
+def _weights(folder: Path, kind: str, size: int) -> Facts:
+    return {"folder": str(folder), "format": kind, "bytes": size}
+
+
+def _owner(spec: Spec) -> str:
+    return next((f"{p.name} {p.version}" for p in load_plugins() if any(s is spec for s in p.specs)), "")
+
+
+__all__ = ["show"]

@@ -1,0 +1,168 @@
+"""The command line. Each command is a file of this package and is imported when it is used.
+
+Any `ZooError` becomes one message on stderr and exit code 2; Ctrl-C is 130. What a command does stands in `zoo`
+itself: commands read their arguments, show progress and print.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+import zoo
+from zoo.errors import UnknownName, ZooError, did_you_mean
+
+COMMANDS = (
+    *("list", "show", "data", "plugins"),
+    *("train", "evaluate"),
+    *("sample", "score", "encode", "decode", "predict"),
+    *("export", "verify"),
+)
+ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
+FAILED, INTERRUPTED = 2, 130
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is used, and turns what a user can mend into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"zoo.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f"there is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = "zoo",
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        with _environment():
+            if not standalone_mode:
+                return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            try:
+                result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+                sys.stdout.flush()
+            except BrokenPipeError:  # the reader, such as `head`, has had enough
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
+                sys.exit(1)
+            except (Exception, click.Abort) as error:
+                _fail(error)
+            sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(error: BaseException) -> NoReturn:
+    """Say what is wrong and leave; what is not the user's to mend goes on as it is."""
+    if isinstance(error, click.Abort):
+        click.echo("stopped.", err=True)
+        sys.exit(INTERRUPTED)
+    if isinstance(error, MemoryError) and not os.environ.get("ZOO_DEBUG"):
+        _say(f"there is not enough memory ({error}). Take fewer rows at a time, such as --chunk 100.")
+    elif isinstance(error, click.UsageError):
+        _say(error.format_message())
+        if error.ctx:
+            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+    elif isinstance(error, click.ClickException):
+        _say(error.format_message())
+    elif isinstance(error, ZooError):
+        if os.environ.get("ZOO_DEBUG"):
+            traceback.print_exception(error)
+        _say(str(error))
+        if isinstance(error, UnknownName):  # perhaps the plugin that has it did not load
+            warn_of_plugins()
+    else:
+        raise error
+    sys.exit(FAILED)
+
+
+def _say(message: str) -> None:
+    click.echo(click.style("error: ", fg="red") + message, err=True)
+
+
+def warn_of_plugins() -> None:
+    """Name the plugins that are not as they should be, on stderr."""
+    from zoo.registry import problems
+
+    for problem in problems():
+        click.echo(click.style("warning: ", fg="yellow") + str(problem), err=True)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Put back what the global options change: `main` may be called by a program that goes on."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    try:
+        yield
+    finally:
+        if os.environ.get("ZOO_WITHOUT") != before["ZOO_WITHOUT"]:
+            _forget_plugins()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _forget_plugins() -> None:
+    from zoo.plugins import load_plugins
+
+    load_plugins.cache_clear()
+
+
+def _leave_out(names: Iterable[str]) -> None:
+    """Have the registry pass over these plugins."""
+    from importlib.metadata import entry_points
+
+    from zoo.hookspecs import GROUP
+
+    installed = sorted({entry.dist.name for entry in entry_points(group=GROUP) if entry.dist})
+    for name in names:
+        if name not in installed:
+            near = did_you_mean(name, installed)
+            raise UnknownName(f"no plugin {name!r} is installed; there are {', '.join(installed)}.{near}")
+    os.environ["ZOO_WITHOUT"] = ",".join(filter(None, [os.environ.get("ZOO_WITHOUT", ""), *names]))
+    _forget_plugins()
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(zoo.__version__, prog_name="genzoo", message="%(prog)s %(version)s")
+@click.option("--without", multiple=True, metavar="PLUGIN", help="Leave out an installed plugin (may be repeated).")
+@click.option("--debug", is_flag=True, help="Show where an error comes from. Also: ZOO_DEBUG=1.")
+@click.pass_context
+def main(ctx: click.Context, without: tuple[str, ...], debug: bool) -> None:
+    """Train generative models in PyTorch or Keras; ship them as ONNX files that sample, score and encode by themselves.
+
+    \b
+    zoo list                                             what there is
+    zoo train realnvp --data moons --out runs/moons      train a model
+    zoo sample runs/moons -n 64 --seed 7 --out x.png     draw from it
+    zoo export runs/moons --out out/moons                ship it
+    """
+    if debug:
+        os.environ["ZOO_DEBUG"] = "1"
+    if without:
+        _leave_out(without)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+__all__ = ["main"]

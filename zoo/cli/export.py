@@ -1,0 +1,40 @@
+"""`zoo export`: a trained model as files that run by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import note, parity, size
+
+EXAMPLES = """\b
+Examples:
+  zoo export runs/moons --out out/moons
+  zoo export realnvp.moons --to onnx --out out/moons --force
+  zoo verify out/moons
+"""
+
+
+@click.command("export", epilog=EXAMPLES)
+@click.argument("name", metavar="NAME|RUN")
+@click.option("--to", "to", default="onnx", show_default=True, metavar="FORMAT", help="zoo plugins lists them.")
+@options.out_folder
+@options.force
+def command(name: str, to: str, out: Path, force: bool) -> None:
+    """Export a model with everything it needs: sampling loop, random numbers and preprocessing.
+
+    The result is checked against its source, method by method. If they differ, nothing is written.
+    """
+    from zoo import api
+    from zoo.cli import progress
+
+    with progress.stages(f"exporting {name}") as show:
+        report = api.export(name, out, to=to, force=force, progress=show)
+    if figures := getattr(report, "parity", None):
+        parity(figures)
+    files = [p for p in sorted(out.rglob("*")) if p.is_file()]
+    note(f"wrote {len(files)} files, {size(sum(p.stat().st_size for p in files))}, to {out}")
+    if to == "onnx":
+        note(f"Next:\n  zoo verify {out}\n  zoo sample {out} -n 16 --seed 7")

@@ -1,0 +1,69 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """`--set key=value` as a dict."""
+    found: dict[str, str] = {}
+    for item in values:
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not key or not equals or not value.strip():
+            raise click.BadParameter(f"{item!r} is not KEY=VALUE.")
+        if key in found:
+            raise click.BadParameter(f"{key!r} is given twice.")
+        found[key] = value.strip()
+    return found
+
+
+def set_option(what: str) -> Callable[[F], F]:
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=settings, help=f"{what} (may be repeated)."
+    )
+
+
+name = click.argument("name", metavar="NAME|RUN|ARTIFACT")
+out = click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the result.")
+out_folder = click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", required=True)
+force = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+chunk = click.option("--chunk", type=int, metavar="N", help="Rows at a time; changes speed and memory, not the rows.")
+class_of_rows = click.option("--class", "chosen", metavar="CLASS", help="The class of all rows: its name or number.")
+label = click.option("--label", metavar="COLUMN", help="The column (in NPZ: array) of a data file that is the class.")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed, where the method is random.")
+data = click.option(
+    "--data",
+    required=True,
+    metavar="FILE|FOLDER|NAME[:SPLIT]",
+    help="Rows: CSV, Parquet, NPZ, text, a folder of images, or a split of a data set (default: its test split).",
+)
+
+
+def method_options(function: F) -> F:
+    """What every command has that runs a method over rows of a file."""
+    wanted: tuple[Callable[[F], F], ...] = (
+        name,
+        out,
+        force,
+        label,
+        class_of_rows,
+        set_option("An option of the method, as zoo show lists them"),
+        seed,
+        chunk,
+        device,
+    )
+    for option in reversed(wanted):
+        function = option(function)
+    return function

@@ -1,0 +1,103 @@
+"""Printing: results on stdout, everything else on stderr. rich is imported only for a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+MAX_WIDTH = 120
+
+
+def note(message: str) -> None:
+    """A line about what goes on, on stderr."""
+    click.echo(message, err=True)
+
+
+def print_json(data: Any) -> None:
+    click.echo(json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """`value` of JSON's types; what is no finite number is null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table: fitted to a terminal, in full width for a pipe."""
+    cells = [["" if c is None else str(c) for c in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        view = Table(box=None, pad_edge=False, header_style="bold")
+        for i, column in enumerate(columns):
+            view.add_column(column, no_wrap=i == 0, overflow="fold")
+        for row in cells:
+            view.add_row(*map(Text, row))
+        Console().print(view)
+        return
+    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
+    for row in [list(columns), *cells]:
+        click.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> None:
+    """Names with their values, one below the other; long values are wrapped on a terminal."""
+    shown = [(name, str(value)) for name, value in pairs if value not in (None, "", (), [], {})]
+    indent = max((len(name) for name, _ in shown), default=0) + 2
+    room = min(shutil.get_terminal_size().columns, MAX_WIDTH) - indent if sys.stdout.isatty() else 10**6
+    for name, value in shown:
+        lines = [part for line in value.split("\n") for part in textwrap.wrap(line, max(room, 20)) or [""]]
+        for i, line in enumerate(lines):
+            click.echo((click.style(name.ljust(indent), bold=True) if i == 0 else " " * indent) + line)
+
+
+def number(value: object) -> str:
+    """A figure to read: five digits of a float, thousands apart."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+
+
+def size(count: float) -> str:
+    """Bytes to read."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """A time to read: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def parity(report: Mapping[str, Mapping[str, float]]) -> None:
+    """Largest differences from the source, by method and kind of input."""
+    kinds = list(dict.fromkeys(kind for row in report.values() for kind in row))
+    usual = ["random", "boundary", "tail"]  # KINDS of zoo.spaces
+    order = [k for k in usual if k in kinds] + [k for k in kinds if k not in usual]
+    table(
+        ["difference from the source", *(f"{k} inputs" for k in order)],
+        [[method, *(f"{row[k]:.1e}" if row.get(k) else "none" for k in order)] for method, row in report.items()],
+    )

@@ -1,0 +1,44 @@
+"""`zoo plugins`: what is installed, what failed to load and why."""
+
+from __future__ import annotations
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import print_json, table
+
+EXAMPLES = """\b
+Examples:
+  zoo plugins
+  zoo --without genzoo-keras plugins --json
+"""
+
+
+@click.command("plugins", epilog=EXAMPLES)
+@options.as_json
+def command(as_json: bool) -> None:
+    """List installed plugins, what each offers, and what is wrong with it."""
+    from zoo import cli
+    from zoo.plugins import load_plugins
+    from zoo.registry import problems
+    from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec
+
+    kinds = {"architectures": ModelSpec, "presets": PresetSpec, "data sets": DatasetSpec, "exporters": ExporterSpec}
+    found = []
+    for plugin in load_plugins():
+        offers = {kind: [s.name for s in plugin.specs if isinstance(s, cls)] for kind, cls in kinds.items()}
+        found.append({"name": plugin.name, "version": plugin.version, "entry_point": plugin.entry, **offers})
+    faults = [{"plugin": p.plugin, "problem": p.message} for p in problems()]
+    if as_json:
+        print_json({"plugins": found, "problems": faults})
+        return
+    failed = {fault["plugin"] for fault in faults}
+
+    def state(name: object) -> str:
+        return "problem" if name in failed else "ok"
+
+    table(
+        ["plugin", "version", "state", *kinds],
+        [[p["name"], p["version"], state(p["name"]), *(" ".join(p[k]) or "-" for k in kinds)] for p in found],
+    )
+    cli.warn_of_plugins()

@@ -1,0 +1,28 @@
+"""`zoo predict`: classes of observations, or how real they look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli import options
+
+EXAMPLES = """\b
+Examples:
+  zoo predict cnn.digits --data digits --out predictions.csv
+  zoo predict runs/flowers --data photos/ --out predictions.parquet
+"""
+
+
+@click.command("predict", epilog=EXAMPLES)
+@options.data
+@options.method_options
+def command(name: str, data: str, **given: Any) -> None:
+    """Predict p(class given row) for each class, or a real/fake score.
+
+    Tables have the most probable class as a column beside. Without --out, the rows are printed.
+    """
+    from zoo.cli import rows
+
+    rows.run("predict", name, data, **given)

@@ -1,0 +1,310 @@
+"""What sampling, scoring, encoding, decoding and predicting share: rows in, a method, rows out."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from zoo import io
+from zoo.api import load_or_open
+from zoo.artifact import Artifact
+from zoo.cli import progress
+from zoo.cli.output import note, size
+from zoo.data import SPLITS, Dataset, load_dataset, resolve
+from zoo.data.files import column_names, numbered, read_labels, read_latents, read_rows
+from zoo.data.tables import open_table
+from zoo.errors import InputError, UnknownName, did_you_mean
+from zoo.files import check_output_file
+from zoo.model import FIRST_OUTPUT, Model, Progress
+from zoo.spaces import Image, Labels, Real, Space, Text
+
+if TYPE_CHECKING:
+    from zoo.eager import EagerModel
+
+Array = npt.NDArray[Any]
+Chunk = Mapping[str, Array]
+TABLES = (".csv", ".tsv", ".parquet")
+TERMINAL_ROWS = 40
+LABEL = "label"  # the name of the input, and of the column or array that holds the class
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+def open_model(name: str, device: str) -> Model:
+    """Whatever `name` is, and a word on stderr about what runs it and where."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        raise InputError(f"{name} is a file; expected the folder of a run or an artifact, or the name of a preset.")
+    try:
+        model = load_or_open(name, device=device)
+    except UnknownName as error:
+        if os.sep in name:
+            raise UnknownName(f"there is no folder {name!r}, and no model of that name. See: zoo list") from error
+        raise
+    note(f"{model.name} on {where(model)}")
+    return model
+
+
+def where(model: Model) -> str:
+    """What runs a model, and on which device."""
+    if isinstance(model, Artifact):
+        return f"{model.device} (onnxruntime)"
+    eager: EagerModel = model  # type: ignore[assignment]
+    return f"{eager.network.device} ({eager.network.framework})"
+
+
+def check_settings(model: Model, method: str, settings: Mapping[str, str]) -> None:
+    """`--set` names options of the method: what has an option of the command line is not among them."""
+    known = model.signature(method).options
+    for name in settings:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            near = did_you_mean(name, known)
+            raise InputError(f"{method} of {model.name} has no option {name!r}; {takes}.{near}")
+
+
+def class_of(model: Model, chosen: str) -> int:
+    """The number of a class by its name or number."""
+    if model.classes is None:
+        raise InputError(f"{model.name} has no classes; leave out --class.")
+    return int(model.classes.check([chosen], name="--class")[0])
+
+
+# ---- rows in --------------------------------------------------------------------------------------------------------
+
+
+def read_inputs(model: Model, method: str, source: str, label: str | None, chosen: str | None) -> dict[str, Any]:
+    """The inputs of a method for the rows of a file, a folder, or a split of a data set (`digits:train`)."""
+    signature = model.signature(method)
+    found, split = _find(source)
+    inputs: dict[str, Any] = {}
+    labels: Any = None
+    wanted = LABEL in signature.inputs
+    if chosen is not None and not wanted:
+        raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+    if isinstance(found, Path):
+        if wanted and label is None and chosen is None and found.suffix.lower() in TABLES:
+            label = LABEL if LABEL in open_table(found).names else None
+        if "z" in signature.inputs:
+            inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape])
+        else:
+            inputs["x"] = read_rows(found, model.space, label)
+        if wanted and chosen is None:
+            assert model.classes is not None
+            labels = read_labels(found, model.classes, label)
+    else:
+        if "z" in signature.inputs:
+            raise InputError(f"{method} takes latents, and {source} are observations. Make latents first: zoo encode.")
+        dataset = load_dataset(found, label=label)
+        x, y = dataset.split(split)
+        inputs["x"] = _observations(model, dataset, x)
+        if wanted and y is not None and dataset.classes is not None and model.classes is not None:
+            labels = _renumber(y, dataset.classes, model.classes)
+    if wanted:
+        labels = class_of(model, chosen) if chosen is not None else labels
+        if labels is not None:
+            inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
+    return inputs
+
+
+def _find(source: str) -> tuple[Path | str, str]:
+    """A path, or the name of a data set, and the split."""
+    path = Path(source).expanduser()
+    name, colon, split = source.rpartition(":")
+    if not colon or path.exists():
+        name, split = source, "test"
+    elif split not in SPLITS:
+        near = did_you_mean(split, SPLITS)
+        raise InputError(f"unknown split {split!r} in {source!r}; expected {', '.join(SPLITS)}.{near}")
+    found = resolve(name)
+    return found if isinstance(found, Path) else name, split
+
+
+def _observations(model: Model, dataset: Dataset, x: Array) -> Array:
+    """Observations of a data set as the model takes them."""
+    space, other = model.space, dataset.space
+    if isinstance(space, Text) and isinstance(other, Text):
+        return space.check(other.decode(x), dataset.name) if space != other else x
+    nameless = isinstance(space, Real) and isinstance(other, Real) and space.width == other.width
+    if space != other and not (nameless and not (space.names and other.names)):  # type: ignore[attr-defined]
+        raise InputError(f"{model.name} models {space.describe()}; {dataset.name} is {other.describe()}.")
+    return x
+
+
+def _renumber(y: Array, have: Labels, want: Labels) -> Array:
+    return y if have == want else want.check([have.names[i] for i in y])
+
+
+# ---- rows out -------------------------------------------------------------------------------------------------------
+
+
+def check_early(out: Path | None, force: bool) -> None:
+    """Say what is wrong with an output before anything is loaded."""
+    if out is None:
+        return
+    check_output_file(out, force)
+    if out.suffix.lower() not in io.SUFFIXES:
+        io.check_output(out, force=force)  # says which there are
+
+
+def check_late(out: Path | None, force: bool, space: Space | None, count: int | None = None) -> None:
+    """Say what is wrong with an output for rows of a space (None: named columns)."""
+    if out is not None:
+        io.check_output(out, space, count=count, force=force)
+    elif isinstance(space, Image):
+        raise InputError("images need a file: --out x.png for a picture, --out x.npz for the numbers.")
+
+
+def check_room(out: Path, space: Space, count: int) -> None:
+    """Before a long job: would the file fit on its disk? Only for formats whose size is known."""
+    folder = out.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    each = {".npz": np.dtype(space.dtype).itemsize, ".npy": np.dtype(space.dtype).itemsize, ".csv": 2, ".tsv": 2}
+    need = count * space.size * each.get(out.suffix.lower(), 0)
+    free = shutil.disk_usage(folder).free
+    if need > free and not isinstance(space, Text):
+        raise InputError(
+            f"{count:,} rows need at least {size(need)} in {out}, and {size(free)} are free. Draw fewer; later ones "
+            "with --start."
+        )
+
+
+def deliver(
+    chunks: Iterable[Chunk],
+    out: Path | None,
+    *,
+    space: Space | None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    force: bool = False,
+) -> int:
+    """Write chunks to a file, or print them as CSV (strings: a line each). The number of rows."""
+    if out is not None:
+        return io.write(out, chunks, space, columns=columns, force=force)
+    return _print(chunks, space, {**(columns or {}), **({"x": column_names(space)} if space is not None else {})})
+
+
+def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Sequence[str]]) -> int:
+    limit = TERMINAL_ROWS if sys.stdout.isatty() else None
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    count = 0
+    for chunk in chunks:
+        rows = len(next(iter(chunk.values())))
+        if not isinstance(space, Text) and not count:
+            table.writerow(_titles(chunk, names))
+        wanted = rows if limit is None else min(rows, limit - count)
+        part = {name: array[:wanted] for name, array in chunk.items()}
+        if isinstance(space, Text):
+            click.echo("\n".join(space.decode(part["x"])))
+        else:
+            flat = [np.asarray(a).reshape(len(a), -1) for a in part.values()]
+            table.writerows([str(v) for a in flat for v in a[i]] for i in range(wanted))
+        count += wanted
+        if count == limit:
+            break
+    return count
+
+
+def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
+    titles: list[str] = []
+    for name, array in chunk.items():
+        width = int(np.prod(array.shape[1:]))
+        titles += names.get(name) or ([name] if array.ndim == 1 else numbered(name, width))
+    return titles
+
+
+def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: Path | None) -> Iterator[Chunk]:
+    """Chunks with the class of each row, where there is room for it: its name in tables, its number in NPZ files."""
+    suffix = ".csv" if out is None else out.suffix.lower()
+    names, done = np.array(classes.names), 0
+    for chunk in chunks:
+        rows = len(next(iter(chunk.values())))
+        part = labels[done : done + rows]
+        done += rows
+        if suffix in TABLES:
+            yield {**chunk, LABEL: names[part]}
+        else:
+            yield {**chunk, LABEL: part} if suffix == ".npz" else chunk
+
+
+def with_predictions(chunks: Iterable[Chunk], classes: Labels, out: Path | None) -> Iterator[Chunk]:
+    """Chunks with the most probable class of each row, by name, in tables."""
+    names = np.array(classes.names)
+    table = (out is None or out.suffix.lower() in TABLES) and "class" not in classes.names
+    for chunk in chunks:
+        yield {"class": names[chunk["y"].argmax(1)], **chunk} if table else chunk
+
+
+# ---- a method over rows ---------------------------------------------------------------------------------------------
+
+
+def run(
+    method: str,
+    name: str,
+    data: str,
+    *,
+    out: Path | None,
+    force: bool,
+    label: str | None,
+    chosen: str | None,
+    settings: Mapping[str, Any],
+    seed: int,
+    chunk: int | None,
+    device: str,
+    watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
+) -> Model:
+    """Run a method over the rows of `data`, and write or print what it gives. The chunks pass through `watch`."""
+    check_early(out, force)
+    model = open_model(name, device)
+    signature = model.signature(method)
+    check_settings(model, method, settings)
+    space = model.space if FIRST_OUTPUT[method] == "x" else None
+    check_late(out, force, space)
+    inputs = read_inputs(model, method, data, label, chosen)
+    columns: dict[str, Sequence[str]] = {}
+    with bar(method, out) as show:
+        chunks = watch(model.stream(method, inputs, seed=seed, chunk=chunk, progress=show, **settings))
+        if LABEL in inputs and method in ("encode", "decode") and model.classes is not None:
+            chunks = with_classes(chunks, np.asarray(inputs[LABEL]), model.classes, out)
+        if method == "predict" and model.classes is not None and signature.outputs["y"].shape:
+            columns["y"] = model.classes.names
+            chunks = with_predictions(chunks, model.classes, out)
+        count = deliver(chunks, out, space=space, columns=columns, force=force)
+    done(out, count)
+    return model
+
+
+@contextmanager
+def bar(what: str, out: Path | None) -> Iterator[Progress | None]:
+    """Progress on stderr, unless the rows themselves go to the terminal."""
+    if out is None and sys.stdout.isatty():
+        yield None
+        return
+    with progress.rows(what) as show:
+        yield show
+
+
+def done(out: Path | None, count: int) -> None:
+    if out is not None:
+        note(f"wrote {count:,} rows to {out}")
+    elif sys.stdout.isatty() and count == TERMINAL_ROWS:
+        note(f"these are the first {count} rows; --out FILE writes all of them")
+
+
+def trained_on(model: Model, label: str | None) -> tuple[str, str | None]:
+    """The data that a model was trained on, and the column of its classes."""
+    card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
+    if not card.get("data"):
+        raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
+    return str(card["data"]), label or card.get("label")

@@ -1,0 +1,49 @@
+"""`zoo score`: how probable observations are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import note
+
+if TYPE_CHECKING:
+    from zoo.cli.rows import Chunk
+
+EXAMPLES = """\b
+Examples:
+  zoo score realnvp.moons --data rows.csv --out scores.csv
+  zoo score maf.digits --data digits:test --set samples=16 --out scores.parquet
+  zoo score out/moons --data rows.parquet --label class > scores.csv
+"""
+MEANS = {
+    "exact": "log-density",
+    "lower_bound": "lower bound on the log-density",
+    "unnormalized": "log-density up to an unknown constant",
+}
+
+
+@click.command("score", epilog=EXAMPLES)
+@options.data
+@options.method_options
+def command(name: str, data: str, **given: Any) -> None:
+    """Score observations: log_prob in nats, a row each.
+
+    --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
+    """
+    from zoo.cli import rows
+
+    total, count = 0.0, 0
+
+    def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        nonlocal total, count
+        for chunk in chunks:
+            total += float(chunk["log_prob"].sum(dtype="float64"))
+            count += len(chunk["log_prob"])
+            yield chunk
+
+    model = rows.run("log_prob", name, data, watch=watch, **given)
+    note(f"mean of {count:,} rows: {total / count:.4f} nats ({MEANS.get(model.density or '', 'log_prob')})")

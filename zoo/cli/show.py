@@ -1,0 +1,109 @@
+"""`zoo show`: what is known of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import facts, note, number, parity, print_json, size, table
+
+EXAMPLES = """\b
+Examples:
+  zoo show realnvp.moons
+  zoo show realnvp --settings
+  zoo show out/moons --json
+"""
+MEANS = {
+    "exact": "exact: log_prob is the log-density in nats",
+    "lower_bound": "lower bound: log_prob is a lower bound on the log-density in nats",
+    "unnormalized": "unnormalized: log_prob is the log-density in nats up to a constant that is not known",
+}
+
+
+@click.command("show", epilog=EXAMPLES)
+@options.name
+@click.option("--settings", is_flag=True, help="Of an architecture: what --set takes (imports its framework).")
+@options.as_json
+def command(name: str, settings: bool, as_json: bool) -> None:
+    """Show what a model is: paper, sample space, methods, options, weights and test metrics."""
+    from zoo.about import show
+
+    known = show(name)
+    if settings:
+        known["takes"] = _settings(str(known.get("architecture", known["name"])))
+    if as_json:
+        print_json(known)
+        return
+    pairs: list[tuple[str, Any]] = []
+    for key, value in known.items():
+        if key not in ("methods", "parity", "takes", "taxonomy", "weights", "test"):
+            pairs.append((key, _line(key, value, known)))
+    facts(pairs)
+    methods = known.get("methods", {})
+    print_methods(methods)
+    for title in ("validation", "test"):
+        if isinstance(known.get(title), Mapping) and title == "test":
+            click.echo(f"\n{title} metrics")
+            facts([(k, number(v)) for k, v in known[title].items()])
+    for entry in known.get("weights", []):
+        click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
+    if "parity" in known:
+        click.echo()
+        parity(known["parity"])
+    if settings:
+        click.echo()
+        table(["--set", "default", "of"], [[s["name"], _value(s["default"]), s["of"]] for s in known["takes"]])
+    elif known["kind"] == "architecture":
+        note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
+
+
+def print_methods(methods: Mapping[str, Any]) -> None:
+    if not any(methods.values()):
+        click.echo()
+        facts([("methods", ", ".join(methods))])
+        return
+    click.echo()
+    rows, choices = [], []
+    for name, method in methods.items():
+        takes, gives = (", ".join(f"{k}: {v}" for k, v in method[part].items()) for part in ("inputs", "outputs"))
+        takes = takes or "count"
+        steps = method["steps"]
+        rows.append([name, takes, gives, "seed" if method["random"] else "-", steps if steps is not None else "-"])
+        for key, option in method["options"].items():
+            bounds = [f"{word} {option[b]:g}" for word, b in (("from", "low"), ("to", "high")) if option[b] is not None]
+            choices.append([name, f"{key}={option['default']}", " ".join(bounds) or "any", option["help"]])
+    table(["method", "takes", "gives", "random", "steps"], rows)
+    if choices:
+        click.echo()
+        table(["method", "option (--set)", "range", ""], choices)
+
+
+def _line(key: str, value: Any, known: Mapping[str, Any]) -> str:
+    if key == "family" and "taxonomy" in known:
+        return f"{value} ({known['taxonomy']})"
+    if key == "density":
+        return MEANS.get(value, str(value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_value(v)}" for k, v in value.items())
+    return _value(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(v) for v in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _settings(architecture: str) -> list[dict[str, Any]]:
+    """The settings of an architecture and of its training, with their defaults."""
+    from dataclasses import fields
+
+    from zoo import registry
+
+    cls = registry.network_class(registry.architecture(architecture))
+    own = [(f.name, f.default, "architecture") for f in fields(cls.Config)]
+    training = [(f.name, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
+    return [{"name": name, "default": default, "of": part} for name, default, part in own + training]

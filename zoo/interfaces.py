@@ -1,0 +1,67 @@
+"""The interfaces: what a model may be asked. All arrays are numpy, in data units, the batch axis first.
+
+A `zoo.model.Model` has those of its `signatures`; asking it for another raises `UnknownMethod`. For each of them the
+framework model (`zoo.load`) and the artifact (`zoo.open`) give the same values for the same arguments. `more` are the
+inputs and options that the signature declares, such as `label=3` or `temperature=0.8`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.spaces import Labels, Space
+from zoo.spec import Density
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+class DensityModel(Protocol):
+    """Answers how probable an observation is.
+
+    `density` says what the number means: "exact", a "lower_bound" on the log-density, or "unnormalized", the
+    log-density up to a constant.
+    """
+
+    space: Space
+    density: Density | None
+
+    def log_prob(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Nats for each of the observations `x` (N, *space.shape): (N,) float32. For a discrete space this is the
+        log-probability, for a continuous one the log-density with respect to the raw units of `x`."""
+
+
+class Generator(Protocol):
+    """Answers with new observations."""
+
+    space: Space
+
+    def sample(self, count: int, seed: int | None = None, *, start: int = 0, **more: Any) -> Array:
+        """Examples `start` to `start + count - 1` of `seed`: (count, *space.shape) of the space's dtype. The same
+        example of the same seed is the same in any chunk and on any machine."""
+
+
+class Discriminator(Protocol):
+    """Answers which class an observation has, or whether it is real."""
+
+    space: Space
+    classes: Labels | None
+
+    def predict(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """p(y given x) for the observations `x` (N, *space.shape): (N, classes) float32 that sums to one in each row;
+        of a real/fake discriminator p(real), (N,)."""
+
+
+class LatentModel(Protocol):
+    """Goes between observations and latents."""
+
+    space: Space
+
+    def encode(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Latents of the observations `x` (N, *space.shape): (N, ...) float32."""
+
+    def decode(self, z: Any, *, seed: int = 0, **more: Any) -> Array:
+        """Observations of the latents `z` (N, ...): (N, *space.shape) of the space's dtype."""
