@@ -509,6 +509,14 @@ def test_images_of_all_modes(tmp_path: Path, mode: str, color: object, expected:
     assert data.train[0, 0, 0].tolist() == expected
 
 
+def test_a_photo_is_turned_the_way_it_was_taken(tmp_path: Path) -> None:
+    picture = Pillow.new("L", (4, 3))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    assert read_rows(tmp_path / "a.jpg", Image(4, 3)).shape == (1, 4, 3, 1)
+
+
 def test_one_colour_image_makes_all_colour(tmp_path: Path) -> None:
     for i in range(10):
         save_image(tmp_path / f"{i}.png", mode="RGB" if i == 5 else "L")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,10 @@ def test_a_file_is_replaced_in_one_step_and_folders_are_made(tmp_path: Path) -> 
             assert not path.exists() or path.read_text() == "one"
         assert path.read_text() == text
     assert nothing_but(path.parent, "b.txt")
+    with path.open() as reader:
+        with files.atomic_write(path) as file:
+            file.write(b"three")
+        assert reader.read() == "two"  # whoever reads the old file is not disturbed
 
 
 def test_a_symbolic_link_stays_a_link(tmp_path: Path) -> None:
@@ -134,7 +139,7 @@ for suffix in ("npz", "npy", "csv", "parquet"):
 def test_a_failure_among_the_chunks_leaves_nothing(tmp_path: Path, suffix: str, failure: type[BaseException]) -> None:
     space: Space = Text(3, "abc") if suffix == ".txt" else Real(2)
 
-    def chunks():
+    def chunks() -> Iterator[np.ndarray]:
         yield space.examples("random", 4)
         raise failure
 
@@ -277,9 +282,12 @@ def test_a_grid_shows_every_pixel(tmp_path: Path) -> None:
 
 
 def test_a_picture_has_a_limit(tmp_path: Path) -> None:
-    x = np.zeros((600, 2, 2, 1), np.uint8)
+    def chunks() -> Iterator[np.ndarray]:
+        yield from [np.zeros((600, 2, 2, 1), np.uint8)] * 2
+        raise AssertionError("more were asked for than fit")
+
     with pytest.raises(InputError, match="at most 1024 rows"):
-        io.write(tmp_path / "x.png", [x, x], Image(2, 2))
+        io.write(tmp_path / "x.png", chunks(), Image(2, 2))
     assert nothing_but(tmp_path)
 
 

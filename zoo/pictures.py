@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,6 +86,21 @@ def scatter(x: Array, names: Sequence[str] = ("x0", "x1"), size: int = 480) -> P
     image = pillow()
     plot = image.fromarray(pixels).resize((size, size), image.Resampling.NEAREST)
     return _frame(plot, low, high, names)
+
+
+def panels(space: Space, shown: Mapping[str, Array], columns: int | None = None) -> Picture:
+    """Pictures of several sets of observations side by side, each with its name above."""
+    from PIL import ImageDraw, ImageFont
+
+    images = [image_grid(x, space.levels, columns) if isinstance(space, Image) else picture(space, x) for x in shown.values()]
+    gap, top = 24, 28
+    out: Picture = pillow().new("RGB", (sum(i.width + gap for i in images) + gap, max(i.height for i in images) + top + gap), WHITE)
+    draw, left = ImageDraw.Draw(out), gap
+    for name, image in zip(shown, images, strict=True):
+        draw.text((left, 8), name, fill=INK, font=ImageFont.load_default())
+        out.paste(image, (left, top))
+        left += image.width + gap
+    return out
 
 
 def _frame(plot: Picture, low: Array, high: Array, names: Sequence[str]) -> Picture:

@@ -23,7 +23,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "evaluate"),
     *("sample", "score", "encode", "decode", "predict"),
-    *("export", "verify"),
+    *("export", "verify", "demo"),
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130

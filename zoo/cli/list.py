@@ -23,7 +23,7 @@ WILDCARDS = "*?["
 @click.option("--framework", metavar="NAME", help="Such as torch or keras.")
 @options.as_json
 def command(pattern: str | None, family: str | None, method: str | None, framework: str | None, as_json: bool) -> None:
-    """List architectures, and presets: architectures with trained weights.
+    """List models: architectures, and presets with weights.
 
     PATTERN is a part of the name, or may have the wildcards * ? and [...].
     """

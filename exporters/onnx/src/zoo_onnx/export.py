@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 
 import msgspec
@@ -33,15 +34,15 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
         raise ExportError(f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend.")
     say = progress or (lambda message: None)
     with atomic_folder(Path(folder), force=force) as work, network.inference():
-        weights = SharedWeights(work / WEIGHTS)
         entries = {}
-        for method, definition in model.methods.items():
-            say(f"tracing {method}")
-            composed = compose(network, method, definition)
-            weights.move_out(composed)
-            ir.save(composed, work / f"{method}.onnx")
-            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
-        weights.close()
+        with (work / WEIGHTS).open("wb") as file:
+            weights = SharedWeights(file, work)
+            for method, definition in model.methods.items():
+                say(f"tracing {method}")
+                composed = compose(network, method, definition)
+                weights.move_out(composed)
+                ir.save(composed, work / f"{method}.onnx")
+                entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
         say("running the source")
         cases = list(parity.make_cases(model))
         (work / EXAMPLES).write_bytes(parity.pack(cases))
@@ -77,9 +78,8 @@ def versions(framework: str) -> dict[str, str]:
 class SharedWeights:
     """One file for the large tensors of all methods, each distinct tensor once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("wb")
+    def __init__(self, file: BinaryIO, folder: Path) -> None:
+        self.file, self.folder = file, folder
         self.places: dict[tuple[str, str], tuple[int, int]] = {}
 
     def move_out(self, model: ir.Model) -> None:
@@ -96,12 +96,5 @@ class SharedWeights:
                     self.file.write(data)
                 offset, length = self.places[key]
                 value.const_value = ir.ExternalTensor(
-                    self.path.name, offset, length, tensor.dtype, shape=tensor.shape, name=str(value.name), base_dir=self.path.parent
+                    WEIGHTS, offset, length, tensor.dtype, shape=tensor.shape, name=str(value.name), base_dir=self.folder
                 )
-
-    def close(self) -> None:
-        self.file.close()
-        if not self.places:
-            self.path.unlink()
-
-

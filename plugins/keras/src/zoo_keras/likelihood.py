@@ -29,10 +29,11 @@ def log_mass(x: Any, parameters: Any, levels: int) -> Any:
     """
     logits, centre, inverse = unpack(parameters, levels)
     x = ops.cast(x, "float32")[..., None, :]
-    upper = ops.where(x < levels - 1, ops.log_sigmoid((x + 0.5 - centre) * inverse), 0.0)
-    lower = ops.where(x > 0, ops.log_sigmoid((centre - x + 0.5) * inverse), 0.0)
+    # log sigmoid(a) as -softplus(-a): onnxruntime's own LogSigmoid is the logarithm of a sigmoid that ends at -18
+    below = ops.where(x < levels - 1, ops.softplus((centre - x - 0.5) * inverse), 0.0)
+    above = ops.where(x > 0, ops.softplus((x - 0.5 - centre) * inverse), 0.0)
     inside = ops.where((x > 0) & (x < levels - 1), ops.log(-ops.expm1(-inverse)), 0.0)
-    each = upper + lower + inside + ops.log_softmax(logits, axis=-2)
+    each = inside - below - above + ops.log_softmax(logits, axis=-2)
     return ops.logsumexp(each, axis=-2)
 
 

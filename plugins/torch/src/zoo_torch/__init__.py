@@ -66,3 +66,13 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         paper="Ho, Jain, Abbeel 2020, arXiv 2006.11239",
         requires=REQUIRES,
     )
+    yield ModelSpec(
+        name="dcgan",
+        target="zoo_torch.dcgan:DCGAN",
+        family="gan",
+        framework="torch",
+        methods=("sample", "decode", "predict"),
+        summary="Convolutional generator and discriminator",
+        paper="Radford, Metz, Chintala 2015, arXiv 1511.06434",
+        requires=REQUIRES,
+    )

@@ -1,0 +1,75 @@
+"""`zoo demo`: the main job from end to end, one command after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import note
+
+COUNT, SEED, COLUMNS = 60, 7, 10
+# a process in which neither framework can be imported: what it draws, the artifact drew by itself
+ALONE = "import sys; sys.modules.update(dict.fromkeys(['torch', 'keras', 'onnx'])); from zoo.cli import main; main()"
+EXAMPLES = """\b
+Examples:
+  zoo demo --out out
+  zoo demo realnvp --data moons --out out/moons --epochs 20
+"""
+
+
+@click.command("demo", epilog=EXAMPLES)
+@click.argument("architecture", default="ddpm")
+@click.option("--data", default="digits", show_default=True, metavar="NAME|FILE|FOLDER", help="What to learn.")
+@click.option("--epochs", type=int, metavar="N", help="Passes over the data (default: about a minute of training).")
+@options.out_folder
+@options.force
+def command(architecture: str, data: str, epochs: int | None, out: Path, force: bool) -> None:
+    """Train a model, export it, and sample from the artifact in a process that has no framework.
+
+    OUT/demo.png shows data, samples of the framework's model, and samples of the artifact, side by side.
+    """
+    from zoo import api, io
+    from zoo.data import load_dataset
+    from zoo.pictures import panels, picture_limit
+
+    dataset = load_dataset(data)
+    if not picture_limit(dataset.space):
+        raise click.UsageError(f"the demo draws a picture, and there are none of {dataset.space.describe()}.")
+    run, artifact, drawn, picture = out / "run", out / "artifact", out / "samples.npz", out / "demo.png"
+    io.check_output(picture, dataset.space, force=force)
+    again = ["--force"] if force else []
+    long = epochs or (60 if architecture == "ddpm" else None)
+    _zoo("train", architecture, "--data", data, "--out", run, *(["--epochs", long] if long else []), *again)
+    _zoo("export", run, "--out", artifact, *again)
+    source = api.load(run)
+    labels = ["--class", "all"] if "label" in source.signature("sample").inputs else []
+    count = COUNT if labels or len(dataset.space.shape) == 3 else 2000
+    sampling = ["sample", artifact, "-n", count, "--seed", SEED, *labels, "--out", drawn, *again]
+    _zoo(*sampling, alone=True)
+
+    import numpy as np
+
+    given = {"label": np.arange(count) % len(source.classes)} if labels and source.classes else {}
+    theirs = source.sample(count, seed=SEED, **given)
+    ours = np.load(drawn)["x"]
+    shown = {"data": dataset.test[:count], f"{source.network.framework} samples": theirs, "artifact samples": ours}
+    io.save_picture(picture, panels(dataset.space, shown, COLUMNS), force=force)
+    gap = np.abs(theirs.astype(np.float64) - ours).max()
+    note(f"source and artifact, seed {SEED}: {count} rows, largest difference {gap:.2g}")
+    note(f"wrote {picture}: data, samples of the source, samples of the artifact")
+
+
+def _zoo(*words: object, alone: bool = False) -> None:
+    """Run a command, and show it as one would type it."""
+    from zoo.cli import main
+
+    arguments = [str(w) for w in words]
+    note(f"\n$ zoo {' '.join(arguments)}" + ("      # in a process without torch, keras and onnx" if alone else ""))
+    if not alone:
+        main(arguments, standalone_mode=False)
+    elif code := subprocess.run([sys.executable, "-c", ALONE, *arguments], check=False).returncode:
+        raise click.exceptions.Exit(code)
