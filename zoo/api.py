@@ -97,8 +97,8 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
     spec = registry.model(str(name))
     if isinstance(spec, ModelSpec):
         presets = [n for n in registry.list_models(f"{spec.name}.*")]
-        have = f"its presets: {', '.join(presets)}; or " if presets else ""
-        raise InputError(f"{name} is an architecture without weights. Use {have}train it: zoo train {name} --data digits.")
+        use = f"Use its presets: {', '.join(presets)}; or train" if presets else "Train"
+        raise InputError(f"{name} is an architecture without weights. {use} it: zoo train {name} --data digits.")
     found = spec.checkpoint if what == "checkpoint" else spec.artifact
     if found is None:
         raise InputError(f"{name} has no {what}; it has {'an artifact' if spec.artifact else 'a checkpoint'}.")

@@ -129,10 +129,10 @@ class Artifact(Model):
         signature = self.signatures[method]
         feed: dict[str, Array] = {**inputs, **{name: np.asarray(v) for name, v in options.items()}}
         if signature.random:
-            feed |= {"seed": np.int64(seed), "start": index[0]}
+            feed |= {"seed": np.asarray(seed, dtype=np.int64), "start": index[:1].reshape(())}
         if not inputs:
-            feed["count"] = np.int64(len(index))
-        results = self._session(method).run(list(signature.outputs), {k: np.asarray(v) for k, v in feed.items()})
+            feed["count"] = np.asarray(len(index), dtype=np.int64)
+        results = self._session(method).run(list(signature.outputs), feed)
         return dict(zip(signature.outputs, results, strict=True))
 
 

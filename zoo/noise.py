@@ -80,8 +80,8 @@ def draw(
     width = size if noise.kind == "uniform" else half
     k = key(seed, stream_id(stream))
     with np.errstate(over="ignore"):
-        base = (index.astype(np.uint64) * np.uint64(steps) + np.uint64(step)) * np.uint64(span)
-        counter = base[:, None] + np.arange(width, dtype=np.uint64)
+        base: U64 = (index.astype(np.uint64) * np.uint64(steps) + np.uint64(step)) * np.uint64(span)
+        counter: U64 = np.add.outer(base, np.arange(width, dtype=np.uint64))
         u = uniform_bits(counter, k)
         if noise.kind == "normal":
             angle = np.float32(2 * np.pi) * uniform_bits(counter + np.uint64(half), k)

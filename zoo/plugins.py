@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import Any
 
 import pluggy
 
 from zoo import hookspecs
 from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
 
-HOOKS: dict[str, type] = {
+HOOKS: dict[str, type[Spec]] = {
     "zoo_architectures": ModelSpec,
     "zoo_presets": PresetSpec,
     "zoo_datasets": DatasetSpec,
@@ -95,9 +96,9 @@ def load_plugins() -> tuple[Plugin, ...]:
     return tuple(plugins)
 
 
-def _collect(plugin: Plugin, hook: str, kind: type, function: object) -> None:
+def _collect(plugin: Plugin, hook: str, kind: type[Spec], function: Callable[[], Iterable[Any]]) -> None:
     try:
-        for spec in function():  # type: ignore[operator]
+        for spec in function():
             if isinstance(spec, kind):
                 plugin.specs.append(spec)
             else:

@@ -34,7 +34,7 @@ def _find(name: str, *kinds: type[Spec]) -> Any:
     table = _table(*kinds)
     plugin, slash, bare = name.rpartition("/")
     claims = [(p, s) for p, s in table.get(bare, []) if not slash or p == plugin]
-    noun = NOUN[kinds[0]]  # type: ignore[index]
+    noun = NOUN[kinds[0]]
     if not claims:
         hint = did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")

@@ -33,7 +33,7 @@ class Commands(click.Group):
     """A group that imports a command when it is used, and turns what a user can mend into messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is the command here, once it is imported
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:

@@ -20,7 +20,9 @@ Examples:
 @click.option("--data", required=True, metavar="FILE", help="Latents: CSV, Parquet, NPZ or NPY, as zoo encode writes.")
 @options.method_options
 def command(name: str, data: str, **given: Any) -> None:
-    """Decode latents, as zoo encode writes them, to observations.
+    """Decode latents to observations.
+
+    --data is what zoo encode writes.
 
     Without --out, rows are printed.
     """

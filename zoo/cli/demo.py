@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,7 +54,7 @@ def command(architecture: str, data: str, epochs: int | None, out: Path, force: 
 
     import numpy as np
 
-    given = {"label": np.arange(count) % len(source.classes)} if labels and source.classes else {}
+    given: dict[str, Any] = {"label": np.arange(count) % len(source.classes)} if labels and source.classes else {}
     theirs = source.sample(count, seed=SEED, **given)
     ours = np.load(drawn)["x"]
     shown = {"data": dataset.test[:count], f"{source.network.framework} samples": theirs, "artifact samples": ours}

@@ -20,7 +20,7 @@ Examples:
 @options.data
 @options.method_options
 def command(name: str, data: str, **given: Any) -> None:
-    """Encode observations: their latents, a row each.
+    """Encode observations to latents.
 
     zoo decode takes what this writes. Without --out, the latents are printed.
     """

@@ -34,7 +34,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure a model on data that it did not see: all figures that its methods allow."""
+    """Measure a model on held-out data.
+
+    Every figure that its methods allow: likelihood, accuracy, how well samples match the data.
+    """
     from zoo.cli import progress, rows
     from zoo.data import load_dataset
     from zoo.errors import InputError

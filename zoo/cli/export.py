@@ -23,9 +23,10 @@ Examples:
 @options.out_folder
 @options.force
 def command(name: str, to: str, out: Path, force: bool) -> None:
-    """Export a model with everything it needs: sampling loop, random numbers and preprocessing.
+    """Export a model to files that run by themselves.
 
-    The result is checked against its source, method by method. If they differ, nothing is written.
+    Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
+    method. If they differ, nothing is written.
     """
     from zoo import api
     from zoo.cli import progress

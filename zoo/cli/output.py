@@ -95,9 +95,14 @@ def duration(seconds: float) -> str:
 def parity(report: Mapping[str, Mapping[str, float]]) -> None:
     """Largest differences from the source, by method and kind of input."""
     kinds = list(dict.fromkeys(kind for row in report.values() for kind in row))
+    from zoo.signature import METHODS
+
     usual = ["random", "boundary", "tail"]  # KINDS of zoo.spaces
     order = [k for k in usual if k in kinds] + [k for k in kinds if k not in usual]
     table(
         ["difference from the source", *(f"{k} inputs" for k in order)],
-        [[method, *(f"{row[k]:.1e}" if row.get(k) else "none" for k in order)] for method, row in report.items()],
+        [
+            [method, *(f"{row[k]:.1e}" if row.get(k) else "0" for k in order)]
+            for method, row in sorted(report.items(), key=lambda m: METHODS.index(m[0]) if m[0] in METHODS else 9)
+        ],
     )

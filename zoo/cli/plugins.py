@@ -17,7 +17,7 @@ Examples:
 @click.command("plugins", epilog=EXAMPLES)
 @options.as_json
 def command(as_json: bool) -> None:
-    """List installed plugins, what each offers, and what is wrong with it."""
+    """List installed plugins, and what is wrong with them."""
     from zoo import cli
     from zoo.plugins import load_plugins
     from zoo.registry import problems

@@ -19,7 +19,9 @@ Examples:
 @options.data
 @options.method_options
 def command(name: str, data: str, **given: Any) -> None:
-    """Predict p(class given row) for each class, or a real/fake score.
+    """Predict classes, or how real rows look.
+
+    A column of p(class given row) for each class; of a real/fake discriminator one score.
 
     Tables have the most probable class as a column beside. Without --out, the rows are printed.
     """

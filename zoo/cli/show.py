@@ -28,7 +28,10 @@ MEANS = {
 @click.option("--settings", is_flag=True, help="Of an architecture: what --set takes (imports its framework).")
 @options.as_json
 def command(name: str, settings: bool, as_json: bool) -> None:
-    """Show what a model is: paper, sample space, methods, options, weights and test metrics."""
+    """Show a model: methods, options, paper, test metrics.
+
+    Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
+    """
     from zoo.about import show
 
     known = show(name)
@@ -86,8 +89,12 @@ def _line(key: str, value: Any, known: Mapping[str, Any]) -> str:
         return f"{value} ({known['taxonomy']})"
     if key == "density":
         return MEANS.get(value, str(value))
+    if key == "requires":
+        return ", ".join(f"{module} ({install})" for module, install in value.items())
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_value(v)}" for k, v in value.items())
+        return ", ".join(
+            f"{k} {f'[{_value(v)}]' if isinstance(v, (list, tuple)) else _value(v)}" for k, v in value.items()
+        )
     return _value(value)
 
 

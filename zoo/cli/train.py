@@ -26,6 +26,7 @@ Examples:
   zoo train --resume runs/maf
 """
 PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
+PRECISION = f"{PRECISIONS[0]} (default), {', '.join(PRECISIONS[1:])}."
 PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 
 
@@ -41,8 +42,10 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 0]")
 @options.set_option("A setting of the architecture or the training; zoo show ARCHITECTURE --settings lists them")
 @options.device
-@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="How many, data parallel.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="How many, data parallel."
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], metavar="KIND", help=PRECISION)
 @click.option("--force", is_flag=True, help="Replace the run if it exists.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
 def command(

@@ -19,9 +19,10 @@ Examples:
 @options.device
 @options.as_json
 def command(name: str, device: str, as_json: bool) -> None:
-    """Check an artifact: its files are as written, and it gives what its source gave on this machine too.
+    """Check an artifact against what its source gave.
 
-    It holds the source's results, so no framework is needed.
+    Its files are as they were written, and on this machine too every method gives the results of the source. These
+    are in the artifact, so no framework is needed.
     """
     from zoo import api
     from zoo.artifact import choose_device

@@ -1,6 +1,6 @@
 """An LSTM language model over characters (Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; Graves,
 "Generating Sequences With Recurrent Neural Networks", arXiv 1308.0850; Foster, *Generative Deep Learning*, 2nd ed.,
-ch. 5), with dropout between the layers (Zaremba et al., arXiv 1409.2329)."""
+ch. 5), with one dropout mask for all steps of a string (Gal and Ghahramani, arXiv 1512.05287)."""
 
 from __future__ import annotations
 
@@ -107,24 +107,25 @@ class LSTM(KerasNetwork):
 
     # ---- training ----------------------------------------------------------------------------------------------
 
-    def nll(self, x: Any, u: Any, v: Any) -> Any:
-        """The whole sequence at once up to the cell, which is unrolled; `u` and `v` choose what dropout drops."""
+    def nll(self, x: Any, u: Any, v: Any, w: Any) -> Any:
+        """The whole string at once but for the cell, which is unrolled. Dropout drops where the uniforms `u`, `v` and
+        `w` are high: of the inputs, the memory and the outputs."""
         previous = ops.concatenate([x[:, :1] * 0, x[:, :-1]], axis=1)
-        inputs, state, outputs = self.dropped(self.embedding(previous), u), self.start(x), []
-        memory = [state["h"], state["c"]]
+        inputs, state, outputs = self.embedding(previous) * self.mask(u)[:, None], self.start(x), []
+        memory, kept = [state["h"], state["c"]], self.mask(v)
         for t in range(self.space.length):
-            h, memory = self.cell(inputs[:, t], memory)
+            h, memory = self.cell(inputs[:, t], [memory[0] * kept, memory[1]])
             outputs.append(h)
-        logits = ops.cast(self.head(self.dropped(ops.stack(outputs, axis=1), v)), "float32")
+        logits = ops.cast(self.head(ops.stack(outputs, axis=1) * self.mask(w)[:, None]), "float32")
         gain = torch.gather(logits, -1, x[..., None])[..., 0] - ops.logsumexp(logits, axis=-1)
         alive = ops.concatenate([x[:, :1] * 0 + 1, ops.cast(x[:, :-1] != 0, "int64")], axis=1)
         return -ops.sum(ops.where(alive == 1, gain, 0.0), axis=1)
 
-    def dropped(self, h: Any, u: Any) -> Any:
+    def mask(self, u: Any) -> Any:
         keep = 1 - self.config.dropout
-        return h * ops.cast(u < keep, h.dtype) / keep if self.training and keep < 1 else h
+        return ops.cast(u < keep, "float32") / keep if self.training else ops.ones_like(u)
 
     def objectives(self) -> dict[str, Objective]:
-        t, config = self.space.length, self.config
-        noise = {"u": Noise("uniform", (t, config.embedding)), "v": Noise("uniform", (t, config.hidden))}
+        memory = Noise("uniform", (self.config.hidden,))
+        noise = {"u": Noise("uniform", (self.config.embedding,)), "v": memory, "w": memory}
         return {"nll": Objective(Call(self.nll, {"x": self.space.tensor}, {"loss": Tensor("float32")}, noise))}

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zoo.network import Objective, Recipe
 from zoo.signature import Call, Method, Noise, Tensor
-from zoo.spaces import Image, Labels, Space
+from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
 
 

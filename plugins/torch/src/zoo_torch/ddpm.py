@@ -1,12 +1,14 @@
-"""DDPM: images by denoising (Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", arXiv 2006.11239), sampled in
-few steps (Song, Meng, Ermon, "Denoising Diffusion Implicit Models", arXiv 2010.02502), steered to a class without a
-classifier (Ho, Salimans, "Classifier-Free Diffusion Guidance", arXiv 2207.12598). Cosine schedule: Nichol, Dhariwal,
-arXiv 2102.09672; the network predicts the "velocity" of Salimans, Ho, arXiv 2202.00512."""
+"""DDPM: images by denoising (Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", arXiv 2006.11239).
+
+Sampled in few steps (Song, Meng, Ermon, "Denoising Diffusion Implicit Models", arXiv 2010.02502), steered to a class
+by guidance (Ho, Salimans, "Classifier-Free Diffusion Guidance", arXiv 2207.12598). Cosine schedule: Nichol, Dhariwal,
+arXiv 2102.09672; the network predicts the velocity of Salimans, Ho, arXiv 2202.00512."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from zoo.network import Objective, Recipe
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
-from zoo.spaces import Image, Labels, Space
+from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
 
 TIMES = 1000  # noise levels in training
@@ -24,7 +26,13 @@ TIMES = 1000  # noise levels in training
 class Config:
     channels: int = 32  # at full size; twice as many at half size. Multiples of 16 run fastest
     embedding: int = 64
-    drop: float = 0.1  # share of training examples that hide their class, so that guidance has something to compare with
+    drop: float = 0.1  # share of training examples without their class: what guidance compares with
+
+
+def halvings(space: Image) -> int:
+    """How often the U-Net halves an image: at most twice, while the size is even and no side falls below 4."""
+    sides = (space.height, space.width)
+    return sum(all(s % 2**n == 0 and s >> n >= 4 for s in sides) for n in (1, 2))
 
 
 class Block(nn.Module):
@@ -42,17 +50,17 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W). Halves images of even size, up to twice."""
+    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W)."""
 
     def __init__(self, space: Image, c: int) -> None:
         super().__init__()
-        halvings = next(n for n in (2, 1, 0) if not (space.height % 2**n or space.width % 2**n) and min(space.height, space.width) >> n >= 4 or n == 0)
-        widths = [c, 2 * c, 2 * c][: halvings + 1]
+        widths = [c, 2 * c, 2 * c][: halvings(space) + 1]
+        pairs = list(pairwise(widths))
         self.stem = nn.Conv2d(space.channels, c, 3, padding=1)
         self.down = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairs)
         self.middle = nn.ModuleList(Block(widths[-1]) for _ in range(2))
-        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairs)
         self.merge = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[:-1])
         self.up = nn.ModuleList(Block(w) for w in widths[:-1])
         self.head = nn.Conv2d(c, space.channels, 3, padding=1)

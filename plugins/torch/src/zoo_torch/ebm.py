@@ -1,6 +1,7 @@
 """EBM: an energy network sampled by Langevin steps (Du, Mordatch, "Implicit Generation and Modeling with Energy Based
-Models", arXiv 1903.08689), trained on short runs from noise (Nijkamp, Hill, Zhu, Wu, "Learning Non-Convergent
-Non-Persistent Short-Run MCMC Toward Energy-Based Model", arXiv 1904.09770; Foster, *Generative Deep Learning*, ch. 7)."""
+Models", arXiv 1903.08689; Foster, *Generative Deep Learning*, 2nd ed., ch. 7), trained on short runs from noise
+(Nijkamp, Hill, Zhu, Wu, "Learning Non-Convergent Non-Persistent Short-Run MCMC Toward Energy-Based Model", arXiv
+1904.09770)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class Config:
 
 
 class Energy(nn.Module):
-    """(N, C, H, W) or (N, D) -> (N,): a network plus the energy of a broad normal, which makes exp(-energy) integrable."""
+    """(N, C, H, W) or (N, D) -> (N,): a network plus the energy of a broad normal, so that exp(-energy) has an integral."""
 
     def __init__(self, space: Space, config: Config) -> None:
         super().__init__()

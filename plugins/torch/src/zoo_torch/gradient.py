@@ -49,18 +49,17 @@ def decompositions() -> dict[Any, Any]:
     return table
 
 
-def convolution_backward(
-    grad: Any, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: Any, out: Any, groups: Any, mask: Any
-) -> tuple[torch.Tensor, None, None]:
+def convolution_backward(grad: Any, x: Any, weight: Any, bias: Any, *how: Any) -> tuple[torch.Tensor, None, None]:
     """With respect to the input. A stride of one gives a convolution with turned weights, which runtimes lay out for
     speed; other strides give a transposed convolution."""
+    stride, padding, dilation, transposed, _, groups, _ = how
     if transposed:
         raise NotImplementedError("the gradient of a transposed convolution")
     size = weight.shape[2:]
     if all(s == 1 for s in stride) and groups == 1:
         turned = weight.flip(list(range(2, weight.ndim))).transpose(0, 1)
         around = [d * (k - 1) - p for k, p, d in zip(size, padding, dilation, strict=True)]
-        return aten.convolution(grad, turned, None, stride, around, dilation, False, out, 1), None, None
+        return aten.convolution(grad, turned, None, stride, around, dilation, False, [0] * len(size), 1), None, None
     rest = [
         x.shape[2 + i] - ((grad.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (k - 1) + 1)
         for i, k in enumerate(size)

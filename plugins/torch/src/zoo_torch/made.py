@@ -60,10 +60,9 @@ class MADE(TorchNetwork):
 
     def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Masked weights (D, R, H) and (D, H, R). Constants of an exported graph."""
-        zero = torch.zeros((), device=self.inner.device)
         sees = (self.order[:, None] <= self.degree)[:, None, :]
         serves = (self.order[:, None] > self.degree)[:, :, None]
-        return torch.where(sees, self.inner, zero), torch.where(serves, self.outer, zero)
+        return torch.where(sees, self.inner, 0.0), torch.where(serves, self.outer, 0.0)
 
     def log_prob(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(N, *shape) levels -> (N,) nats."""

@@ -49,8 +49,12 @@ class Conditioners(nn.Module):
         """Masked weights (L, H, D), (L, H), (L, 2, D, H), (L, 2, D). A constant of an exported graph."""
         sees = self.rank[:, None, :] <= self.degree[:, None]
         serves = (self.rank[:, :, None] > self.degree)[:, None]
-        zero = torch.zeros((), device=self.inner.device)
-        return torch.where(sees, self.inner, zero), self.inner_bias, torch.where(serves, self.outer, zero), self.outer_bias
+        return (
+            torch.where(sees, self.inner, 0.0),
+            self.inner_bias,
+            torch.where(serves, self.outer, 0.0),
+            self.outer_bias,
+        )
 
     def forward(self, y: torch.Tensor, layer: torch.Tensor, weights: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
         """Shift and log-scale (N, D) of one layer, `layer` (1,)."""

@@ -1,0 +1,73 @@
+"""Diffusion: deterministic given its noise, steered by class and guidance, for images of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+
+SPACE = zoo.Image(8, 8, 1, levels=256)
+CLASSES = zoo.Labels(("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def model(make):
+    return make("ddpm", SPACE, CLASSES, channels=16)
+
+
+def step(model, z, **options):
+    definition = model.methods["sample"]
+    options = {name: torch.tensor(options.get(name, o.default)) for name, o in definition.options.items()}
+    start = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    label = torch.tensor([0, 1])
+    with torch.no_grad():
+        first = definition.init(torch.arange(2), start=start, label=label, **options)
+        shift = first.pop("label_shift")
+        return definition.step(torch.tensor(5), first, z=z, label=label, label_shift=shift, **options)["y"]
+
+
+def test_ddim_steps_use_no_fresh_noise(model):
+    a, b = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    assert torch.equal(step(model, a, eta=0.0), step(model, b, eta=0.0))
+    assert not torch.equal(step(model, a, eta=1.0), step(model, b, eta=1.0))
+
+
+def test_a_seed_is_one_sample_in_any_chunks(model):
+    whole = model.sample(6, seed=3, label=1, steps=5)
+    parts = np.concatenate(
+        [model.sample(2, seed=3, start=0, label=1, steps=5), model.sample(4, seed=3, start=2, label=1, steps=5)]
+    )
+    assert (whole != parts).mean() < 0.01
+    assert (whole != model.sample(6, seed=4, label=1, steps=5)).any()
+
+
+def test_guidance_and_class_steer(model):
+    given = {"seed": 0, "steps": 5}
+    free = model.sample(4, label=0, guidance=0.0, **given)
+    assert np.array_equal(free, model.sample(4, label=2, guidance=0.0, **given))  # without guidance, no class
+    assert not np.array_equal(model.sample(4, label=0, **given), model.sample(4, label=2, **given))
+    assert not np.array_equal(
+        model.sample(4, label=0, guidance=1.0, **given), model.sample(4, label=0, guidance=4.0, **given)
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 3, 1000])
+def test_any_number_of_steps(make, steps):
+    model = make("ddpm", zoo.Image(5, 6, 3), channels=16)  # not conditional, and of a size that cannot be halved
+    assert model.sample(2, seed=0, steps=steps).shape == (2, 5, 6, 3)
+    with pytest.raises(zoo.ZooError, match="no class"):
+        model.sample(2, seed=0, label=1)
+
+
+def test_the_last_step_leaves_no_noise(make):
+    """With a network that knows the image, one step is enough, and any number of steps gives the same."""
+    model = make("ddpm", SPACE, channels=16)
+    net = model.network
+    image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    net.velocity = lambda y, t, label: (net.signal[t] * y - image) / net.noise[t]
+    expected = net.finish({"y": image}).numpy()
+    for steps in (1, 7):
+        for eta in (0.0, 1.0):
+            assert np.array_equal(model.sample(1, seed=0, steps=steps, eta=eta), expected)

@@ -1,0 +1,92 @@
+"""Flows are changes of variables: exact determinants, exact inverses, densities that integrate to one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from zoo.eager import EagerModel
+from zoo.spaces import KINDS
+
+FLOWS = ["maf", "realnvp"]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_log_determinant_is_that_of_the_jacobian(name, make):
+    flow = make(name, zoo.Real(5), layers=3, hidden=16).network
+    y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    _, log_det = flow.to_normal(y)
+    for row, got in zip(y, log_det, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda r: flow.to_normal(r[None])[0][0], row)
+        assert torch.linalg.slogdet(jacobian).logabsdet.item() == pytest.approx(got.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("space", [zoo.Real(1), zoo.Real(4), zoo.Image(4, 3, 2, levels=5)], ids=str)
+def test_decoding_undoes_encoding(name, space, make):
+    model = make(name, space, layers=3, hidden=16)
+    for kind in KINDS:
+        x = space.examples(kind, 20)
+        back = model.decode(model.encode(x, seed=1))
+        if space.discrete:
+            assert (back != x).mean() < 0.01 if kind == "random" else True  # a level's edge, in float32
+        else:
+            np.testing.assert_allclose(back, x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_density_of_the_plane_integrates_to_one(name, tmp_path):
+    model = zoo.train(name, "moons", tmp_path / "run", epochs=2, batch_size=256, config={"layers": 4, "hidden": 16})
+    axis = np.arange(-6, 7, 0.04)
+    x = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    assert np.exp(model.log_prob(x).astype(np.float64)).sum() * 0.04**2 == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0])
+def test_extreme_latents_give_observations(name, spread, make):
+    real = make(name, zoo.Real(6), spread=spread, layers=3, hidden=16)
+    z = np.concatenate([np.eye(6), -np.eye(6), np.ones((1, 6))]) * 30.0
+    assert np.isfinite(real.decode(z)).all()
+    assert np.isfinite(real.log_prob(zoo.Real(6).examples("tail", 50))).all()
+
+
+class Counted(EagerModel):
+    """A model that counts the steps of its loops."""
+
+    def count(self, z):
+        definition, steps = self.methods["decode"], []
+        state = definition.init(torch.arange(len(z)), z=z)
+        for i in range(definition.length):
+            state = definition.step(torch.tensor(i), state, z=z)
+            steps.append(state["y"].clone())
+            if definition.until(state):
+                break
+        return len(steps), steps[-1]
+
+
+def test_maf_stops_at_the_exact_fixed_point_and_soon(make):
+    model = make("maf", zoo.Real(64), layers=3, hidden=32)
+    z = torch.randn(9, 64, generator=torch.Generator().manual_seed(0))
+    counted = Counted(model.network, "maf")
+    steps, y = counted.count(z)
+    assert steps < 3 * 65 / 2
+    with torch.no_grad():
+        for layer in (2, 1, 0):  # one dimension after the other, as the definition says
+            out = torch.zeros_like(z)
+            for d in range(64) if layer % 2 == 0 else reversed(range(64)):
+                shift, scale = model.network.conditioners(
+                    out, torch.tensor([layer]), model.network.conditioners.weights()
+                )
+                out[:, d] = z[:, d] * scale[:, d].exp() + shift[:, d]
+            z = out
+    torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_of_maf_does_not_depend_on_its_neighbours(make):
+    model = make("maf", zoo.Real(16), layers=3, hidden=32)
+    z = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    wild = np.concatenate([z[:1], 20 * z[1:]])
+    np.testing.assert_allclose(model.decode(wild)[:1], model.decode(z[:1]), rtol=1e-5, atol=1e-5)
