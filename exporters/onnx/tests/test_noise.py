@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from zoo_onnx.graph import Scope
+from zoo_onnx.noise import draw, seed_key
 
 from zoo import noise
 from zoo.signature import Noise
-from zoo_onnx.graph import Scope
-from zoo_onnx.noise import draw, seed_key
 
 SHAPES = [(), (1,), (2,), (5,), (64,), (3, 7), (2, 3, 4), ("samples",), ("samples", 5), (3, "samples")]
 PLACES = [(0, 0), (7, 3), (-1, 0), (-(2**63), 11), (2**63 - 1, 2**62), (12345678901234, 2**40 + 1), (0, 2**63 - 8)]

@@ -1,4 +1,4 @@
-"""What the tests of several architectures use: small models with weights that are not zero, and a look into artifacts."""
+"""What several tests use: small models with weights that are not zero, and a look into artifacts."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
+from zoo_torch.gradient import gradient
 
 import zoo
-from zoo_torch.gradient import gradient
 
 
 class Energy(nn.Module):

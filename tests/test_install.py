@@ -1,0 +1,73 @@
+"""Without a framework: genzoo[cpu] and genzoo-pretrained in an environment of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EVERYTHING = """
+import importlib.util, json, sys
+import numpy as np
+import zoo
+for framework in ("torch", "keras", "onnx", "sklearn", "scipy"):
+    assert importlib.util.find_spec(framework) is None, framework
+done = {}
+for name in zoo.list_models("*.*"):
+    assert zoo.show(name)["card"]["test"]
+    model = zoo.open(name, device="cpu")
+    given = {}
+    if model.classes:
+        given = {"label": 0}
+    label = lambda method: given if "label" in model.signature(method).inputs else {}
+    x = model.space.examples("random", 3)
+    if "sample" in model.signatures:
+        x = model.sample(3, seed=1, **label("sample"))
+        model.space.check(x)
+    if "log_prob" in model.signatures:
+        assert np.isfinite(model.log_prob(x, **label("log_prob"))).all()
+    if "predict" in model.signatures:
+        assert np.isfinite(model.predict(x)).all()
+    done[name] = sorted(model.signatures)
+print(json.dumps(done))
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The Python of an environment with genzoo[cpu] and the presets, and no framework."""
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    command = [python, "-m", "pip", "install", "-q", f"{ROOT}[cpu]", str(ROOT / "plugins" / "pretrained")]
+    subprocess.run(command, check=True, capture_output=True)
+    return python
+
+
+def test_every_preset_lists_shows_opens_samples_and_scores(bare, tmp_path):
+    result = subprocess.run([bare, "-c", EVERYTHING], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    done = json.loads(result.stdout)
+    assert {name.partition(".")[0] for name in done} >= {
+        *("realnvp", "maf", "made", "ebm", "ddpm", "dcgan"),
+        *("mlp", "cnn", "vae", "lstm"),
+    }
+
+
+def test_what_needs_a_framework_says_what_to_install(bare, tmp_path):
+    def zoo(*words):
+        return subprocess.run([bare.parent / "zoo", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    for words in (("train", "realnvp", "--data", "moons", "--out", "run"), ("export", "maf.digits", "--out", "out")):
+        result = zoo(*words)
+        assert result.returncode == 2
+        assert "genzoo-" in result.stderr
+        assert "Traceback" not in result.stderr
+    result = zoo("sample", "lstm.names", "-n", "5", "--seed", "1")
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.split()) == 5
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,82 @@
+"""Every preset: artifact and framework model agree, row by row, however they are asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import registry
+from zoo.parity import TOLERANCE, difference
+
+PRESETS = zoo.list_models("*.*")
+GENERATORS = zoo.list_models("*.*", method="sample")
+ROWS = 1000
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Each artifact, and 1,000 of its rows at once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            model = zoo.open(name, device="cpu")
+            made[name] = model, model.sample(ROWS, seed=7, chunk=ROWS, **labels(model, 0, ROWS))
+        return made[name]
+
+    return get
+
+
+def labels(model, start, stop):
+    if "label" not in model.signature("sample").inputs:
+        return {}
+    return {"label": np.arange(start, stop) % len(model.classes)}
+
+
+def agree(expected, got):
+    """Discrete values exactly, floats within 1e-4 relative."""
+    assert difference(expected, got) <= (TOLERANCE if expected.dtype.kind == "f" else 0)
+
+
+def test_every_architecture_has_a_preset():
+    assert {registry.model(name).architecture for name in PRESETS} == {n for n in zoo.list_models() if "." not in n}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_artifact_gives_what_its_source_gave(name):
+    report = zoo.verify(name, device="cpu")
+    assert set(report) == set(registry.model(name).methods)
+    assert all(set(kinds) == {"random", "boundary", "tail"} for kinds in report.values())
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_same_seed_gives_the_same_rows_in_any_chunks_and_from_any_start(name, opened):
+    model, whole = opened(name)
+    model.space.check(whole)
+    for chunk, count in ((1, 5), (2, 9), (7, 100)):
+        agree(whole[:count], model.sample(count, seed=7, chunk=chunk, **labels(model, 0, count)))
+    agree(whole[490:510], model.sample(20, seed=7, start=490, **labels(model, 490, 510)))
+    assert not np.array_equal(whole[:20], model.sample(20, seed=8, **labels(model, 0, 20)))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_framework_model_gives_the_same_rows(name, opened):
+    model, whole = opened(name)
+    source = zoo.load(name)
+    agree(whole[:7], source.sample(7, seed=7, chunk=3, **labels(model, 0, 7)))
+    agree(whole[100:104], source.sample(4, seed=7, start=100, **labels(model, 100, 104)))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_s_card_has_test_metrics_and_what_made_it(name):
+    card = registry.model(name).card
+    assert card["test"]["split"] == "test"
+    assert card["made_by"].endswith(name)
+    assert card["recipe"]["epochs"] >= card["epoch"] > 0
+
+
+def test_all_presets_together_are_small():
+    from zoo_pretrained import PRESETS as FOLDER
+
+    assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) < 10e6
