@@ -335,6 +335,7 @@ def test_csv_without_a_header_has_no_names(make: Make, name: str, text: str) -> 
         ("x,y\n1e40,2\n", "line 2, column 'x' has the value 1e40"),
         ("x,y\n1_0,2\n", "line 2, column 'x' is '1_0'"),
         ('x,"y\nz"\n1,2\n\n1,two\n', "line 5, column 'y\\nz' is 'two'"),
+        ('x,y\n1,2\n"a\nb",2\n', "line 3, column 'x' is 'a\\nb'"),
         (",x\n0,1\n", "column 1 of the header has no name"),
         ("x,x\n0,1\n", "two columns 'x'"),
         ("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-setosa\n", "neither header nor data"),
@@ -437,7 +438,7 @@ def test_an_array_tells_its_space(tmp_path: Path, x: np.ndarray, space: Space) -
         ({"x": np.full((10, 2), -1)}, None, "has the integer -1"),
         ({"x": np.array(["a"] * 10)}, None, "expected numbers"),
         ({"x": np.zeros((0, 2))}, None, "at least one row"),
-        ({"x": np.full((10, 2), np.nan)}, None, "nan at row 0"),
+        ({"x": np.diag([0.0] * 5 + [np.nan] + [0.0] * 6)}, None, "a.npz has nan at row 5"),
         ({"x": np.zeros((9, 2))}, None, "9 rows"),
     ],
 )

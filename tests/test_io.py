@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from zoo import files, io
+from zoo.data import tables
 from zoo.data.files import read_latents, read_rows
 from zoo.errors import InputError, OutputError, ZooError
 from zoo.pictures import MAX_IMAGES
@@ -218,6 +219,13 @@ def test_strings_come_back(tmp_path: Path, strings: list[str]) -> None:
     for suffix in (*TABLES, ".txt"):
         io.write(tmp_path / f"x{suffix}", [space.encode(strings)], space, force=True)
         assert space.decode(read_rows(tmp_path / f"x{suffix}", space)) == strings, suffix
+
+
+def test_line_breaks_in_strings_come_back_from_a_long_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, strings = Text(4, "ab\n"), ["a\n\nb", "\nab\n"] * 50
+    io.write(tmp_path / "x.csv", [space.encode(strings)], space)
+    monkeypatch.setattr(tables, "BLOCK", 64)
+    assert space.decode(read_rows(tmp_path / "x.csv", space)) == strings
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 2)])

@@ -29,6 +29,7 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 DEVICES = ("auto", "cpu", "cuda")
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,12 +111,20 @@ class Artifact(Model):
 
             options = ort.SessionOptions()
             options.log_severity_level = 3
-            providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if self.device == "cuda" else ["CPUExecutionProvider"]
+            providers = [CUDA, CPU] if self.device == "cuda" else [CPU]
+            if self.device == "cuda":
+                ort.preload_dlls()  # CUDA and cuDNN as pip installs them
             path = self.folder / self.manifest.methods[method].file
             try:
-                self._sessions[method] = ort.InferenceSession(str(path), options, providers=providers)
+                session = ort.InferenceSession(str(path), options, providers=providers)
             except Exception as error:  # onnxruntime's own exceptions share no base class
                 raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
+            if providers[0] not in session.get_providers():  # onnxruntime goes on with the CPU and only logs it
+                raise InputError(
+                    "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', or use "
+                    "the CPU: --device cpu."
+                )
+            self._sessions[method] = session
         return self._sessions[method]
 
     def _execute(
@@ -146,7 +155,7 @@ def choose_device(device: str) -> str:
         raise MissingDependency(
             "running an artifact needs onnxruntime. Install it: pip install 'genzoo[cpu]' (or 'genzoo[gpu]')."
         ) from None
-    if "CUDAExecutionProvider" in ort.get_available_providers():
+    if CUDA in ort.get_available_providers():
         return "cpu" if device == "cpu" else "cuda"
     if device == "cuda":
         raise InputError(

@@ -65,7 +65,7 @@ def image_grid(x: Array, levels: int = 256, columns: int | None = None) -> Pictu
     for i, image in enumerate(pixels):
         top, left = GAP + i // columns * height, GAP + i % columns * width
         canvas[top : top + height - GAP, left : left + width - GAP] = image
-    out: Picture = pillow().fromarray(canvas[..., 0] if channels == 1 else canvas, mode=None)
+    out: Picture = pillow().fromarray(canvas[..., 0] if channels == 1 else canvas)
     return out
 
 

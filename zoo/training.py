@@ -143,6 +143,8 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
     loop = _Loop(run, record, recipe, network, learner, dataset, progress)
     loop.restore()
     loop.run()
+    if learner.rank:  # the first process saves, and perhaps has not done so yet
+        return EagerModel(network, run.name, loop._card())
     return load(run, device=record["device"])
 
 

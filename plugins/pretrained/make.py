@@ -32,7 +32,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "mlp.digits": {},
     "cnn.digits": {},
     "realnvp.moons": MOONS,
-    "realnvp.digits": {},
+    "realnvp.digits": {"config": {"layers": 6}, "weight_decay": 1.0, "ema": 0.995},
     "maf.moons": MOONS,
     "maf.digits": {},
     "made.digits": {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -121,12 +121,16 @@ class _Lines:
         self.title = title
         self.began = self.last = 0.0
         self.first = 0
+        self.finished = False
 
     def __call__(self, status: Status) -> None:
         now = time.monotonic()
         if not self.began:
             note(self.title())
             self.began, self.first = now, status.step
+        elif status.step == status.steps and not self.finished:
+            self.finished = True  # the next report has this epoch's validation
+            return
         elif now - self.last < SECONDS and status.step < status.steps:
             return
         self.last = now
@@ -135,7 +139,3 @@ class _Lines:
             left = (now - self.began) * (status.steps - status.step) / (status.step - self.first)
             words.append(f"{duration(left)} left")
         note("  ".join(filter(None, words)))
-
-
-def figures(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -109,12 +109,15 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
         dataset = load_dataset(found, label=label)
         x, y = dataset.split(split)
         inputs["x"] = _observations(model, dataset, x)
-        if wanted and y is not None and dataset.classes is not None and model.classes is not None:
+        if wanted and chosen is None and y is not None and dataset.classes is not None and model.classes is not None:
             labels = _renumber(y, dataset.classes, model.classes)
     if wanted:
         labels = class_of(model, chosen) if chosen is not None else labels
-        if labels is not None:
-            inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
+        if labels is None:
+            raise InputError(
+                f"{source} has no classes, and {model.name} needs one for each row: --class NAME sets them all."
+            )
+        inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
     return inputs
 
 

@@ -117,13 +117,16 @@ def _blocks(
 
 
 def _labels(model: Model, chosen: str | None, start: int, count: int) -> Any:
-    """The classes of rows `start`, `start + 1`, ...; None if none was chosen, which the model says."""
+    """The classes of rows `start`, `start + 1`, ..."""
     import numpy as np
 
     from zoo.cli.rows import class_of
+    from zoo.errors import InputError
 
-    if chosen is None or model.classes is None:
-        return None
+    assert model.classes is not None
+    if chosen is None:
+        classes = model.classes.describe()
+        raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
     if chosen == ALL and ALL not in model.classes.names:
         return np.arange(start, start + count) % len(model.classes)
     return np.full(count, class_of(model, chosen))

@@ -185,7 +185,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             ("time", duration(seconds)),
         ]
     )
-    draw = [f"zoo sample {run} -n 64 --seed 7 --out samples.npz"] if "sample" in model.signatures else []
+    draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]
     note("Next:\n  " + "\n  ".join(steps))
@@ -203,10 +203,15 @@ def preview(run: Path, model: EagerModel) -> Path | None:
     suffix = next(s for s in (".png", ".txt", ".csv") if s in kinds)
     points = suffix == ".png" and isinstance(model.space, Real)
     count = PREVIEW["points" if points else "picture" if suffix == ".png" else "rows"]
-    chosen = ALL if "label" in model.signatures["sample"].inputs else None
+    chosen = ALL if _all(model) else None
     path = run / f"samples{suffix}"
     io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path), model.space, force=True)
     return path
+
+
+def _all(model: EagerModel) -> str:
+    """What sampling of a conditional model needs."""
+    return " --class all" if "label" in model.signatures["sample"].inputs else ""
 
 
 def _is_worker() -> bool:

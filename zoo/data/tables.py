@@ -22,6 +22,7 @@ from zoo.errors import CorruptFile, InputError, did_you_mean
 
 Array = npt.NDArray[Any]
 MAX_CLASSES = 1000
+BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _open_csv(path: Path) -> Table:
     def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
         pa = arrow()
         types = {shown[i]: pa.float32() for i in numbers} | {shown[i]: pa.string() for i in strings}
-        read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=1 << 24)
+        read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=BLOCK)
         parse_options = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         convert_options = pa.csv.ConvertOptions(
             column_types=types, include_columns=list(types), strings_can_be_null=False, quoted_strings_can_be_null=False

@@ -12,6 +12,12 @@ import torch
 import zoo
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """The models are small: more threads only wait for one another."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def make():
     """`make(architecture, space, classes=None, **config)`: a model whose zero weights have been disturbed, so that

@@ -53,7 +53,7 @@ def test_guidance_and_class_steer(model):
     )
 
 
-@pytest.mark.parametrize("steps", [1, 3, 1000])
+@pytest.mark.parametrize("steps", [1, 3, 100])
 def test_any_number_of_steps(make, steps):
     model = make("ddpm", zoo.Image(5, 6, 3), channels=16)  # not conditional, and of a size that cannot be halved
     assert model.sample(2, seed=0, steps=steps).shape == (2, 5, 6, 3)

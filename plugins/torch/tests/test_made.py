@@ -44,7 +44,8 @@ def test_samples_follow_the_probabilities(model, everything):
 
 def test_a_low_temperature_gives_the_likeliest_level(model):
     x = model.sample(50, seed=0, temperature=0.01)
-    assert len(np.unique(x, axis=0)) <= 3
+    first, rows = np.unique(x[:, 0]), np.unique(x, axis=0)
+    assert len(rows) == len(first)  # untrained, all first levels are equally likely; the rest follows from them
     assert model.log_prob(x).mean() > model.log_prob(model.sample(50, seed=0)).mean()
 
 

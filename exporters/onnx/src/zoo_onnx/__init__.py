@@ -16,5 +16,5 @@ def zoo_exporters() -> Iterator[ExporterSpec]:
         name="onnx",
         target="zoo_onnx.export:export",
         summary="a folder that onnxruntime alone can run",
-        requires={"torch": INSTALL, "onnx_ir": INSTALL, "onnxscript": INSTALL, "onnxruntime": INSTALL},
+        requires={"torch": INSTALL, "onnx_ir": INSTALL, "onnxscript": INSTALL, "onnxruntime": "pip install 'genzoo[cpu]'"},
     )

@@ -33,7 +33,7 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
     if not isinstance(network, nn.Module):
         raise ExportError(f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend.")
     say = progress or (lambda message: None)
-    with atomic_folder(Path(folder), force=force) as work, network.inference():
+    with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work, network.inference():
         entries = {}
         with (work / WEIGHTS).open("wb") as file:
             weights = SharedWeights(file, work)

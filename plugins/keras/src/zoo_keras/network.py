@@ -131,7 +131,7 @@ def named_weights(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Varia
     """The weights of a layer and its sublayers by attribute path, such as `encoder.0.kernel`. Keras's own names count
     up over the whole process, so they would not be the same in the next."""
     names: dict[int, str] = {}
-    for attribute, value in {**vars(layer), **layer._modules}.items():
+    for attribute, value in {**layer._modules, **vars(layer)}.items():
         if isinstance(value, keras.Variable):
             names.setdefault(id(value), attribute.lstrip("_"))
         elif not attribute.startswith("_"):
@@ -140,7 +140,8 @@ def named_weights(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Varia
     found: dict[str, keras.Variable] = {}
     for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
         found[prefix + names.get(id(variable), variable.name)] = variable
-    for i, child in enumerate(layer._flatten_layers(include_self=False, recursive=False)):
+    nested = layer._flatten_layers(include_self=False, recursive=False)
+    for i, child in enumerate(layer.layers if isinstance(layer, keras.Model) else nested):
         known = {id(v) for v in found.values()}  # a layer in two places has one name
         inside = named_weights(child, f"{prefix}{names.get(id(child), i)}.")
         found |= {n: v for n, v in inside.items() if id(v) not in known}

@@ -87,7 +87,7 @@ class DDPM(TorchNetwork):
 
     Config = Config
     spaces = (Image,)
-    recipe = Recipe(epochs=200, batch_size=64, learning_rate=2e-3, clip=1.0, ema=0.998)
+    recipe = Recipe(epochs=150, batch_size=64, learning_rate=2e-3, clip=1.0, ema=0.998)
 
     def __init__(self, space: Image, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
@@ -160,7 +160,7 @@ class DDPM(TorchNetwork):
             "eta": Option(0.0, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
         }
         if self.classes is not None:
-            options["guidance"] = Option(1.5, low=0.0, help="0: any class, 1: the class, above: more typical of it")
+            options["guidance"] = Option(1.25, low=0.0, help="0: any class, 1: the class, above: more typical of it")
         sample = Loop(
             length="steps",
             init=self.init,

@@ -33,7 +33,7 @@ class Config:
 
 
 class Energy(nn.Module):
-    """(N, C, H, W) or (N, D) -> (N,): a network plus the energy of a broad normal, so that exp(-energy) has an integral."""
+    """(N, C, H, W) or (N, D) -> (N,): a network plus the energy of a broad normal, so that the integral is finite."""
 
     def __init__(self, space: Space, config: Config) -> None:
         super().__init__()

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
@@ -34,9 +36,15 @@ def gradient(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
             return torch.autograd.grad(total, y)[0]
 
     with torch._guards.tracing(None), _disable_current_modes(), torch._C.DisableTorchFunction():
-        tensors = {name: torch.zeros([int(d) for d in t.shape], dtype=t.dtype) for name, t in given.items()}
-        example = torch.zeros([3, *(int(d) for d in x.shape[1:])], dtype=x.dtype)  # 3: any batch but 0 or 1
-        graph = make_fx(function, decompositions(), tracing_mode="symbolic")(tensors, example)
+        mode = FakeTensorMode(shape_env=ShapeEnv())
+        tensors = {
+            name: mode.from_tensor(torch.empty(t.shape, dtype=t.dtype, device=t.device), static_shapes=True)
+            for name, t in given.items()
+        }
+        example = torch.empty(3, *x.shape[1:], dtype=x.dtype, device=x.device)  # any batch but 0 and 1
+        dynamic = [DimDynamic.DYNAMIC] + [DimDynamic.STATIC] * (x.ndim - 1)
+        fake = mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic))
+        graph = make_fx(function, decompositions(), tracing_mode="fake")(tensors, fake)
     return graph(given, x)
 
 

@@ -51,11 +51,17 @@ class TorchLearner:
             chosen = [getattr(network, name) for name in objective.parameters] or [network]
             parameters = [p for part in chosen for p in (part.parameters() if isinstance(part, nn.Module) else [part])]
             optimizers.append(
-                torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+                torch.optim.AdamW(
+                    parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+                )
             )
         self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+        self.average = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+            if recipe.ema
+            else None
+        )
         self.kept = Losses(self.average.module) if self.average else losses
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:

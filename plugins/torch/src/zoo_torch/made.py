@@ -20,9 +20,9 @@ SCALAR = Tensor("float32", ())
 
 @dataclass(frozen=True)
 class Config:
-    hidden: int = 512
-    rank: int = 8  # features of a level, going in and coming out
-    dropout: float = 0.0
+    hidden: int = 192
+    rank: int = 4  # features of a level, going in and coming out
+    dropout: float = 0.2
 
 
 class MADE(TorchNetwork):
@@ -36,7 +36,7 @@ class MADE(TorchNetwork):
     Config = Config
     spaces = (Image, Discrete)
     density = "exact"
-    recipe = Recipe(epochs=200, batch_size=64, learning_rate=2e-3, weight_decay=1e-2, patience=20)
+    recipe = Recipe(epochs=200, learning_rate=1e-3, weight_decay=0.3, ema=0.99, patience=20)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)

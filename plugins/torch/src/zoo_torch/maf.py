@@ -23,7 +23,7 @@ MAX_LOG_SCALE = 3.0
 @dataclass(frozen=True)
 class Config:
     layers: int = 5
-    hidden: int = 128
+    hidden: int = 64
 
 
 class Conditioners(nn.Module):
@@ -68,7 +68,7 @@ class MAF(Flow):
     """A stack of autoregressive layers over a normal base."""
 
     Config = Config
-    recipe = Recipe(epochs=200, batch_size=64, learning_rate=2e-3, weight_decay=1e-3, clip=5.0, patience=20)
+    recipe = Recipe(epochs=150, learning_rate=2e-3, weight_decay=1.0, clip=5.0, ema=0.99, patience=20)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
@@ -81,10 +81,11 @@ class MAF(Flow):
             y, log_det = (y - shift) * (-scale).exp(), log_det - scale.sum(1)
         return y, log_det
 
-    # The inverse goes from the last layer to the first. Within a layer, y = z * exp(scale(y)) + shift(y) is iterated
-    # until nothing changes: the dimension of rank r depends on lower ranks only, so it is exact after r + 1 steps
-    # (and masked weights are exact zeros, so later dimensions cannot disturb it). A row that has arrived stays
-    # where it is while its neighbours go on. A step is one layer: iterating all layers jointly costs more.
+    # ---- the inverse, from the last layer to the first -----------------------------------------------------------
+    # Within a layer, y = z * exp(scale(y)) + shift(y) is iterated until nothing changes: the dimension of rank r depends
+    # on lower ranks only, so it is exact after r + 1 steps, and masked weights are exact zeros, so later ranks cannot
+    # disturb it. A row that has arrived stays where it is while its neighbours go on. On digits a layer of 64
+    # dimensions takes 14 to 19 steps; iterating all layers at once takes twice as many passes through a conditioner.
 
     def init(self, index: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"z": z, "y": z, "layer": torch.full_like(index, self.config.layers - 1)}

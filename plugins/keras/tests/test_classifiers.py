@@ -1,0 +1,83 @@
+"""MLP and CNN."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from zoo.errors import InputError
+from zoo.spaces import Discrete, Image, Labels, Real
+from zoo_keras.backend import keras
+
+DIGITS = Labels(tuple("0123456789"))
+
+
+def test_the_network_of_the_book() -> None:
+    """Foster, *Generative Deep Learning*, ch. 2: layer shapes and number of weights on 32x32x3 images."""
+    net = zoo.create("cnn", Image(32, 32, 3), classes=DIGITS).network
+    shapes = {name: a.shape for name, a in net.arrays().items()}
+    assert shapes == {
+        "convolutions.0.kernel": (4, 4, 3, 10),
+        "convolutions.0.bias": (10,),
+        "convolutions.1.kernel": (3, 3, 10, 20),
+        "convolutions.1.bias": (20,),
+        "head.kernel": (1280, 10),
+        "head.bias": (10,),
+    }
+    assert net.count_params() == 490 + 1820 + 12810 == 15120
+    h = torch.zeros(2, 3, 32, 32)
+    for layer, shape in zip(net.convolutions, [(2, 10, 16, 16), (2, 20, 8, 8)], strict=True):
+        h = layer(h)
+        assert tuple(h.shape) == shape
+
+
+def test_cnn_equals_a_plain_keras_model() -> None:
+    """The same weights in the book's channels-last model give the same probabilities."""
+    model = zoo.create("cnn", Image(32, 32, 3), classes=DIGITS)
+    plain = keras.Sequential(
+        [
+            keras.layers.Conv2D(10, 4, strides=2, padding="same", activation="relu", data_format="channels_last"),
+            keras.layers.Conv2D(20, 3, strides=2, padding="same", activation="relu", data_format="channels_last"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    plain.build((None, 32, 32, 3))
+    arrays = list(model.network.arrays().values())
+    arrays[4] = arrays[4].reshape(20, 8, 8, 10).transpose(1, 2, 0, 3).reshape(1280, 10)
+    plain.set_weights(arrays)
+    x = model.space.examples("random", 4)
+    with torch.no_grad():
+        expected = plain(torch.from_numpy(x).float() / 255).numpy()
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_cnn_settings() -> None:
+    config = {"filters": "8,16,24", "kernels": (3, 3, 3), "strides": (1, 2, 2)}
+    assert zoo.create("cnn", Image(8, 8), config=config, classes=DIGITS).network.arrays()["head.kernel"].shape == (96, 10)
+    with pytest.raises(InputError, match="differ in length"):
+        zoo.create("cnn", Image(8, 8), config={"filters": (8,)}, classes=DIGITS)
+    with pytest.raises(InputError, match="needs class labels"):
+        zoo.create("cnn", Image(8, 8))
+
+
+@pytest.mark.parametrize("space", [Real(5), Image(4, 4, 1, levels=3), Discrete(6, 4)])
+def test_mlp_gives_probabilities(space: zoo.spaces.Space) -> None:
+    model = zoo.create("mlp", space, classes=DIGITS)
+    p = model.predict(space.examples("random", 7))
+    assert p.shape == (7, 10)
+    assert p.dtype == np.float32
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+
+
+def test_mlp_standardizes_and_keeps_constant_columns() -> None:
+    net = zoo.create("mlp", Real(3), classes=DIGITS).network
+    x = Real(3).examples("random", 200) * [1, 100, 0] + [0, 5, 7]
+    net.adapt(x.astype(np.float32))
+    arrays = net.arrays()
+    np.testing.assert_allclose(arrays["mean"], x.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(arrays["scale"], [x[:, 0].std(), x[:, 1].std(), 1], rtol=1e-4)
+    recipe = net.recipe
+    assert {id(v) for v in net.learner(recipe).trained["cross_entropy"]}.isdisjoint({id(net.mean), id(net.scale)})
