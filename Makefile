@@ -13,7 +13,7 @@ test: install ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 presets: install ## train and export all presets anew (about an hour on two cores)
 	$(BIN)/python plugins/pretrained/make.py

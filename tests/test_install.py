@@ -18,7 +18,7 @@ for framework in ("torch", "keras", "onnx", "sklearn", "scipy"):
     assert importlib.util.find_spec(framework) is None, framework
 done = {}
 for name in zoo.list_models("*.*"):
-    assert zoo.show(name)["card"]["test"]
+    assert zoo.show(name)["test"]
     model = zoo.open(name, device="cpu")
     given = {}
     if model.classes:

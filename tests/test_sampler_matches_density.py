@@ -8,7 +8,7 @@ import pytest
 
 import zoo
 
-POINTS = 400
+POINTS = 1000
 
 
 def from_density(model, count, seed):
@@ -23,10 +23,11 @@ def from_density(model, count, seed):
 
 
 def two_sample_p(a, b, permutations=300, seed=0):
-    """p-value of "both come from one law": maximum mean discrepancy with a Gaussian kernel of the median distance."""
+    """p-value of "both come from one law": maximum mean discrepancy, Gaussian kernels of several widths."""
     rows = np.concatenate([a, b]).astype(np.float64)
     squared = ((rows[:, None] - rows[None]) ** 2).sum(-1)
-    kernel = np.exp(-squared / np.median(squared[squared > 0]))
+    median = np.median(squared[squared > 0])
+    kernel = sum(np.exp(-squared / (median * width)) for width in (1, 1 / 8, 1 / 64))
     rng = np.random.default_rng(seed)
 
     def discrepancy(order):

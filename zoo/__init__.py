@@ -36,7 +36,10 @@ _LAZY = {
     "Labels": "zoo.spaces",
     "ZooError": "zoo.errors",
 }
-__all__ = sorted(_LAZY)
+__all__ = [
+    "Discrete", "Image", "Labels", "Real", "Text", "ZooError", "create", "evaluate", "export", "hookimpl", "list_models",
+    "load", "load_dataset", "open", "resume", "show", "train", "verify",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from zoo.about import show
@@ -53,7 +56,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, did_you_mean
 from zoo.plugins import Problem, load_plugins
-from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
+from zoo.signature import METHODS
+from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
 
 if TYPE_CHECKING:
     from zoo.network import Network
@@ -86,7 +87,8 @@ def find_models(
     """Specs of architectures and presets in natural order. `pattern` may have `*`, `?` and `[...]`."""
     specs = [s for claims in _table(ModelSpec, PresetSpec).values() for _, s in claims]
     for what, value in (("family", family), ("method", method), ("framework", framework)):
-        known = sorted({m for s in specs for m in (s.methods if what == "method" else [getattr(s, what)])})
+        offered: dict[str, Iterable[str]] = {"family": FAMILIES, "method": METHODS, "framework": {s.framework for s in specs}}
+        known = list(offered[what])
         if value is not None and value not in known:
             raise InputError(f"unknown {what} {value!r}; there are {', '.join(known)}.{did_you_mean(value, known)}")
     return sorted(

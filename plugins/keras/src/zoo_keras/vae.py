@@ -24,6 +24,8 @@ class Config:
     filters: tuple[int, ...] = (32, 64)
     mixtures: int = 3
     beta: float = 1.0
+    dropout: float = 0.1
+    drop2: float = 0.0
     conditional: bool = False
 
 
@@ -69,10 +71,12 @@ class VAE(KerasNetwork):
         mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=1)
         return mean, ops.clip(log_var, -10.0, 10.0)
 
-    def generate(self, z: Any, label: Any = None) -> Any:
+    def generate(self, z: Any, label: Any = None, v=None) -> Any:
         """Parameters (N, 3, K, D) of p(x given z), D = channels * height * width."""
         space, config = self.space, self.config
-        h = ops.reshape(self.spread(self.joined(z, label)), (-1, config.filters[-1], *self.grid))
+        h = self.spread(self.joined(z, label))
+        if v is not None and self.training: h = h * ops.cast(v >= config.drop2, "float32") / (1 - config.drop2)
+        h = ops.reshape(h, (-1, config.filters[-1], *self.grid))
         for layer in self.up:
             h = layer(h)
         h = self.pixels(h)[:, :, : space.height, : space.width]
@@ -116,10 +120,11 @@ class VAE(KerasNetwork):
         log_x = ops.sum(likelihood.log_mass(self.flat(x)[:, None], p, self.space.levels), axis=2)
         return ops.logsumexp(log_x + log_ratio, axis=1) - ops.log(ops.cast(samples, "float32"))
 
-    def negative_elbo(self, x: Any, e: Any, label: Any = None) -> Any:
+    def negative_elbo(self, x: Any, e: Any, u: Any, v: Any, label: Any = None) -> Any:
         """With the divergence in closed form, times `beta` (Higgins et al., ICLR 2017)."""
-        mean, log_var = self.infer(x, label)
-        p = self.generate(mean + ops.exp(0.5 * log_var) * e, label)
+        seen = ops.where(ops.reshape(u, x.shape) < self.config.dropout, 0, x) if self.training else x
+        mean, log_var = self.infer(seen, label)
+        p = self.generate(mean + ops.exp(0.5 * log_var) * e, label, v)
         kl = 0.5 * ops.sum(ops.exp(log_var) + mean**2 - 1 - log_var, axis=1)
         return self.config.beta * kl - ops.sum(likelihood.log_mass(self.flat(x), p, self.space.levels), axis=1)
 
@@ -139,5 +144,5 @@ class VAE(KerasNetwork):
 
     def objectives(self) -> dict[str, Objective]:
         inputs = {"x": self.space.tensor, **({"label": Tensor("int64")} if self.config.conditional else {})}
-        noise = {"e": Noise("normal", (self.config.latent,))}
+        noise = {"e": Noise("normal", (self.config.latent,)), "u": Noise("uniform", (self.space.size,)), "v": Noise("uniform", (self.config.filters[-1] * self.grid[0] * self.grid[1],))}
         return {"negative_elbo": Objective(Call(self.negative_elbo, inputs, {"loss": Tensor("float32")}, noise))}
