@@ -22,10 +22,9 @@ from zoo_keras.network import KerasNetwork
 class Config:
     latent: int = 16
     filters: tuple[int, ...] = (32, 64)
+    hidden: int = 128
     mixtures: int = 3
     beta: float = 1.0
-    dropout: float = 0.1
-    drop2: float = 0.0
     conditional: bool = False
 
 
@@ -45,7 +44,9 @@ class VAE(KerasNetwork):
         self.grid = (-(-space.height // shrink), -(-space.width // shrink))  # what the convolutions leave, rounded up
         like = {"padding": "same", "data_format": "channels_first", "activation": "swish"}
         self.down = [layers.Conv2D(f, 3, strides=2, **like) for f in config.filters]
+        self.reader = layers.Dense(config.hidden, activation="swish")
         self.posterior = layers.Dense(2 * config.latent)
+        self.writer = layers.Dense(config.hidden, activation="swish")
         self.spread = layers.Dense(config.filters[-1] * self.grid[0] * self.grid[1], activation="swish")
         self.up = [layers.Conv2DTranspose(f, 3, strides=2, **like) for f in config.filters[::-1]]
         self.pixels = layers.Conv2D(
@@ -67,16 +68,14 @@ class VAE(KerasNetwork):
         h = ops.cast(ops.moveaxis(x, -1, 1), "float32") / (self.space.levels - 1)
         for layer in self.down:
             h = layer(h)
-        h = self.posterior(self.joined(ops.reshape(h, (h.shape[0], -1)), label))
+        h = self.posterior(self.reader(self.joined(ops.reshape(h, (h.shape[0], -1)), label)))
         mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=1)
         return mean, ops.clip(log_var, -10.0, 10.0)
 
-    def generate(self, z: Any, label: Any = None, v=None) -> Any:
+    def generate(self, z: Any, label: Any = None) -> Any:
         """Parameters (N, 3, K, D) of p(x given z), D = channels * height * width."""
         space, config = self.space, self.config
-        h = self.spread(self.joined(z, label))
-        if v is not None and self.training: h = h * ops.cast(v >= config.drop2, "float32") / (1 - config.drop2)
-        h = ops.reshape(h, (-1, config.filters[-1], *self.grid))
+        h = ops.reshape(self.spread(self.writer(self.joined(z, label))), (-1, config.filters[-1], *self.grid))
         for layer in self.up:
             h = layer(h)
         h = self.pixels(h)[:, :, : space.height, : space.width]
@@ -120,11 +119,10 @@ class VAE(KerasNetwork):
         log_x = ops.sum(likelihood.log_mass(self.flat(x)[:, None], p, self.space.levels), axis=2)
         return ops.logsumexp(log_x + log_ratio, axis=1) - ops.log(ops.cast(samples, "float32"))
 
-    def negative_elbo(self, x: Any, e: Any, u: Any, v: Any, label: Any = None) -> Any:
+    def negative_elbo(self, x: Any, e: Any, label: Any = None) -> Any:
         """With the divergence in closed form, times `beta` (Higgins et al., ICLR 2017)."""
-        seen = ops.where(ops.reshape(u, x.shape) < self.config.dropout, 0, x) if self.training else x
-        mean, log_var = self.infer(seen, label)
-        p = self.generate(mean + ops.exp(0.5 * log_var) * e, label, v)
+        mean, log_var = self.infer(x, label)
+        p = self.generate(mean + ops.exp(0.5 * log_var) * e, label)
         kl = 0.5 * ops.sum(ops.exp(log_var) + mean**2 - 1 - log_var, axis=1)
         return self.config.beta * kl - ops.sum(likelihood.log_mass(self.flat(x), p, self.space.levels), axis=1)
 
@@ -144,5 +142,5 @@ class VAE(KerasNetwork):
 
     def objectives(self) -> dict[str, Objective]:
         inputs = {"x": self.space.tensor, **({"label": Tensor("int64")} if self.config.conditional else {})}
-        noise = {"e": Noise("normal", (self.config.latent,)), "u": Noise("uniform", (self.space.size,)), "v": Noise("uniform", (self.config.filters[-1] * self.grid[0] * self.grid[1],))}
+        noise = {"e": Noise("normal", (self.config.latent,))}
         return {"negative_elbo": Objective(Call(self.negative_elbo, inputs, {"loss": Tensor("float32")}, noise))}

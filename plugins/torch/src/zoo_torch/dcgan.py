@@ -13,6 +13,7 @@ from zoo.network import Objective, Recipe
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
+from zoo_torch.units import Pixels
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,17 @@ class DCGAN(TorchNetwork):
 
     def __init__(self, space: Image, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
+        self.pixels = Pixels(space)
         self.generator, self.discriminator = Generator(space, config), Discriminator(space, config)
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(part.weight, std=0.02)
 
-    def to_units(self, x: torch.Tensor) -> torch.Tensor:
-        return x.permute(0, 3, 1, 2).to(torch.float32) * (2 / (self.space.levels - 1)) - 1
-
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        top = self.space.levels - 1
-        levels = ((self.generator(z) + 1) * (top / 2)).round().clamp(0, top)
-        return levels.to(torch.uint8).permute(0, 2, 3, 1)
+        return self.pixels.inverse(self.generator(z))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.discriminator(self.to_units(x)))
+        return torch.sigmoid(self.discriminator(self.pixels(x)))
 
     def methods(self) -> dict[str, Method]:
         x, z = self.space.tensor, (self.config.latent,)
@@ -104,7 +101,7 @@ class DCGAN(TorchNetwork):
     # ---- training: real images get noise within their level, or the levels would give them away ------------------
 
     def tell_apart(self, x: torch.Tensor, z: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        real = self.to_units(x) + (2 * u - 1) / (self.space.levels - 1)
+        real = self.pixels(x) + (2 * u - 1) / self.pixels.top
         with torch.no_grad():
             fake = self.generator(z)
         return F.softplus(-self.discriminator(real)) + F.softplus(self.discriminator(fake))
@@ -114,7 +111,7 @@ class DCGAN(TorchNetwork):
 
     def objectives(self) -> dict[str, Objective]:
         x, loss, z = {"x": self.space.tensor}, {"loss": Tensor("float32")}, Noise("normal", (self.config.latent,))
-        u = Noise("uniform", (self.space.channels, self.space.height, self.space.width))
+        u = Noise("uniform", self.pixels.shape)
         return {
             "discriminator": Objective(Call(self.tell_apart, x, loss, noise={"z": z, "u": u}), ("discriminator",)),
             "generator": Objective(Call(self.deceive, x, loss, noise={"z": z}), ("generator",)),

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.network import Objective, Recipe
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
+from zoo_torch.unet import UNet
+from zoo_torch.units import Pixels
 
 TIMES = 1000  # noise levels in training
 
@@ -29,59 +29,6 @@ class Config:
     drop: float = 0.1  # share of training examples without their class: what guidance compares with
 
 
-def halvings(space: Image) -> int:
-    """How often the U-Net halves an image: at most twice, while the size is even and no side falls below 4."""
-    sides = (space.height, space.width)
-    return sum(all(s % 2**n == 0 and s >> n >= 4 for s in sides) for n in (1, 2))
-
-
-class Block(nn.Module):
-    """Two convolutions around a shift of the channels, added to the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)  # starts as the identity
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, h: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        return h + self.second(F.silu(self.first(F.silu(h)) + shift[:, :, None, None]))
-
-
-class UNet(nn.Module):
-    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W)."""
-
-    def __init__(self, space: Image, c: int) -> None:
-        super().__init__()
-        widths = [c, 2 * c, 2 * c][: halvings(space) + 1]
-        pairs = list(pairwise(widths))
-        self.stem = nn.Conv2d(space.channels, c, 3, padding=1)
-        self.down = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairs)
-        self.middle = nn.ModuleList(Block(widths[-1]) for _ in range(2))
-        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairs)
-        self.merge = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[:-1])
-        self.up = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.head = nn.Conv2d(c, space.channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        self.shifts = [*widths[:-1], widths[-1], widths[-1], *widths[:-1]]  # channels of each block that is shifted
-
-    def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        parts = shift.split(self.shifts, dim=1)
-        n, h, kept = len(self.down), self.stem(x), []
-        for block, shrink, part in zip(self.down, self.shrink, parts, strict=False):
-            h = block(h, part)
-            kept.append(h)
-            h = shrink(F.avg_pool2d(h, 2))
-        for block, part in zip(self.middle, parts[n : n + 2], strict=True):
-            h = block(h, part)
-        for level in reversed(range(n)):
-            h = self.grow[level](F.interpolate(h, scale_factor=2.0, mode="nearest"))
-            h = self.up[level](self.merge[level](torch.cat([h, kept[level]], 1)), parts[n + 2 + level])
-        return self.head(F.silu(h))
-
-
 class DDPM(TorchNetwork):
     """A denoiser of images scaled to [-1, 1]; conditional on the class where the data has classes."""
 
@@ -91,7 +38,7 @@ class DDPM(TorchNetwork):
 
     def __init__(self, space: Image, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.shape = (space.channels, space.height, space.width)
+        self.pixels = Pixels(space)
         self.unet = UNet(space, config.channels)
         self.width = sum(self.unet.shifts)
         e = config.embedding
@@ -110,9 +57,6 @@ class DDPM(TorchNetwork):
         angle = t[:, None].to(torch.float32) / TIMES * self.frequency
         shift = self.time(torch.cat([angle.sin(), angle.cos()], 1))
         return self.unet(y, (shift if label_shift is None else shift + label_shift).expand(y.shape[0], -1))
-
-    def to_units(self, x: torch.Tensor) -> torch.Tensor:
-        return x.permute(0, 3, 1, 2).to(torch.float32) * (2 / (self.space.levels - 1)) - 1
 
     # ---- sampling --------------------------------------------------------------------------------------------------
 
@@ -150,11 +94,10 @@ class DDPM(TorchNetwork):
         return {"y": a2 * image + (b2**2 - fresh**2).clamp(min=0).sqrt() * noise + fresh * z}
 
     def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
-        top = self.space.levels - 1
-        return ((state["y"] + 1) * (top / 2)).round().clamp(0, top).to(torch.uint8).permute(0, 2, 3, 1)
+        return self.pixels.inverse(state["y"])
 
     def methods(self) -> dict[str, Method]:
-        noise = Noise("normal", self.shape)
+        noise = Noise("normal", self.pixels.shape)
         options = {
             "steps": Option(50, low=1, high=TIMES, help="denoising steps"),
             "eta": Option(0.0, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
@@ -166,7 +109,7 @@ class DDPM(TorchNetwork):
             init=self.init,
             step=self.step,
             finish=self.finish,
-            state={"y": Tensor("float32", self.shape)},
+            state={"y": Tensor("float32", self.pixels.shape)},
             inputs={} if self.classes is None else {"label": Tensor("int64")},
             outputs={"x": self.space.tensor},
             invariants={} if self.classes is None else {"label_shift": Tensor("float32", (2, self.width))},
@@ -183,7 +126,7 @@ class DDPM(TorchNetwork):
     ) -> torch.Tensor:
         t = (u[:, 0] * TIMES).floor().to(torch.int64) + 1
         a, b = (table[t][:, None, None, None] for table in (self.signal, self.noise))
-        y, shift = self.to_units(x), None
+        y, shift = self.pixels(x), None
         if label is not None:
             shift = self.label(torch.where(u[:, 1] < self.config.drop, len(self.classes or ()), label))
         error = self.velocity(a * y + b * z, t, shift) - (a * z - b * y)
@@ -191,5 +134,5 @@ class DDPM(TorchNetwork):
 
     def objectives(self) -> dict[str, Objective]:
         inputs = {"x": self.space.tensor} | ({} if self.classes is None else {"label": Tensor("int64")})
-        noise = {"z": Noise("normal", self.shape), "u": Noise("uniform", (2,))}
+        noise = {"z": Noise("normal", self.pixels.shape), "u": Noise("uniform", (2,))}
         return {"denoising": Objective(Call(self.denoising, inputs, {"loss": Tensor("float32")}, noise=noise))}

@@ -16,10 +16,11 @@ from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Real, Space
 from zoo_torch.gradient import gradient
 from zoo_torch.network import TorchNetwork
-from zoo_torch.units import Standardize
+from zoo_torch.units import Pixels, Standardize
 
 SCALAR = Tensor("float32", ())
 WIDTH = 2.0  # of the normal density that the network reweighs
+MAX_MOVE = 0.1  # of a dimension in one step: where the energy is steep, a step would leap over the valley
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,8 @@ class EBM(TorchNetwork):
         super().__init__(space, config, classes)
         self.energy = Energy(space, config)
         self.image = isinstance(space, Image)
-        self.shape = (space.channels, space.height, space.width) if isinstance(space, Image) else space.shape
-        if not self.image:
-            self.units = Standardize(space)
+        self.units = Pixels(space) if isinstance(space, Image) else Standardize(space)
+        self.shape = self.units.shape if isinstance(space, Image) else space.shape
 
     def adapt(self, x: np.ndarray) -> None:
         if not self.image:
@@ -80,15 +80,7 @@ class EBM(TorchNetwork):
 
     def to_units(self, x: torch.Tensor) -> torch.Tensor:
         """Observations -> (N, C, H, W) in [-1, 1], or (N, D) standardized."""
-        if self.image:
-            return x.permute(0, 3, 1, 2).to(torch.float32) * (2 / (self.space.levels - 1)) - 1
-        return self.units(x)[0]
-
-    def from_units(self, y: torch.Tensor) -> torch.Tensor:
-        if self.image:
-            top = self.space.levels - 1
-            return ((y + 1) * (top / 2)).round().clamp(0, top).to(torch.uint8).permute(0, 2, 3, 1)
-        return self.units.inverse(y)
+        return self.units(x) if self.image else self.units(x)[0]
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         return -self.energy(self.to_units(x))
@@ -103,15 +95,16 @@ class EBM(TorchNetwork):
         i: torch.Tensor,
         state: dict[str, torch.Tensor],
         z: torch.Tensor,
+        steps: torch.Tensor,
         step_size: torch.Tensor,
         temperature: torch.Tensor,
-        **options: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        y = state["y"]
-        return {"y": y - step_size * gradient(self.energy, y) + (2 * step_size * temperature).sqrt() * z}
+        y, size = state["y"], step_size * (1 - i / steps)  # the last steps are small, and so is the noise they leave
+        move = (size * gradient(self.energy, y)).clamp(-MAX_MOVE, MAX_MOVE)
+        return {"y": y - move + (2 * size * temperature).sqrt() * z}
 
     def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.from_units(state["y"])
+        return self.units.inverse(state["y"])
 
     def methods(self) -> dict[str, Method]:
         x, y, config = self.space.tensor, Tensor("float32", self.shape), self.config
@@ -126,7 +119,7 @@ class EBM(TorchNetwork):
             noise={"z": Noise("normal", self.shape)},
             options={
                 "steps": Option(config.steps, low=1, help="Langevin steps"),
-                "step_size": Option(config.step_size, low=0.0),
+                "step_size": Option(config.step_size, low=0.0, help="of the first step; falls to zero"),
                 "temperature": Option(1.0, low=0.0, help="0: go downhill without noise"),
             },
         )
@@ -141,9 +134,9 @@ class EBM(TorchNetwork):
     def contrast(self, x: torch.Tensor, blur: torch.Tensor, start: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Energy of data less that of samples: its gradient is that of the log-likelihood."""
         size, temperature = (torch.tensor(v, device=start.device) for v in (self.config.step_size, 1.0))
-        state = self.init(x, start)
+        state, steps = self.init(x, start), torch.tensor(self.config.steps)
         for i, fresh in enumerate(z.unbind(1)):
-            state = self.step(torch.tensor(i), state, fresh, size, temperature)
+            state = self.step(torch.tensor(i), state, fresh, steps, size, temperature)
         y = self.to_units(x) + self.config.blur * blur
         real, fake = self.energy(torch.cat([y, state["y"].detach()])).chunk(2)
         return real - fake + self.config.penalty * (real**2 + fake**2)

@@ -1,6 +1,6 @@
-"""Data units for continuous models: what lies between raw observations and the numbers that a flow transforms.
+"""Data units for continuous models: what lies between raw observations and the numbers that a network transforms.
 
-Both are invertible, with the log-determinant of their Jacobian, so that a density is about raw observations.
+Those for densities come with the log-determinant of their Jacobian, so that a density is about raw observations.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.spaces import Space
+from zoo.spaces import Image, Space
 
 
 class Standardize(nn.Module):
@@ -75,3 +75,21 @@ class Dequantize(nn.Module):
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """(N, D) reals -> (N, D) integer levels."""
         return (y[:, :, None] >= self.edges).sum(2)
+
+
+class Pixels(nn.Module):
+    """Images to [-1, 1] with the channels first, as convolutions want them, and back."""
+
+    def __init__(self, space: Image) -> None:
+        super().__init__()
+        self.top = space.levels - 1
+        self.shape = (space.channels, space.height, space.width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, C) levels -> (N, C, H, W)."""
+        return x.permute(0, 3, 1, 2).to(torch.float32) * (2 / self.top) - 1
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) reals -> (N, H, W, C) levels, the nearest."""
+        levels = ((y + 1) * (self.top / 2)).round().clamp(0, self.top)
+        return levels.to(torch.uint8).permute(0, 2, 3, 1)
