@@ -47,7 +47,9 @@ def test_the_numbers_follow_their_law(kind, law, layout):
     elif layout == "examples":
         x = draw(Noise(kind, ()), np.arange(count), seed=3, stream="s")
     elif layout == "steps":
-        x = np.stack([draw(Noise(kind, (2,)), np.arange(10), seed=3, stream="s", step=t, steps=1000) for t in range(1000)])
+        x = np.stack(
+            [draw(Noise(kind, (2,)), np.arange(10), seed=3, stream="s", step=t, steps=1000) for t in range(1000)]
+        )
     else:
         x = np.stack([draw(Noise(kind, (2,)), np.arange(1), seed=s, stream="s") for s in range(count // 2)])
     assert stats.kstest(x.ravel(), law.cdf).pvalue > 1e-3

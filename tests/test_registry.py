@@ -17,7 +17,7 @@ from zoo import hookimpl
 from zoo.spec import ModelSpec
 @hookimpl
 def zoo_architectures():
-    yield ModelSpec(name="{name}", target="nowhere:Net", family="flow", framework="torch", methods=("sample",), summary="")
+    yield ModelSpec("{name}", "nowhere:Net", family="flow", framework="torch", methods=("sample",), summary="")
 """
 
 

@@ -33,7 +33,8 @@ def start(run):
         return process, os.fdopen(reader)
     say = lambda status: os.write(writer, f"{status.step} {status.steps}\\n".encode())
     try:
-        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config={"layers": 2, "hidden": 8}, progress=say)
+        small = {"layers": 2, "hidden": 8}
+        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config=small, progress=say)
     except zoo.errors.OutputError:
         zoo.resume(run, progress=say)
     os._exit(0)
@@ -91,7 +92,14 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     data = load_dataset("moons")
     small = zoo.data.Dataset("few", data.space, data.train[:64], data.validation[:64], data.test[:64])
     model = zoo.train(
-        "realnvp", small, tmp_path / "run", epochs=400, batch_size=32, learning_rate=0.03, patience=5, schedule="constant"
+        "realnvp",
+        small,
+        tmp_path / "run",
+        epochs=400,
+        batch_size=32,
+        learning_rate=0.03,
+        patience=5,
+        schedule="constant",
     )
     history = checkpoint.load(tmp_path / "run", "training")[0]["position"]["history"]
     best = min(row["validation"] for row in history)
@@ -184,7 +192,8 @@ def test_a_checkpoint_of_a_newer_schema_asks_for_an_upgrade(run, tmp_path):
 def test_data_parallel_training_on_two_processes(tmp_path):
     code = """
 import sys, zoo
-model = zoo.train("realnvp", "moons", sys.argv[1], epochs=1, batch_size=512, devices=2, config={"layers": 2, "hidden": 8})
+small = {"layers": 2, "hidden": 8}
+zoo.train("realnvp", "moons", sys.argv[1], epochs=1, batch_size=512, devices=2, config=small)
 """
     script = tmp_path / "two.py"
     script.write_text(code)

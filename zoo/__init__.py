@@ -1,11 +1,11 @@
 """A plugin-based zoo of generative models: train in PyTorch or Keras, ship as ONNX files that run by themselves.
 
-    import zoo
-    zoo.list_models("*vae*", method="encode")     # no framework is imported
-    model = zoo.load("vae.digits")                # PyTorch or Keras, whichever its plugin uses
-    x = model.sample(16, seed=7, label=3)         # numpy, in data units
-    zoo.export(model, "out/vae.digits")           # checked against the source, or it fails
-    art = zoo.open("out/vae.digits")              # needs neither torch nor keras
+import zoo
+zoo.list_models("*vae*", method="encode")     # no framework is imported
+model = zoo.load("vae.digits")                # PyTorch or Keras, whichever its plugin uses
+x = model.sample(16, seed=7, label=3)         # numpy, in data units
+zoo.export(model, "out/vae.digits")           # checked against the source, or it fails
+art = zoo.open("out/vae.digits")              # needs neither torch nor keras
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _LAZY = {
     "ZooError": "zoo.errors",
 }
 __all__ = [
-    "Discrete", "Image", "Labels", "Real", "Text", "ZooError", "create", "evaluate", "export", "hookimpl", "list_models",
-    "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "Discrete", "Image", "Labels", "Real", "Text", "ZooError", "create", "evaluate", "export", "hookimpl",
+    "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -87,16 +87,22 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / marker).exists():
-            other = "a run or checkpoint: use zoo.load" if (path / f"{MODEL}.json").exists() else "nothing that genzoo wrote"
+            other = (
+                "a run or checkpoint: use zoo.load"
+                if (path / f"{MODEL}.json").exists()
+                else "nothing that genzoo wrote"
+            )
             if what == "checkpoint":
                 other = "an artifact: use zoo.open" if (path / "manifest.json").exists() else "nothing trained yet"
             raise InputError(f"{path} has no {marker}; it is {other}.")
         return path, path.name
     if _looks_like_path(name):
-        raise InputError(f"{path} is not a folder; expected a run, a checkpoint or an artifact, or the name of a preset.")
+        raise InputError(
+            f"{path} is not a folder; expected a run, a checkpoint or an artifact, or the name of a preset."
+        )
     spec = registry.model(str(name))
     if isinstance(spec, ModelSpec):
-        presets = [n for n in registry.list_models(f"{spec.name}.*")]
+        presets = registry.list_models(f"{spec.name}.*")
         use = f"Use its presets: {', '.join(presets)}; or train" if presets else "Train"
         raise InputError(f"{name} is an architecture without weights. {use} it: zoo train {name} --data digits.")
     found = spec.checkpoint if what == "checkpoint" else spec.artifact
@@ -130,5 +136,3 @@ def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, f
 
     artifact = open(folder, device=device)
     return parity.check(artifact, parity.unpack((artifact.folder / EXAMPLES).read_bytes()))
-
-

@@ -121,8 +121,8 @@ class Artifact(Model):
                 raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
             if providers[0] not in session.get_providers():  # onnxruntime goes on with the CPU and only logs it
                 raise InputError(
-                    "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', or use "
-                    "the CPU: --device cpu."
+                    "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
+                    "or use the CPU: --device cpu."
                 )
             self._sessions[method] = session
         return self._sessions[method]
@@ -159,7 +159,7 @@ def choose_device(device: str) -> str:
         return "cpu" if device == "cpu" else "cuda"
     if device == "cuda":
         raise InputError(
-            "CUDA was asked for and this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', or use "
-            "the CPU: --device cpu."
+            "CUDA was asked for and this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', "
+            "or use the CPU: --device cpu."
         )
     return "cpu"

@@ -48,7 +48,9 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
         entry = meta["weights"]
         path, digest = folder / str(entry["file"]), str(entry["sha256"])
     except (KeyError, TypeError):
-        raise CorruptFile(f"{folder / name}.json names no weights file. Restore it from a copy or train again.") from None
+        raise CorruptFile(
+            f"{folder / name}.json names no weights file. Restore it from a copy or train again."
+        ) from None
     if path.parent != folder:
         raise CorruptFile(f"{folder / name}.json names a weights file outside its folder: {entry['file']}.")
     try:

@@ -151,7 +151,10 @@ def _samples(model: Model, data: Dataset, x: Array, y: Array | None, seed: int, 
         samples = model.sample(count, seed=seed)
     if isinstance(model.space, Text):
         made, seen = model.space.decode(samples), set(model.space.decode(data.train))
-        return {"new": sum(s not in seen for s in made) / count, "distinct": sum(made.count(s) == 1 for s in made) / count}
+        return {
+            "new": sum(s not in seen for s in made) / count,
+            "distinct": sum(made.count(s) == 1 for s in made) / count,
+        }
     train = data.train[noise.permutation(len(data.train), seed=seed, stream="two-sample")[:count]]
     result: Metrics = {
         "two_sample_accuracy": two_sample_accuracy(samples, x[:count]),
@@ -204,7 +207,9 @@ def _sklearn(module: str) -> Any:
 
         return importlib.import_module(f"sklearn.{module}")
     except ImportError:
-        raise MissingDependency("evaluating samples and latents needs scikit-learn: pip install 'genzoo[evaluate]'") from None
+        raise MissingDependency(
+            "evaluating samples and latents needs scikit-learn: pip install 'genzoo[evaluate]'"
+        ) from None
 
 
 __all__ = ["MEANING", "evaluate", "linear_probe", "marginals", "two_sample_accuracy"]

@@ -103,7 +103,9 @@ class Model(ABC):
             raise InputError(f"seed is {seed!r}; expected a whole number below 2**63.")
         if chunk is not None and (not isinstance(chunk, (int, np.integer)) or chunk < 1):
             raise InputError(f"chunk is {chunk!r}; expected a whole number of at least 1.")
-        return self._chunks(method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature), progress)
+        return self._chunks(
+            method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature), progress
+        )
 
     def _chunks(
         self,
@@ -159,7 +161,9 @@ class Model(ABC):
                 continue
             if name not in given:
                 raise InputError(f"{method} of {self.name} needs {name}.")
-            arrays[name] = self.space.check(given[name]) if name == "x" else check_tensor(given[name], tensor.shape, name)
+            arrays[name] = (
+                self.space.check(given[name]) if name == "x" else check_tensor(given[name], tensor.shape, name)
+            )
             rows = len(arrays[name])
         if "label" in signature.inputs:
             assert self.classes is not None
@@ -192,7 +196,9 @@ def check_count(count: Any) -> int:
 
 def check_tensor(value: Any, shape: tuple[int | str, ...], name: str) -> Array:
     array = as_array(value, name)
-    if array.ndim != len(shape) + 1 or any(isinstance(d, int) and d != n for d, n in zip(shape, array.shape[1:], strict=True)):
+    if array.ndim != len(shape) + 1 or any(
+        isinstance(d, int) and d != n for d, n in zip(shape, array.shape[1:], strict=True)
+    ):
         raise InputError(f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, shape))}).")
     return finite(array, name)
 
@@ -206,13 +212,23 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         raise InputError(f"option {name}={value!r} is not a number.") from None
     low, high = option.low, option.high
     whole = option.dtype == "int64"
-    if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high) or (
-        whole and number != int(number)
+    if (
+        not math.isfinite(number)
+        or (low is not None and number < low)
+        or (high is not None and number > high)
+        or (whole and number != int(number))
     ):
         bounds = " ".join(
-            b for b in (f"of at least {low:g}" if low is not None else "", f"of at most {high:g}" if high is not None else "") if b
+            b
+            for b in (
+                f"of at least {low:g}" if low is not None else "",
+                f"of at most {high:g}" if high is not None else "",
+            )
+            if b
         )
-        raise InputError(f"option {name}={value!r}; expected a {'whole ' if whole else ''}number {bounds}".rstrip() + ".")
+        raise InputError(
+            f"option {name}={value!r}; expected a {'whole ' if whole else ''}number {bounds}".rstrip() + "."
+        )
     return np.int64(number) if whole else np.float32(number)
 
 

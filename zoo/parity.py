@@ -1,7 +1,7 @@
 """Does an artifact give what its source gives? Cases to run, and the comparison.
 
 A case is run once by the source. The artifact must give the same rows at batch sizes 1, 2 and 7. The cases and the
-source's outputs travel in the artifact (`examples.safetensors`), so that anyone can repeat the check without a framework.
+source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the check without a framework.
 """
 
 from __future__ import annotations
@@ -58,11 +58,15 @@ def make_cases(source: Model) -> Iterator[Case]:
             outputs = run_case(source, method, inputs, seed, start, count)
             for name, value in outputs.items():
                 if value.dtype.kind == "f" and np.isnan(value).any():
-                    raise ExportError(f"{source.name}: {method} itself gives NaN in {name} on {kind} inputs; nothing to compare.")
+                    raise ExportError(
+                        f"{source.name}: {method} itself gives NaN in {name} on {kind} inputs; nothing to compare."
+                    )
             yield Case(method, kind, seed, start, inputs, outputs)
 
 
-def run_case(model: Model, method: str, inputs: Mapping[str, Array], seed: int, start: int, count: int, chunk: int | None = None) -> dict[str, Array]:
+def run_case(
+    model: Model, method: str, inputs: Mapping[str, Array], seed: int, start: int, count: int, chunk: int | None = None
+) -> dict[str, Array]:
     rows = None if inputs else count
     return model.run(method, inputs, count=rows, seed=seed, start=start, chunk=chunk)
 

@@ -92,9 +92,13 @@ def panels(space: Space, shown: Mapping[str, Array], columns: int | None = None)
     """Pictures of several sets of observations side by side, each with its name above."""
     from PIL import ImageDraw, ImageFont
 
-    images = [image_grid(x, space.levels, columns) if isinstance(space, Image) else picture(space, x) for x in shown.values()]
+    images = [
+        image_grid(x, space.levels, columns) if isinstance(space, Image) else picture(space, x) for x in shown.values()
+    ]
     gap, top = 24, 28
-    out: Picture = pillow().new("RGB", (sum(i.width + gap for i in images) + gap, max(i.height for i in images) + top + gap), WHITE)
+    out: Picture = pillow().new(
+        "RGB", (sum(i.width + gap for i in images) + gap, max(i.height for i in images) + top + gap), WHITE
+    )
     draw, left = ImageDraw.Draw(out), gap
     for name, image in zip(shown, images, strict=True):
         draw.text((left, 8), name, fill=INK, font=ImageFont.load_default())

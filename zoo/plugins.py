@@ -64,7 +64,9 @@ def _plugins() -> Iterator[tuple[Plugin, object]]:
             raise
         except BaseException as error:  # SystemExit and SyntaxError too: a plugin must not end the host
             message = f"cannot be loaded: {type(error).__name__}: {error}"
-            plugin.problems.append(Problem(plugin.name, f"{message}. Mend or uninstall it: pip uninstall {plugin.name}."))
+            plugin.problems.append(
+                Problem(plugin.name, f"{message}. Mend or uninstall it: pip uninstall {plugin.name}.")
+            )
             module = None
         yield plugin, module
 

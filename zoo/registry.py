@@ -87,7 +87,11 @@ def find_models(
     """Specs of architectures and presets in natural order. `pattern` may have `*`, `?` and `[...]`."""
     specs = [s for claims in _table(ModelSpec, PresetSpec).values() for _, s in claims]
     for what, value in (("family", family), ("method", method), ("framework", framework)):
-        offered: dict[str, Iterable[str]] = {"family": FAMILIES, "method": METHODS, "framework": {s.framework for s in specs}}
+        offered: dict[str, Iterable[str]] = {
+            "family": FAMILIES,
+            "method": METHODS,
+            "framework": {s.framework for s in specs},
+        }
         known = list(offered[what])
         if value is not None and value not in known:
             raise InputError(f"unknown {what} {value!r}; there are {', '.join(known)}.{did_you_mean(value, known)}")
@@ -128,7 +132,9 @@ def import_target(target: str, requires: Mapping[str, str] | None = None, what: 
         try:
             importlib.import_module(needed)
         except ImportError as error:
-            raise MissingDependency(f"{what} needs {needed}, which cannot be imported ({error}). Install it: {install}") from None
+            raise MissingDependency(
+                f"{what} needs {needed}, which cannot be imported ({error}). Install it: {install}"
+            ) from None
     try:
         return getattr(importlib.import_module(module), attribute)
     except ImportError as error:

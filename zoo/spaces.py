@@ -15,7 +15,6 @@ from zoo.errors import InputError
 from zoo.signature import Tensor
 
 if TYPE_CHECKING:  # numpy is imported where arrays are handled: listing models needs none
-    import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
@@ -55,7 +54,7 @@ class Space:
         array = as_array(x, name)
         if array.shape[1:] != self.shape or array.ndim != len(self.shape) + 1:
             raise InputError(
-                f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, self.shape))}) for {self.describe()}."
+                f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, self.shape))}): {self.describe()}."
                 + (" Add a batch axis: x[None]." if array.shape == self.shape else "")
             )
         return self._check_values(array, name)
@@ -223,7 +222,10 @@ class Text(Space):
 
     def decode(self, tokens: Array) -> list[str]:
         """Tokens to strings."""
-        return ["".join(self.alphabet[t - 1] for t in row[: (row == 0).argmax() if (row == 0).any() else None]) for row in tokens]
+        return [
+            "".join(self.alphabet[t - 1] for t in row[: (row == 0).argmax() if (row == 0).any() else None])
+            for row in tokens
+        ]
 
     def examples(self, kind: str, count: int, seed: int = 0) -> Array:
         import numpy as np
@@ -310,7 +312,9 @@ def finite(array: Array, name: str) -> Array:
     good = np.isfinite(out)
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise InputError(f"{name} has {array[where]} at row {where[0]}, position {where[1:]}; expected finite float32 numbers.")
+        raise InputError(
+            f"{name} has {array[where]} at row {where[0]}, position {where[1:]}; expected finite float32 numbers."
+        )
     return out
 
 
@@ -353,8 +357,6 @@ def level_examples(shape: tuple[int, ...], levels: int, dtype: str, kind: str, c
     else:  # the tail: single high values in a row of lows, far from any data
         x = (u > 0.95) * (levels - 1.0)
     return np.minimum(x, levels - 1).astype(dtype)
-
-
 
 
 __all__ = ["Discrete", "Image", "Labels", "Real", "Space", "Text", "from_json"]

@@ -100,7 +100,9 @@ def train(
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
     settings = cls.configure(dataset.space, config, dataset.classes)
-    network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)  # what cannot be made fails now
+    network = cls.create(
+        dataset.space, asdict(settings), dataset.classes, device=device
+    )  # what cannot be made fails now
     record = {
         "schema": SCHEMA,
         "architecture": spec.name,
@@ -124,7 +126,9 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
     """Go on with a run where it stopped, and return the model. A finished run is loaded as it is."""
     run = Path(run)
     if not (run / RECIPE).exists():
-        raise InputError(f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}.")
+        raise InputError(
+            f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}."
+        )
     record = checkpoint.read_json(run / RECIPE, SCHEMA)
     spec = registry.architecture(record["architecture"])
     dataset = data or load_dataset(record["data"], label=record["label"])
@@ -152,10 +156,19 @@ def merge_recipe(default: Recipe, given: Mapping[str, Any]) -> Recipe:
     """A recipe with some settings replaced, their values checked."""
     merged = {**asdict(default), **{k: v for k, v in given.items() if v is not None}}
     recipe: Recipe = parse_config(type(default), merged)
-    for name, low in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0.0), ("patience", 0), ("clip", 0), ("ema", 0)):
+    for name, low in (
+        ("epochs", 1),
+        ("batch_size", 1),
+        ("learning_rate", 0.0),
+        ("patience", 0),
+        ("clip", 0),
+        ("ema", 0),
+    ):
         value = getattr(recipe, name)
         if not (math.isfinite(value) and value >= low) or (name == "learning_rate" and value == 0):
-            raise InputError(f"{name} is {value}; expected {'more than 0' if name == 'learning_rate' else f'at least {low}'}.")
+            raise InputError(
+                f"{name} is {value}; expected {'more than 0' if name == 'learning_rate' else f'at least {low}'}."
+            )
     if recipe.schedule not in ("cosine", "constant"):
         raise InputError(f"schedule is {recipe.schedule!r}; expected 'cosine' or 'constant'.")
     return recipe
@@ -228,7 +241,8 @@ class _Loop:
                 if stopped():
                     self.save()
                     raise Interrupted(
-                        f"stopped at step {self.at.step} of {self.steps}; nothing is lost. Go on: zoo train --resume {self.path}"
+                        f"stopped at step {self.at.step} of {self.steps}; nothing is lost. "
+                        f"Go on: zoo train --resume {self.path}"
                     )
                 if self.at.done or time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
@@ -288,7 +302,9 @@ class _Loop:
     def _validate(self) -> float:
         rows = np.arange(len(self.data.validation))
         losses = [
-            self.learner.evaluate(self.first, *self._batch("validation", self.objectives[self.first], self.first, part, part))
+            self.learner.evaluate(
+                self.first, *self._batch("validation", self.objectives[self.first], self.first, part, part)
+            )
             for part in np.array_split(rows, math.ceil(len(rows) / EVALUATION_BATCH))
         ]
         return float(np.concatenate(losses).mean())

@@ -62,7 +62,9 @@ def make(name: str) -> None:
     minutes = (time.monotonic() - began) / 60
     model.name = name
     with atomic_folder(TARGET / name, force=True) as work:
-        shutil.copytree(run, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")])
+        shutil.copytree(
+            run, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]
+        )
         zoo.export(model, work / "artifact", progress=print)
         artifact = zoo.open(work / "artifact")
         sample = artifact.signatures.get("sample")
@@ -71,7 +73,10 @@ def make(name: str) -> None:
         card = {
             **model.meta["card"],
             "minutes": round(minutes, 1),
-            "test": {k: round(v, 5) if isinstance(v, float) else v for k, v in zoo.evaluate(artifact, data, judge=judge).items()},
+            "test": {
+                k: round(v, 5) if isinstance(v, float) else v
+                for k, v in zoo.evaluate(artifact, data, judge=judge).items()
+            },
             "made_by": f"python plugins/pretrained/make.py {name}",
         }
         preset = {

@@ -16,5 +16,10 @@ def zoo_exporters() -> Iterator[ExporterSpec]:
         name="onnx",
         target="zoo_onnx.export:export",
         summary="a folder that onnxruntime alone can run",
-        requires={"torch": INSTALL, "onnx_ir": INSTALL, "onnxscript": INSTALL, "onnxruntime": "pip install 'genzoo[cpu]'"},
+        requires={
+            "torch": INSTALL,
+            "onnx_ir": INSTALL,
+            "onnxscript": INSTALL,
+            "onnxruntime": "pip install 'genzoo[cpu]'",
+        },
     )

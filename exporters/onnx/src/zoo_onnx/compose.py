@@ -1,4 +1,4 @@
-"""A method as one ONNX model: noise from `seed`, `start` and `count`, the traced pieces, and one `Loop` if it iterates."""
+"""A method as one ONNX model: noise from `seed`, `start` and `count`, the traced pieces, one `Loop` if it iterates."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ class _Composer:
         for s, value in zip(states, after, strict=True):
             body.output(value, body.name(s), loop.state[s].dtype, ["batch", *loop.state[s].shape])
 
-        node = ir.node("Loop", [length, None, *initial], {"body": body.graph}, num_outputs=len(states), name=main.name("loop"))
+        node = ir.node(
+            "Loop", [length, None, *initial], {"body": body.graph}, num_outputs=len(states), name=main.name("loop")
+        )
         for s, value in zip(states, node.outputs, strict=True):
             value.name, value.type = main.name(s), ir.TensorType(DTYPES[loop.state[s].dtype])
         main.graph.append(node)

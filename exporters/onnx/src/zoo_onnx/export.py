@@ -1,4 +1,4 @@
-"""A trained model as an artifact: every method composed, checked against the source, and written whole or not at all."""
+"""A trained model as an artifact: every method composed, compared with the source, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-
 
 import msgspec
 import onnx_ir as ir
@@ -31,7 +30,9 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
     """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source."""
     network = model.network
     if not isinstance(network, nn.Module):
-        raise ExportError(f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend.")
+        raise ExportError(
+            f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend."
+        )
     say = progress or (lambda message: None)
     with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work, network.inference():
         entries = {}
@@ -96,5 +97,11 @@ class SharedWeights:
                     self.file.write(data)
                 offset, length = self.places[key]
                 value.const_value = ir.ExternalTensor(
-                    WEIGHTS, offset, length, tensor.dtype, shape=tensor.shape, name=str(value.name), base_dir=self.folder
+                    WEIGHTS,
+                    offset,
+                    length,
+                    tensor.dtype,
+                    shape=tensor.shape,
+                    name=str(value.name),
+                    base_dir=self.folder,
                 )

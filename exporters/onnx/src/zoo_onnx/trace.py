@@ -34,7 +34,11 @@ class Piece(nn.Module):
 
 
 def trace(
-    network: nn.Module, function: Callable[..., Any], arguments: Mapping[str, Argument], what: str, defaults: Mapping[str, Any]
+    network: nn.Module,
+    function: Callable[..., Any],
+    arguments: Mapping[str, Argument],
+    what: str,
+    defaults: Mapping[str, Any],
 ) -> ir.Model:
     """The graph of `function(*arguments)`. `defaults` are the values of options that shapes name."""
     device = next((t.device for t in (*network.parameters(), *network.buffers())), torch.device("cpu"))
@@ -54,7 +58,9 @@ def trace(
         raise ExportError(f"{what} cannot be traced to ONNX: {reason(error)}") from error
     assert program is not None
     if len(program.model.graph.inputs) != len(examples):
-        raise ExportError(f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number.")
+        raise ExportError(
+            f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number."
+        )
     return program.model
 
 
@@ -89,7 +95,11 @@ def quiet() -> Any:
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
