@@ -97,7 +97,7 @@ class Network:
         seed: int = 0,
         device: str = "cpu",
     ) -> Network:
-        """A network with fresh weights, made from `seed`, on "auto", "cpu" or "cuda" (`InputError` if it is not there)."""
+        """A network with fresh weights, made from `seed`, on "auto", "cpu" or "cuda" (`InputError` if absent)."""
         raise NotImplementedError
 
     @property
