@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cnn.digits": {},
     "realnvp.moons": MOONS,
     "realnvp.digits": {"config": {"layers": 6}, "weight_decay": 1.0, "ema": 0.995},
-    "maf.moons": MOONS,
+    "maf.moons": {**MOONS, "weight_decay": 1e-5, "config": {"layers": 8}},
     "maf.digits": {},
     "made.digits": {},
     "vae.digits": {},

@@ -22,7 +22,7 @@ State = dict[str, Any]
 class Config:
     embedding: int = 32
     hidden: int = 96
-    dropout: float = 0.4
+    dropout: float = 0.3
 
 
 class LSTM(KerasNetwork):
@@ -30,7 +30,7 @@ class LSTM(KerasNetwork):
 
     Config = Config
     spaces = (Text,)
-    recipe = Recipe(epochs=60, batch_size=64, learning_rate=3e-3, weight_decay=1e-2, clip=1.0, ema=0.998, patience=15)
+    recipe = Recipe(epochs=120, batch_size=128, learning_rate=5e-3, weight_decay=1e-2, clip=1.0, ema=0.99, patience=15)
     density = "exact"
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:

@@ -22,7 +22,6 @@ from zoo_keras.network import KerasNetwork
 class Config:
     latent: int = 16
     filters: tuple[int, ...] = (32, 64)
-    hidden: int = 128
     mixtures: int = 3
     beta: float = 1.0
     conditional: bool = False
@@ -44,9 +43,7 @@ class VAE(KerasNetwork):
         self.grid = (-(-space.height // shrink), -(-space.width // shrink))  # what the convolutions leave, rounded up
         like = {"padding": "same", "data_format": "channels_first", "activation": "swish"}
         self.down = [layers.Conv2D(f, 3, strides=2, **like) for f in config.filters]
-        self.reader = layers.Dense(config.hidden, activation="swish")
         self.posterior = layers.Dense(2 * config.latent)
-        self.writer = layers.Dense(config.hidden, activation="swish")
         self.spread = layers.Dense(config.filters[-1] * self.grid[0] * self.grid[1], activation="swish")
         self.up = [layers.Conv2DTranspose(f, 3, strides=2, **like) for f in config.filters[::-1]]
         self.pixels = layers.Conv2D(
@@ -68,14 +65,14 @@ class VAE(KerasNetwork):
         h = ops.cast(ops.moveaxis(x, -1, 1), "float32") / (self.space.levels - 1)
         for layer in self.down:
             h = layer(h)
-        h = self.posterior(self.reader(self.joined(ops.reshape(h, (h.shape[0], -1)), label)))
+        h = self.posterior(self.joined(ops.reshape(h, (h.shape[0], -1)), label))
         mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=1)
         return mean, ops.clip(log_var, -10.0, 10.0)
 
     def generate(self, z: Any, label: Any = None) -> Any:
         """Parameters (N, 3, K, D) of p(x given z), D = channels * height * width."""
         space, config = self.space, self.config
-        h = ops.reshape(self.spread(self.writer(self.joined(z, label))), (-1, config.filters[-1], *self.grid))
+        h = ops.reshape(self.spread(self.joined(z, label)), (-1, config.filters[-1], *self.grid))
         for layer in self.up:
             h = layer(h)
         h = self.pixels(h)[:, :, : space.height, : space.width]

@@ -48,7 +48,7 @@ class Energy(nn.Module):
                     break
                 layers += [nn.AvgPool2d(2)]
                 height, width = height // 2, width // 2
-            layers += [nn.Flatten(), nn.Linear(c * height * width, 1)]
+            layers += [nn.Flatten(), nn.Linear(c * height * width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)]
         else:
             h = config.hidden
             layers = [nn.Linear(space.size, h), nn.SiLU(), nn.Linear(h, h), nn.SiLU(), nn.Linear(h, h), nn.SiLU()]
@@ -99,7 +99,7 @@ class EBM(TorchNetwork):
         step_size: torch.Tensor,
         temperature: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        y, size = state["y"], step_size * (1 - i / steps)  # the last steps are small, and so is the noise they leave
+        y, size = state["y"], step_size * (1 - i / steps) ** 2  # the last steps are small, and so is the noise they leave
         move = (size * gradient(self.energy, y)).clamp(-MAX_MOVE, MAX_MOVE)
         return {"y": y - move + (2 * size * temperature).sqrt() * z}
 
