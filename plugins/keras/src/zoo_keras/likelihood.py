@@ -40,7 +40,7 @@ def log_mass(x: Any, parameters: Any, levels: int) -> Any:
 def draw(parameters: Any, levels: int, u: Any, v: Any) -> Any:
     """Levels (N, D) as floats by inverse CDF: the uniforms `u` (N, D) choose a component, `v` a value of it."""
     logits, centre, inverse = unpack(parameters, levels)
-    below = ops.cumsum(ops.softmax(logits, axis=-2), axis=-2)[..., :-1, :] < u[:, None]
+    below = ops.cumsum(torch.softmax(logits, -2), axis=-2)[..., :-1, :] < u[:, None]
     chosen = ops.cast(ops.sum(below, axis=-2, keepdims=True), "int64")
     centre, inverse = (torch.gather(t, -2, chosen)[:, 0] for t in (centre, inverse))
     return ops.clip(ops.round(centre + (ops.log(v) - ops.log(1 - v)) / inverse), 0, levels - 1)
@@ -51,4 +51,4 @@ def mean(parameters: Any, levels: int) -> Any:
     the sum over levels is the midpoint rule."""
     logits, centre, inverse = unpack(parameters, levels)
     area = ops.softplus(centre * inverse) - ops.softplus((centre - (levels - 1)) * inverse)
-    return ops.sum(ops.softmax(logits, axis=-2) * area / inverse, axis=-2)
+    return ops.sum(torch.softmax(logits, -2) * area / inverse, axis=-2)

@@ -41,13 +41,11 @@ class Energy(nn.Module):
         if isinstance(space, Image):
             c = config.channels
             layers: list[nn.Module] = [nn.Conv2d(space.channels, c, 3, padding=1), nn.SiLU()]
+            layers += [nn.Conv2d(c, c, 3, padding=1), nn.SiLU()]
             height, width = space.height, space.width
-            while True:
-                layers += [nn.Conv2d(c, c, 3, padding=1), nn.SiLU()]
-                if height % 2 or width % 2 or height * width <= 16:
-                    break
-                layers += [nn.AvgPool2d(2)]
-                height, width = height // 2, width // 2
+            while not (height % 2 or width % 2) and height * width > 16:
+                layers += [nn.AvgPool2d(2), nn.Conv2d(c, 2 * c, 3, padding=1), nn.SiLU()]
+                height, width, c = height // 2, width // 2, 2 * c
             layers += [nn.Flatten(), nn.Linear(c * height * width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)]
         else:
             h = config.hidden
