@@ -3,6 +3,8 @@
     python plugins/pretrained/make.py                  # all of them
     python plugins/pretrained/make.py maf.digits       # one
 
+and writes the table of the README from the cards.
+
 Architectures' defaults are the recipe; what differs stands here. Training is seeded, so on one machine and with one
 version of each library the weights come out the same. Runs are kept in `runs/` and go on where they stopped.
 """
@@ -13,6 +15,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,25 @@ from rich.progress import Progress
 
 import zoo
 from zoo import registry
-from zoo.files import atomic_folder
+from zoo.files import atomic_folder, atomic_write
+from zoo.plugins import load_plugins
+from zoo.spec import PresetSpec
 from zoo.training import RECIPE
 
 RUNS = Path("runs/presets")
 TARGET = Path(__file__).parent / "src" / "zoo_pretrained" / "presets"
+README = Path(__file__).parents[2] / "README.md"
 JUDGE = "cnn.digits"  # labels class-conditional samples
+HEADLINES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "bits_per_dim": lambda t: f"{t['bits_per_dim']:.2f} bits/dim; pixel marginals {t['bits_per_dim_marginals']:.2f}",
+    "nats_per_character": lambda t: f"{t['nats_per_character']:.2f} nats/character",
+    "nats": lambda t: f"{t['nats']:.2f} nats",
+    "accuracy": lambda t: f"accuracy {t['accuracy']:.3f}",
+    "labelled_as_asked": lambda t: f"{t['labelled_as_asked']:.1%} of samples labelled as asked by cnn.digits",
+    "two_sample_accuracy": lambda t: (
+        f"two-sample test {t['two_sample_accuracy']:.2f}; training data {t['two_sample_accuracy_of_training_data']:.2f}"
+    ),
+}
 MOONS = {"epochs": 60, "batch_size": 256}
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -93,6 +109,29 @@ def make(name: str) -> None:
     print(name, json.dumps(card["test"]))
 
 
+def table() -> str:
+    """The presets for the README, with the figure that says most of each."""
+    rows = ["| preset | what it is | paper | test |", "|---|---|---|---|"]
+    for spec in registry.find_models("*.*"):
+        assert isinstance(spec, PresetSpec)
+        base, test = registry.architecture(spec.architecture), spec.card["test"]
+        key = next(k for k in HEADLINES if k in test)
+        bound = " (bound)" if spec.density == "lower_bound" else ""
+        rows.append(
+            f"| `{spec.name}` | {base.summary} ({spec.framework}) | {base.paper} | {HEADLINES[key](test)}{bound} |"
+        )
+    return "\n".join(rows)
+
+
+def write_table() -> None:
+    head, begin, rest = README.read_text().partition("<!-- presets -->\n")
+    _, end, tail = rest.partition("<!-- /presets -->")
+    with atomic_write(README) as file:
+        file.write(f"{head}{begin}{table()}\n{end}{tail}".encode())
+
+
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or RECIPES:
         make(chosen)
+    load_plugins.cache_clear()
+    write_table()
