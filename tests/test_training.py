@@ -137,6 +137,10 @@ def test_mistakes_are_told_before_anything_is_written(tmp_path):
         ({"learning_rate": -1}, "learning_rate"),
         ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"schedule": "linear"}, "cosine"),
+        ({"ema": 2}, "at most"),
+        ({"betas": (0.9, 1.5)}, "betas"),
+        ({"config": {"layers": -1}}, "cannot be made"),
+        ({"batch_size": 1, "devices": 2}, "one row for each"),
         ({"device": "cuda"}, "CUDA"),
     ):
         with pytest.raises(ZooError, match=message):

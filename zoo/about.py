@@ -175,7 +175,8 @@ def _weights(folder: Path, kind: str, size: int) -> Facts:
 
 
 def _owner(spec: Spec) -> str:
-    return next((f"{p.name} {p.version}" for p in load_plugins() if any(s is spec for s in p.specs)), "")
+    name = registry.plugin_of(spec)
+    return next(f"{p.name} {p.version}" for p in load_plugins() if p.name == name)
 
 
 __all__ = ["show"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from zoo import checkpoint, registry, spaces
 from zoo.errors import InputError
 from zoo.spaces import Labels, Space
@@ -15,8 +17,28 @@ if TYPE_CHECKING:
     from zoo.artifact import Artifact
     from zoo.eager import EagerModel
     from zoo.model import Model
+    from zoo.network import Network
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """What a file says of the network whose weights lie beside it: enough to make it again."""
+
+    architecture: str
+    plugin: str | None = None
+    space: dict[str, Any]
+    classes: list[str] | None
+    config: dict[str, Any]
+
+    @property
+    def spec(self) -> ModelSpec:
+        return registry.recorded(self.architecture, self.plugin)
+
+    def network(self, *, seed: int = 0, device: str = "cpu") -> Network:
+        classes = Labels(tuple(self.classes)) if self.classes else None
+        cls = registry.network_class(self.spec)
+        return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
 
 
 def create(
@@ -42,13 +64,7 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
 
     folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
     meta, arrays = checkpoint.load(folder, MODEL)
-    spec = registry.architecture(meta["architecture"])
-    network = registry.network_class(spec).create(
-        spaces.from_json(meta["space"]),
-        meta["config"],
-        Labels(tuple(meta["classes"])) if meta["classes"] else None,
-        device=device,
-    )
+    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device)
     network.load_arrays(arrays)
     return EagerModel(network, label, meta)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo import spaces
-from zoo.checkpoint import read_json
+from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.files import sha256
 from zoo.model import Array, Model
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
+WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -66,11 +67,9 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact, its types checked."""
     path = folder / MANIFEST
     data = read_json(path, SCHEMA)
-    try:
-        manifest = msgspec.convert(data, Manifest)
-    except msgspec.ValidationError as error:
-        raise CorruptFile(f"{path} is not a manifest: {error}. Export the model again.") from None
-    for name in (*manifest.files, *(m.file for m in manifest.methods.values())):
+    manifest = convert(data, Manifest, path)
+    used = [EXAMPLES, *(m.file for m in manifest.methods.values()), *([WEIGHTS] if (folder / WEIGHTS).exists() else [])]
+    for name in (*manifest.files, *used):
         if Path(name).name != name:
             raise CorruptFile(f"{path} names a file outside its folder: {name}.")
         if name not in manifest.files:
@@ -102,7 +101,7 @@ class Artifact(Model):
         self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
-        self.device = choose_device(device)
+        self.asked, self.device = device, choose_device(device)
         self._sessions: dict[str, ort.InferenceSession] = {}
 
     def _session(self, method: str) -> ort.InferenceSession:
@@ -111,15 +110,21 @@ class Artifact(Model):
 
             options = ort.SessionOptions()
             options.log_severity_level = 3
-            providers = [CUDA, CPU] if self.device == "cuda" else [CPU]
+            providers: list[Any] = [CPU]
             if self.device == "cuda":
+                providers = [(CUDA, {"use_tf32": "0"}), CPU]  # full float32, as parity asks
                 ort.preload_dlls()  # CUDA and cuDNN as pip installs them
             path = self.folder / self.manifest.methods[method].file
             try:
                 session = ort.InferenceSession(str(path), options, providers=providers)
             except Exception as error:  # onnxruntime's own exceptions share no base class
                 raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
-            if providers[0] not in session.get_providers():  # onnxruntime goes on with the CPU and only logs it
+            if (
+                self.device == "cuda" and CUDA not in session.get_providers()
+            ):  # onnxruntime goes on with the CPU and only logs it
+                if self.asked == "auto":
+                    self.device = "cpu"
+                    return self._session(method)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."

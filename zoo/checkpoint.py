@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +19,7 @@ from zoo.errors import CorruptFile, InputError
 from zoo.files import atomic_write, sha256
 
 SCHEMA = 1
+T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -63,6 +65,14 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
         return meta, deserialize(data)
     except SafetensorError as error:
         raise CorruptFile(f"{path} is not a safetensors file: {error}.") from None
+
+
+def convert(data: Mapping[str, Any], kind: type[T], path: Path) -> T:
+    """JSON as an instance of `kind`, its types checked; `CorruptFile` says what is wrong with the file."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise CorruptFile(f"{path} is altered or damaged: {error}. Restore it from a copy, or make it again.") from None
 
 
 def read_json(path: Path, schema: int) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Model(ABC):
         if chunk is not None and (not isinstance(chunk, (int, np.integer)) or chunk < 1):
             raise InputError(f"chunk is {chunk!r}; expected a whole number of at least 1.")
         return self._chunks(
-            method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature), progress
+            method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature, options), progress
         )
 
     def _chunks(
@@ -232,14 +232,14 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
     return np.int64(number) if whole else np.float32(number)
 
 
-def default_chunk(signature: Signature) -> int:
+def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
-    sizes = [
-        math.prod(resolve(t.shape, {k: o.default for k, o in signature.options.items()}))
-        for t in (*signature.outputs.values(), *signature.inputs.values())
-    ]
-    rows = 2**20 // max(*sizes, 16)
-    return max(16, min(rows, 256 if signature.length is not None else 16384))
+    sizes = [math.prod(resolve(t.shape, options)) for t in (*signature.outputs.values(), *signature.inputs.values())]
+    draws = math.prod(  # such as the samples of a bound: each is a row for the network
+        int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length
+    )
+    rows = 2**20 // (max(*sizes, 16) * max(draws, 1))
+    return max(1, min(rows, 256 if signature.length is not None else 16384))
 
 
 def available_memory() -> int:

@@ -80,6 +80,7 @@ class Network:
     spaces: ClassVar[tuple[type[Space], ...]]
     framework: ClassVar[str]
     recipe: ClassVar[Recipe] = Recipe()
+    parallel: ClassVar[bool] = False  # whether its learner takes several devices
     needs_classes: ClassVar[bool] = False  # a classifier, or a model that is always conditional
 
     space: Space

@@ -6,22 +6,24 @@ source's outputs travel in the artifact (`examples.safetensors`), so anyone can 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zoo.errors import ExportError
 from zoo.model import Array, Model
 from zoo.noise import draw
-from zoo.signature import Noise
+from zoo.signature import Noise, Option
 from zoo.spaces import KINDS, real_examples
 
 BATCHES = (1, 2, 7)
 TOLERANCE = 1e-4
-SCALES = {"predict": 1.0}  # probabilities: far from the data they are so small that only the absolute error means much
-SEEDS = {"random": (0, 0), "boundary": (2**31 - 1, 2**31 - 3), "tail": (-1, 2**40)}  # kind -> seed, start
+# Differences of floats are relative to the value, or to these where it is smaller: a probability of 1e-9 and a
+# log-density of 1e-9 nats mean no more than zero. Elsewhere, to the root mean square of the row.
+SCALES = {"predict": 1.0, "log_prob": 1.0}
+CALLS = {"random": (0, 0), "boundary": (2**31 - 1, 2**31 - 3), "tail": (-1, 2**40)}  # kind -> seed, start
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,22 @@ class Case:
     seed: int
     start: int
     inputs: Mapping[str, Array]
+    options: Mapping[str, Array]
     outputs: Mapping[str, Array]
 
-    @property
-    def name(self) -> str:
-        return f"{self.method}/{self.kind}"
+    def run(self, model: Model, rows: int) -> dict[str, Array]:
+        """The outputs of a model for the first rows."""
+        inputs = {name: a[:rows] for name, a in self.inputs.items()}
+        count = None if inputs else rows
+        return model.run(self.method, inputs, count=count, seed=self.seed, start=self.start, chunk=rows, **self.options)
 
 
 def make_cases(source: Model) -> Iterator[Case]:
-    """Random, boundary and tail inputs for every method of `source`, with its outputs."""
+    """Random, boundary and tail inputs for every method of `source`, with its outputs. Random inputs come with the
+    default options, the others with different ones."""
     count = max(BATCHES)
     for method, signature in source.signatures.items():
         for kind in KINDS:
-            seed, start = SEEDS[kind]
             inputs = {}
             for name, tensor in signature.inputs.items():
                 if name == "x":
@@ -56,36 +61,43 @@ def make_cases(source: Model) -> Iterator[Case]:
                     inputs[name] = np.floor(u * len(source.classes)).astype(np.int64)
                 else:
                     inputs[name] = real_examples(tuple(int(d) for d in tensor.shape), kind, count, 0)
-            outputs = run_case(source, method, inputs, seed, start, count)
-            for name, value in outputs.items():
+            options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
+            empty = Case(method, kind, *CALLS[kind], inputs, options, {})
+            case = replace(empty, outputs=empty.run(source, count))
+            for name, value in case.outputs.items():
                 if value.dtype.kind == "f" and np.isnan(value).any():
                     raise ExportError(
                         f"{source.name}: {method} itself gives NaN in {name} on {kind} inputs; nothing to compare."
                     )
-            yield Case(method, kind, seed, start, inputs, outputs)
+            yield case
 
 
-def run_case(
-    model: Model, method: str, inputs: Mapping[str, Array], seed: int, start: int, count: int, chunk: int | None = None
-) -> dict[str, Array]:
-    rows = None if inputs else count
-    return model.run(method, inputs, count=rows, seed=seed, start=start, chunk=chunk)
+def another(option: Option, kind: str) -> float:
+    """A value of an option: its default for random inputs, elsewhere a larger or a smaller one, within its bounds."""
+    step = 2 if option.dtype == "int64" else 0.3 * abs(option.default) or 0.3
+    low = -math.inf if option.low is None else option.low
+    high = math.inf if option.high is None else option.high
+    steps = {"random": (0.0,), "boundary": (step, -step), "tail": (-step, step)}[kind]
+    return next((option.default + s for s in steps if low <= option.default + s <= high), option.default)
 
 
-def difference(expected: Array, got: Array, scale: float = 0.0) -> float:
-    """Largest difference: the number of unequal values for integers; for floats relative to the value, to the root
-    mean square of all values or to `scale`, whichever is largest."""
+def difference(expected: Array, got: Array, scale: float | None = None) -> float:
+    """Largest difference: the number of unequal values for integers; for floats relative to the value, or to
+    `scale` where that is larger (by default the root mean square of the row)."""
     if expected.dtype != got.dtype or expected.shape != got.shape:
         return float("inf")
     if expected.dtype.kind != "f":
         return float((expected != got).sum())
     a, b = expected.astype(np.float64), got.astype(np.float64)
+    if scale is None:
+        with np.errstate(invalid="ignore"):
+            square = np.where(np.isfinite(a), a, 0) ** 2
+        floor = np.sqrt(square.reshape(len(a), -1).mean(1)).reshape(-1, *[1] * (a.ndim - 1))
+    else:
+        floor = np.full_like(a, scale)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    if same.all():
-        return 0.0
-    finite = a[np.isfinite(a)]
-    floor = max(scale, np.sqrt(np.mean(finite**2)) if finite.size else 0.0, 1e-30)
-    error = np.abs(a - b)[~same] / np.maximum(np.abs(a[~same]), floor)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.where(same, 0, np.abs(a - b) / np.maximum(np.maximum(np.abs(a), floor), 1e-30))
     return float(np.nan_to_num(error, nan=np.inf).max())
 
 
@@ -95,11 +107,9 @@ def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
     for case in cases:
         worst = 0.0
         for batch in BATCHES:
-            got = run_case(
-                artifact, case.method, {k: a[:batch] for k, a in case.inputs.items()}, case.seed, case.start, batch
-            )
+            got = case.run(artifact, batch)
             for name, expected in case.outputs.items():
-                error = difference(expected[:batch], got[name], SCALES.get(case.method, 0.0))
+                error = difference(expected[:batch], got[name], SCALES.get(case.method))
                 worst = max(worst, error)
                 if not error <= (TOLERANCE if expected.dtype.kind == "f" else 0):
                     what = f"{error:.0f} of {got[name].size} values differ"
@@ -113,22 +123,32 @@ def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
     return report
 
 
+GROUPS = ("inputs", "options", "outputs")
+
+
 def pack(cases: list[Case]) -> bytes:
-    """Cases as safetensors."""
+    """Cases as safetensors: `method/kind/group/name`."""
     from safetensors.numpy import save
 
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Array] = {}
     for case in cases:
-        arrays |= {f"{case.name}/inputs/{k}": np.ascontiguousarray(v) for k, v in case.inputs.items()}
-        arrays |= {f"{case.name}/outputs/{k}": np.ascontiguousarray(v) for k, v in case.outputs.items()}
+        prefix = f"{case.method}/{case.kind}"
+        arrays[f"{prefix}/call/seed_start"] = np.array([case.seed, case.start])
+        for group in GROUPS:
+            entries: Mapping[str, Array] = getattr(case, group)
+            arrays |= {f"{prefix}/{group}/{name}": np.ascontiguousarray(a) for name, a in entries.items()}
     return save(arrays)
 
 
 def unpack(data: bytes) -> list[Case]:
     from safetensors.numpy import load
 
-    parts: dict[tuple[str, str], dict[str, dict[str, Array]]] = {}
+    found: dict[tuple[str, str], dict[str, dict[str, Array]]] = {}
     for key, array in sorted(load(data).items()):
         method, kind, group, name = key.split("/")
-        parts.setdefault((method, kind), {"inputs": {}, "outputs": {}})[group][name] = array
-    return [Case(m, k, *SEEDS[k], inputs=p["inputs"], outputs=p["outputs"]) for (m, k), p in parts.items()]
+        found.setdefault((method, kind), {g: {} for g in ("call", *GROUPS)})[group][name] = array
+    cases = []
+    for (method, kind), parts in found.items():
+        seed, start = map(int, parts["call"]["seed_start"])
+        cases.append(Case(method, kind, seed, start, parts["inputs"], parts["options"], parts["outputs"]))
+    return cases

@@ -61,6 +61,17 @@ def architecture(name: str) -> ModelSpec:
     return spec
 
 
+def plugin_of(spec: Spec) -> str:
+    """The distribution that offers a spec."""
+    return next((p.name for p in load_plugins() if any(s is spec for s in p.specs)), "")
+
+
+def recorded(name: str, plugin: str | None) -> ModelSpec:
+    """The architecture of a file, which says whose it was: another plugin may claim the name by now."""
+    known = plugin and any(p == plugin for p, _ in _table(ModelSpec).get(name, []))
+    return architecture(f"{plugin}/{name}" if known else name)
+
+
 def model(name: str) -> ModelSpec | PresetSpec:
     """The spec of an architecture or of a preset."""
     spec: ModelSpec | PresetSpec = _find(name, ModelSpec, PresetSpec)

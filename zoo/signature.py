@@ -94,6 +94,13 @@ class Loop:
     options: Mapping[str, Option] = field(default_factory=dict)
     until: Function | None = None
 
+    def __post_init__(self) -> None:
+        # one name for two noises would be one stream: the first step would repeat the initial noise
+        names = [*self.inputs, *self.invariants, *self.init_noise, *self.noise, *self.options]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"a loop uses the name {twice[0]!r} twice; give each input, noise and option its own.")
+
 
 Method = Call | Loop
 

@@ -24,20 +24,37 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zoo import checkpoint, noise, registry, spaces
-from zoo.api import MODEL, load
-from zoo.data import Dataset, load_dataset
+from zoo import checkpoint, noise, registry
+from zoo.api import MODEL, Record, load
+from zoo.data import Dataset, load_dataset, resolve
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooError
 from zoo.files import atomic_folder, atomic_write, check_output_folder
 from zoo.network import Learner, Network, Objective, Recipe, parse_config
-from zoo.spaces import Labels
 
 RECIPE, STATE = "recipe.json", "training"
 SCHEMA = 1
 SAVE_SECONDS = 10.0
 WARMUP = 0.02  # share of the steps in which the learning rate rises
 EVALUATION_BATCH = 512
+BOUNDS = {
+    **dict.fromkeys(("epochs", "batch_size"), (1, math.inf)),
+    **dict.fromkeys(("weight_decay", "patience", "clip"), (0, math.inf)),
+    **dict.fromkeys(("betas", "ema"), (0, 0.999999)),
+    "learning_rate": (1e-12, math.inf),
+}
+
+
+class RunRecord(Record, kw_only=True):
+    """`recipe.json`: what was asked for."""
+
+    data: str
+    label: str | None
+    digest: str
+    recipe: Recipe
+    device: str
+    devices: int
+    precision: str
 
 
 class Interrupted(ZooError):
@@ -100,13 +117,22 @@ def train(
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
     settings = cls.configure(dataset.space, config, dataset.classes)
-    network = cls.create(
-        dataset.space, asdict(settings), dataset.classes, device=device
-    )  # what cannot be made fails now
+    if devices > 1 and not cls.parallel:
+        raise InputError(f"{spec.name} trains on one device; got devices={devices}. PyTorch architectures take more.")
+    if chosen.batch_size < devices:
+        raise InputError(f"batch_size is {chosen.batch_size}; expected at least one row for each of {devices} devices.")
+    try:  # what cannot be made or trained fails now, before anything is written
+        network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)
+        network.learner(chosen, precision=precision)
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        if isinstance(error, ZooError):
+            raise
+        raise InputError(f"{spec.name} cannot be made with {settings} and {chosen}: {error}") from error
     record = {
         "schema": SCHEMA,
         "architecture": spec.name,
-        "data": dataset.name if isinstance(data, Dataset) else str(data),
+        "plugin": registry.plugin_of(spec),
+        "data": dataset.name if isinstance(data, Dataset) else where(data),
         "label": label,
         "digest": dataset.digest,
         "space": dataset.space.to_json(),
@@ -129,46 +155,37 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
         raise InputError(
             f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}."
         )
-    record = checkpoint.read_json(run / RECIPE, SCHEMA)
-    spec = registry.architecture(record["architecture"])
-    dataset = data or load_dataset(record["data"], label=record["label"])
-    if dataset.digest != record["digest"]:
-        raise InputError(f"the data {record['data']} has changed since {run} was started. Restore it, or train anew.")
-    recipe = msgspec.convert(record["recipe"], Recipe)
-    network = registry.network_class(spec).create(
-        spaces.from_json(record["space"]),
-        record["config"],
-        Labels(tuple(record["classes"])) if record["classes"] else None,
-        seed=recipe.seed,
-        device=record["device"],
-    )
+    record = checkpoint.convert(checkpoint.read_json(run / RECIPE, SCHEMA), RunRecord, run / RECIPE)
+    dataset = data or load_dataset(record.data, label=record.label)
+    if dataset.digest != record.digest:
+        raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
+    network = record.network(seed=record.recipe.seed, device=record.device)
     network.adapt(dataset.train)
-    learner = network.learner(recipe, precision=record["precision"], devices=record["devices"])
-    loop = _Loop(run, record, recipe, network, learner, dataset, progress)
+    learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
+    loop = _Loop(run, record, network, learner, dataset, progress)
     loop.restore()
     loop.run()
     if learner.rank:  # the first process saves, and perhaps has not done so yet
         return EagerModel(network, run.name, loop._card())
-    return load(run, device=record["device"])
+    return load(run, device=record.device)
+
+
+def where(data: str | Path) -> str:
+    """A data set's name, or the absolute path of a file: a run may be resumed from another folder."""
+    found = resolve(data)
+    return str(found.resolve()) if isinstance(found, Path) else str(data)
 
 
 def merge_recipe(default: Recipe, given: Mapping[str, Any]) -> Recipe:
     """A recipe with some settings replaced, their values checked."""
     merged = {**asdict(default), **{k: v for k, v in given.items() if v is not None}}
     recipe: Recipe = parse_config(type(default), merged)
-    for name, low in (
-        ("epochs", 1),
-        ("batch_size", 1),
-        ("learning_rate", 0.0),
-        ("patience", 0),
-        ("clip", 0),
-        ("ema", 0),
-    ):
-        value = getattr(recipe, name)
-        if not (math.isfinite(value) and value >= low) or (name == "learning_rate" and value == 0):
-            raise InputError(
-                f"{name} is {value}; expected {'more than 0' if name == 'learning_rate' else f'at least {low}'}."
-            )
+    for name, (low, high) in BOUNDS.items():
+        values = getattr(recipe, name)
+        for value in values if isinstance(values, tuple) else (values,):
+            if not (math.isfinite(value) and low <= value <= high):
+                most = f" and at most {high:g}" if math.isfinite(high) else ""
+                raise InputError(f"{name} is {value}; expected at least {low:g}{most}.")
     if recipe.schedule not in ("cosine", "constant"):
         raise InputError(f"schedule is {recipe.schedule!r}; expected 'cosine' or 'constant'.")
     return recipe
@@ -178,20 +195,19 @@ class _Loop:
     def __init__(
         self,
         run: Path,
-        record: Mapping[str, Any],
-        recipe: Recipe,
+        record: RunRecord,
         network: Network,
         learner: Learner,
         data: Dataset,
         progress: Progress | None,
     ) -> None:
-        self.path, self.record, self.recipe = run, record, recipe
+        self.path, self.record, self.recipe = run, record, record.recipe
         self.network, self.learner, self.data, self.progress = network, learner, data, progress
         self.objectives = network.objectives()
         self.first = next(iter(self.objectives))
-        self.batch = min(recipe.batch_size, len(data.train))
+        self.batch = min(self.recipe.batch_size, len(data.train))
         self.per_epoch = len(data.train) // self.batch  # the rest of the rows waits for another epoch's order
-        self.steps = self.per_epoch * recipe.epochs
+        self.steps = self.per_epoch * self.recipe.epochs
         self.at = Position()
         self.best: dict[str, npt.NDArray[Any]] = {}
 
@@ -201,7 +217,7 @@ class _Loop:
         if not (self.path / f"{STATE}.json").exists():
             return
         meta, arrays = checkpoint.load(self.path, STATE)
-        self.at = msgspec.convert(meta["position"], Position)
+        self.at = checkpoint.convert(meta.get("position", {}), Position, self.path / f"{STATE}.json")
         self.best = {k.removeprefix("best/"): a for k, a in arrays.items() if k.startswith("best/")}
         self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
 
@@ -210,22 +226,23 @@ class _Loop:
             return
         arrays = {f"now/{k}": a for k, a in self.learner.state().items()}
         arrays |= {f"best/{k}": a for k, a in self.best.items()}
-        checkpoint.save(self.path, STATE, {"position": asdict(self.at)}, arrays)
-        if self.best:
+        if self.best:  # before the state: a kill in between repeats some steps, the other order would lose a model
             checkpoint.save(self.path, MODEL, self._card(), self.best)
+        checkpoint.save(self.path, STATE, {"position": asdict(self.at)}, arrays)
 
     def _card(self) -> dict[str, Any]:
-        at, spec = self.at, registry.architecture(self.record["architecture"])
+        at, record, spec = self.at, self.record, self.record.spec
         return {
             "architecture": spec.name,
+            "plugin": record.plugin,
             "family": spec.family,
             **self.network.describe(),
             "card": {
-                "data": self.record["data"],
-                "label": self.record["label"],
+                "data": record.data,
+                "label": record.label,
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},
-                "recipe": self.record["recipe"],
+                "recipe": asdict(record.recipe),
             },
         }
 

@@ -25,10 +25,10 @@ Examples:
 @click.command("demo", epilog=EXAMPLES)
 @click.argument("architecture", default="ddpm")
 @click.option("--data", default="digits", show_default=True, metavar="NAME|FILE|FOLDER", help="What to learn.")
-@click.option("--epochs", type=int, metavar="N", help="Passes over the data (default: about a minute of training).")
+@click.option("--epochs", type=int, default=60, show_default=True, metavar="N", help="Passes over the data.")
 @options.out_folder
 @options.force
-def command(architecture: str, data: str, epochs: int | None, out: Path, force: bool) -> None:
+def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -> None:
     """Train a model, export it, and sample from the artifact in a process that has no framework.
 
     OUT/demo.png shows data, samples of the framework's model, and samples of the artifact, side by side.
@@ -43,8 +43,7 @@ def command(architecture: str, data: str, epochs: int | None, out: Path, force: 
     run, artifact, drawn, picture = out / "run", out / "artifact", out / "samples.npz", out / "demo.png"
     io.check_output(picture, dataset.space, force=force)
     again = ["--force"] if force else []
-    long = epochs or (60 if architecture == "ddpm" else None)
-    _zoo("train", architecture, "--data", data, "--out", run, *(["--epochs", long] if long else []), *again)
+    _zoo("train", architecture, "--data", data, "--out", run, "--epochs", epochs, *again)
     _zoo("export", run, "--out", artifact, *again)
     source = api.load(run)
     labels = ["--class", "all"] if "label" in source.signature("sample").inputs else []
@@ -70,7 +69,9 @@ def _zoo(*words: object, alone: bool = False) -> None:
 
     arguments = [str(w) for w in words]
     note(f"\n$ zoo {' '.join(arguments)}" + ("      # in a process without torch, keras and onnx" if alone else ""))
-    if not alone:
-        main(arguments, standalone_mode=False)
-    elif code := subprocess.run([sys.executable, "-c", ALONE, *arguments], check=False).returncode:
+    if alone:
+        code = subprocess.run([sys.executable, "-c", ALONE, *arguments], check=False).returncode
+    else:
+        code = main(arguments, standalone_mode=False)
+    if code:
         raise click.exceptions.Exit(code)

@@ -37,5 +37,5 @@ def command(name: str, to: str, out: Path, force: bool) -> None:
         parity(figures)
     files = [p for p in sorted(out.rglob("*")) if p.is_file()]
     note(f"wrote {len(files)} files, {size(sum(p.stat().st_size for p in files))}, to {out}")
-    if to == "onnx":
+    if (out / "manifest.json").exists():
         note(f"Next:\n  zoo verify {out}\n  zoo sample {out} -n 16 --seed 7")

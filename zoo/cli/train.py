@@ -25,7 +25,7 @@ Examples:
   zoo train maf --data measurements.csv --label species --out runs/maf --set hidden=128 --set clip=1
   zoo train --resume runs/maf
 """
-PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
+PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "64-true"]
 PRECISION = f"{PRECISIONS[0]} (default), {', '.join(PRECISIONS[1:])}."
 PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 

@@ -1,7 +1,5 @@
 """The baseline for `lstm.names`: an n-gram model of characters with Witten-Bell smoothing.
-
-    python plugins/keras/tests/ngram.py
-"""
+Run it for the figures on `names`."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from zoo_keras.backend import keras
 
 import zoo
 from zoo.errors import InputError
 from zoo.spaces import Discrete, Image, Labels, Real
-from zoo_keras.backend import keras
 
 DIGITS = Labels(tuple("0123456789"))
 
@@ -56,7 +56,8 @@ def test_cnn_equals_a_plain_keras_model() -> None:
 
 def test_cnn_settings() -> None:
     config = {"filters": "8,16,24", "kernels": (3, 3, 3), "strides": (1, 2, 2)}
-    assert zoo.create("cnn", Image(8, 8), config=config, classes=DIGITS).network.arrays()["head.kernel"].shape == (96, 10)
+    net = zoo.create("cnn", Image(8, 8), config=config, classes=DIGITS).network
+    assert net.arrays()["head.kernel"].shape == (96, 10)
     with pytest.raises(InputError, match="differ in length"):
         zoo.create("cnn", Image(8, 8), config={"filters": (8,)}, classes=DIGITS)
     with pytest.raises(InputError, match="needs class labels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from zoo_keras.backend import keras, layers, ops
+from zoo_keras.learner import KerasLearner
+from zoo_keras.network import KerasNetwork, named_weights
 
 import zoo
 from zoo import noise
@@ -16,9 +20,6 @@ from zoo.errors import InputError
 from zoo.network import Objective, Recipe
 from zoo.signature import Call, Tensor
 from zoo.spaces import Image, Labels, Real, Text
-from zoo_keras.backend import keras, layers, ops
-from zoo_keras.learner import KerasLearner
-from zoo_keras.network import KerasNetwork, named_weights
 
 DIGITS = Labels(tuple("0123456789"))
 IMAGE = Image(8, 8, 1, levels=17)
@@ -100,7 +101,12 @@ def test_weights_that_do_not_fit(change: str) -> None:
         arrays["tail.bias"] = np.zeros(3, np.float32)
     else:
         arrays["head.bias"] = np.zeros(3, np.float32)
-    with pytest.raises(InputError, match=r"(head\.bias is missing|tail\.bias is unknown|shape \(3,\), expected \(10,\))"):
+    problem = {
+        "missing": "head.bias is missing",
+        "unknown": "tail.bias is unknown",
+        "shape": r"\(3,\), expected \(10,\)",
+    }
+    with pytest.raises(InputError, match=problem[change]):
         net.load_arrays(arrays)
 
 
@@ -136,7 +142,8 @@ def test_learner_goes_on_bit_for_bit(case: str, ema: float) -> None:
     assert same(whole.weights(), second.weights())
     assert same(whole.weights(), whole.network.arrays()) is (ema == 0)
     name = next(iter(whole.objectives))
-    assert np.array_equal(whole.evaluate(name, *batch(whole.network, name, 99)), second.evaluate(name, *batch(second.network, name, 99)))
+    given = batch(whole.network, name, 99)
+    assert np.array_equal(whole.evaluate(name, *given), second.evaluate(name, *given))
 
 
 def test_evaluate_uses_the_weights_that_are_kept() -> None:
@@ -188,7 +195,10 @@ class Two(KerasNetwork):
 
     def objectives(self) -> dict[str, Objective]:
         def call(layer: layers.Dense) -> Call:
-            return Call(lambda x: ops.mean((layer(x) - 1) ** 2, axis=1), {"x": self.space.tensor}, {"loss": Tensor("float32")})
+            def error(x: torch.Tensor) -> torch.Tensor:
+                return ops.mean((layer(x) - 1) ** 2, axis=1)
+
+            return Call(error, {"x": self.space.tensor}, {"loss": Tensor("float32")})
 
         return {"a": Objective(call(self.left), ("left",)), "b": Objective(call(self.right), ("right",))}
 
@@ -204,15 +214,17 @@ def test_objectives_train_their_own_parts() -> None:
     assert not np.array_equal(net.arrays()["right.kernel"], before["right.kernel"])
 
 
-def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | environment
+def in_new_process(code: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
 
 
 def test_specs_import_no_keras() -> None:
-    code = "import sys, os, zoo_keras; list(zoo_keras.zoo_architectures()); print('keras' in sys.modules, 'torch' in sys.modules, 'KERAS_BACKEND' in os.environ)"
+    code = """
+import os, sys, zoo_keras
+list(zoo_keras.zoo_architectures())
+print("keras" in sys.modules, "torch" in sys.modules, "KERAS_BACKEND" in os.environ)
+"""
     assert in_new_process(code).stdout.split() == ["False"] * 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from zoo_keras import likelihood
 
 import zoo
 from zoo.eager import EagerModel
@@ -12,7 +13,6 @@ from zoo.errors import InputError
 from zoo.noise import draw
 from zoo.signature import Noise
 from zoo.spaces import Image, Labels
-from zoo_keras import likelihood
 
 DIGITS = Labels(tuple("0123456789"))
 SMALL = {"latent": 3, "filters": (4, 6), "mixtures": 2}

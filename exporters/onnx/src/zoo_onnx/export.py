@@ -13,14 +13,13 @@ import onnx_ir as ir
 from torch import nn
 
 from zoo import parity
-from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, Artifact, FileEntry, Manifest, MethodEntry
+from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntry, Manifest, MethodEntry
 from zoo.eager import EagerModel
 from zoo.errors import ExportError
 from zoo.files import atomic_folder, sha256
 from zoo_onnx.compose import compose
 from zoo_onnx.graph import OPSET
 
-WEIGHTS = "weights.bin"
 INLINE = 1024  # smaller tensors stay in the .onnx files
 ALIGN = 64
 Progress = Callable[[str], None]

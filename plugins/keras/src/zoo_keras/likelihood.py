@@ -40,8 +40,8 @@ def log_mass(x: Any, parameters: Any, levels: int) -> Any:
 def draw(parameters: Any, levels: int, u: Any, v: Any) -> Any:
     """Levels (N, D) as floats by inverse CDF: the uniforms `u` (N, D) choose a component, `v` a value of it."""
     logits, centre, inverse = unpack(parameters, levels)
-    below = ops.cumsum(torch.softmax(logits, -2), axis=-2)[..., :-1, :] < u[:, None]
-    chosen = ops.cast(ops.sum(below, axis=-2, keepdims=True), "int64")
+    below = torch.cumsum(torch.softmax(logits, -2), -2) < u[:, None]
+    chosen = ops.minimum(ops.cast(ops.sum(below, axis=-2, keepdims=True), "int64"), logits.shape[-2] - 1)
     centre, inverse = (torch.gather(t, -2, chosen)[:, 0] for t in (centre, inverse))
     return ops.clip(ops.round(centre + (ops.log(v) - ops.log(1 - v)) / inverse), 0, levels - 1)
 

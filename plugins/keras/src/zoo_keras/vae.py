@@ -21,8 +21,8 @@ from zoo_keras.network import KerasNetwork
 @dataclass(frozen=True)
 class Config:
     latent: int = 16
-    filters: tuple[int, ...] = (32, 64)
-    mixtures: int = 3
+    filters: tuple[int, ...] = (32, 48)
+    mixtures: int = 2
     beta: float = 1.0
     conditional: bool = False
 
@@ -32,7 +32,7 @@ class VAE(KerasNetwork):
 
     Config = Config
     spaces = (Image,)
-    recipe = Recipe(epochs=200, batch_size=64, learning_rate=2e-3, weight_decay=1e-3, clip=10.0, ema=0.995, patience=30)
+    recipe = Recipe(epochs=150, batch_size=64, learning_rate=2e-3, weight_decay=0.2, clip=10.0, ema=0.99, patience=30)
     density = "lower_bound"
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:

@@ -38,22 +38,16 @@ class Energy(nn.Module):
 
     def __init__(self, space: Space, config: Config) -> None:
         super().__init__()
+        c, h = config.channels, config.hidden
         if isinstance(space, Image):
-            c = config.channels
             layers: list[nn.Module] = [nn.Conv2d(space.channels, c, 3, padding=1), nn.SiLU()]
             layers += [nn.Conv2d(c, c, 3, padding=1), nn.SiLU()]
             height, width = space.height, space.width
             while not (height % 2 or width % 2) and height * width > 16:
                 layers += [nn.AvgPool2d(2), nn.Conv2d(c, 2 * c, 3, padding=1), nn.SiLU()]
                 height, width, c = height // 2, width // 2, 2 * c
-            layers += [
-                nn.Flatten(),
-                nn.Linear(c * height * width, config.hidden),
-                nn.SiLU(),
-                nn.Linear(config.hidden, 1),
-            ]
+            layers += [nn.Flatten(), nn.Linear(c * height * width, h), nn.SiLU(), nn.Linear(h, 1)]
         else:
-            h = config.hidden
             layers = [nn.Linear(space.size, h), nn.SiLU(), nn.Linear(h, h), nn.SiLU(), nn.Linear(h, h), nn.SiLU()]
             layers += [nn.Linear(h, 1)]
         self.net = nn.Sequential(*layers)

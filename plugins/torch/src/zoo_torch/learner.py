@@ -33,6 +33,20 @@ class Losses(nn.Module):
         return result["loss"] if isinstance(result, Mapping) else result
 
 
+def averaging(decay: float) -> Any:
+    """Exponential moving average of floats; integer buffers (an order, a count) are copied."""
+    average = get_ema_multi_avg_fn(decay)
+
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        if averaged[0].is_floating_point():
+            average(averaged, current, count)
+        else:
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(new)
+
+    return update
+
+
 class TorchLearner:
     """AdamW steps on the objectives of a network, one optimiser an objective."""
 
@@ -58,9 +72,7 @@ class TorchLearner:
         self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
         self.average = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-            if recipe.ema
-            else None
+            AveragedModel(network, multi_avg_fn=averaging(recipe.ema), use_buffers=True) if recipe.ema else None
         )
         self.kept = Losses(self.average.module) if self.average else losses
 

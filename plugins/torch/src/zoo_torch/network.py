@@ -26,6 +26,7 @@ class TorchNetwork(Network, nn.Module):
     """
 
     framework = "torch"
+    parallel = True
 
     def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
         super().__init__()

@@ -21,8 +21,8 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(space.size))
 
     def adapt(self, x: np.ndarray) -> None:
-        self.mean.copy_(torch.from_numpy(x.mean(0)))
-        scale = x.std(0)
+        self.mean.copy_(torch.from_numpy(x.mean(0, dtype=np.float64)))
+        scale = x.std(0, dtype=np.float64)
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1)))  # a constant column keeps its units
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
