@@ -80,6 +80,41 @@ def test_a_training_killed_at_ten_random_moments_ends_with_the_same_bits(table, 
     assert all(np.array_equal(whole[k], killed[k]) for k in whole)
 
 
+def test_a_kill_between_model_and_state_loses_nothing(tmp_path, monkeypatch):
+    def train(run):
+        return zoo.train("realnvp", "moons", run, epochs=2, batch_size=1000, config=SMALL)
+
+    def killed(folder, name, meta, arrays, save=checkpoint.save):
+        if name == "training" and meta["position"]["done"]:
+            raise SystemExit
+        save(folder, name, meta, arrays)
+
+    train(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", killed)
+        with pytest.raises(SystemExit):
+            train(tmp_path / "killed")
+    zoo.resume(tmp_path / "killed")
+    whole, again = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(np.array_equal(whole[k], again[k]) for k in whole)
+
+
+def test_the_average_of_weights_leaves_integers_alone():
+    from zoo.network import Recipe
+
+    data = load_dataset("digits")
+    network = zoo.create("maf", data.space).network
+    learner = network.learner(Recipe(ema=0.997))
+    ((name, objective),) = network.objectives().items()
+    for step in range(60):
+        noise = {n: zoo.noise.draw(d, np.arange(8), seed=step, stream=n) for n, d in objective.loss.noise.items()}
+        learner.step(name, {"x": data.train[:8]}, noise, 1e-3)
+    averaged = dict(learner.average.module.named_buffers())
+    for name, buffer in network.named_buffers():
+        if not buffer.is_floating_point():
+            assert (averaged[name] == buffer).all(), name
+
+
 def test_the_seed_decides(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         zoo.train("realnvp", "moons", tmp_path / name, epochs=1, batch_size=1000, seed=seed, config=SMALL)

@@ -67,10 +67,7 @@ def evaluate(
     `judge` is a classifier of the same data that labels class-conditional samples.
     """
     dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
-    if dataset.space != model.space:
-        raise InputError(f"{model.name} models {model.space.describe()}; {dataset.name} is {dataset.space.describe()}.")
-    if model.classes and dataset.classes and dataset.classes != model.classes:
-        raise InputError(f"of {model.name} {model.classes.describe()}; of {dataset.name} {dataset.classes.describe()}.")
+    dataset = dataset.fitted(model.space, model.classes)
     x, y = dataset.split(split)
     result: Metrics = {"split": split, "rows": len(x)}
     parts = {"log_prob": _density, "predict": _prediction, "sample": _samples, "encode": _representation}

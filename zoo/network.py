@@ -159,6 +159,15 @@ class Network:
         }
 
 
+def choose_device(device: str, has_cuda: bool) -> str:
+    """ "cpu" or a CUDA device for what was asked; "auto" takes CUDA where the framework has it."""
+    if device == "auto":
+        return "cuda" if has_cuda else "cpu"
+    if device.startswith("cuda") and not has_cuda:
+        raise InputError("CUDA was asked for and the framework sees no CUDA device. Use the CPU: --device cpu.")
+    return device
+
+
 def parse_config(cls: type, values: Mapping[str, Any]) -> Any:
     """An instance of the dataclass `cls` from JSON values or the strings of `--set key=value`."""
     known = {f.name: f for f in fields(cls)}
@@ -191,4 +200,4 @@ def _like(default: Any, value: Any, name: str) -> Any:
         raise InputError(f"setting {name}={value!r} is not valid; expected {shown}.") from None
 
 
-__all__ = ["Learner", "Network", "Objective", "Recipe", "parse_config"]
+__all__ = ["Learner", "Network", "Objective", "Recipe", "choose_device", "parse_config"]

@@ -20,13 +20,13 @@ from zoo.api import load_or_open
 from zoo.artifact import Artifact
 from zoo.cli import progress
 from zoo.cli.output import note, size
-from zoo.data import SPLITS, Dataset, load_dataset, resolve
+from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.files import column_names, numbered, read_labels, read_latents, read_rows
 from zoo.data.tables import open_table
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
-from zoo.spaces import Image, Labels, Real, Space, Text
+from zoo.spaces import Image, Labels, Space, Text
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
@@ -107,10 +107,10 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
         if "z" in signature.inputs:
             raise InputError(f"{method} takes latents, and {source} are observations. Make latents first: zoo encode.")
         dataset = load_dataset(found, label=label)
-        x, y = dataset.split(split)
-        inputs["x"] = _observations(model, dataset, x)
-        if wanted and chosen is None and y is not None and dataset.classes is not None and model.classes is not None:
-            labels = _renumber(y, dataset.classes, model.classes)
+        dataset = dataset.fitted(model.space, model.classes)
+        inputs["x"], y = dataset.split(split)
+        if wanted and chosen is None:
+            labels = y
     if wanted:
         labels = class_of(model, chosen) if chosen is not None else labels
         if labels is None:
@@ -132,21 +132,6 @@ def _find(source: str) -> tuple[Path | str, str]:
         raise InputError(f"unknown split {split!r} in {source!r}; expected {', '.join(SPLITS)}.{near}")
     found = resolve(name)
     return found if isinstance(found, Path) else name, split
-
-
-def _observations(model: Model, dataset: Dataset, x: Array) -> Array:
-    """Observations of a data set as the model takes them."""
-    space, other = model.space, dataset.space
-    if isinstance(space, Text) and isinstance(other, Text):
-        return space.check(other.decode(x), dataset.name) if space != other else x
-    nameless = isinstance(space, Real) and isinstance(other, Real) and space.width == other.width
-    if space != other and not (nameless and not (space.names and other.names)):  # type: ignore[attr-defined]
-        raise InputError(f"{model.name} models {space.describe()}; {dataset.name} is {other.describe()}.")
-    return x
-
-
-def _renumber(y: Array, have: Labels, want: Labels) -> Array:
-    return y if have == want else want.check([have.names[i] for i in y])
 
 
 # ---- rows out -------------------------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
-from zoo.spaces import Labels, Space
+from zoo.spaces import Labels, Space, Text
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
     import numpy as np
@@ -67,6 +67,21 @@ class Dataset:
             raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
         return getattr(self, name), None if self.labels is None else self.labels[name]
 
+    def fitted(self, space: Space, classes: Labels | None = None) -> Dataset:
+        """These rows as observations of a model's `space`, with the numbers of its `classes`.
+
+        A file shows only what is in it: shorter strings, fewer levels, some of the classes. `InputError` where they
+        are not of the model's kind.
+        """
+        if space == self.space and (classes is None or self.classes is None or classes == self.classes):
+            return self
+        rows: dict[str, Any] = {split: fitted_rows(self, getattr(self, split), space) for split in SPLITS}
+        labels = self.labels
+        if labels is not None and classes is not None and self.classes is not None:
+            names = self.classes.names
+            labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
+        return replace(self, space=space, labels=labels, classes=classes if labels else None, **rows)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
@@ -80,6 +95,17 @@ class Dataset:
                     total.update(f"{split} {array.dtype.str} {array.shape}".encode())
                     total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
+
+
+def fitted_rows(dataset: Dataset, x: Array, space: Space) -> Array:
+    """Rows of a data set as observations of another space of the same kind."""
+    have = dataset.space
+    if isinstance(space, Text) and isinstance(have, Text):
+        return space.check(have.decode(x), dataset.name)
+    names = [getattr(s, "names", ()) for s in (space, have)]
+    if type(have) is not type(space) or have.shape != space.shape or (all(names) and names[0] != names[1]):
+        raise InputError(f"the model takes {space.describe()}; {dataset.name} is {have.describe()}.")
+    return space.check(x, dataset.name)
 
 
 def split_rows(

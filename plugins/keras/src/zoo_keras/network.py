@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zoo.errors import InputError
-from zoo.network import Network, Recipe
+from zoo.network import Network, Recipe, choose_device
 from zoo.signature import Call, Noise, Option, Tensor, named, resolve
 from zoo.spaces import Labels, Space
 from zoo_keras.backend import keras
@@ -45,9 +45,7 @@ class KerasNetwork(Network, keras.Model):
         device: str = "cpu",
     ) -> Self:
         settings = cls.configure(space, config, classes)
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError("CUDA was asked for and PyTorch sees no CUDA device. Use the CPU: device='cpu'.")
-        with seeded(seed), keras.device(device):
+        with seeded(seed), keras.device(choose_device(device, torch.cuda.is_available())):
             network = cls(space, settings, classes)
             network.build()
         return network.eval()

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from zoo.errors import InputError
-from zoo.network import Network, Recipe
+from zoo.network import Network, Recipe, choose_device
 from zoo.spaces import Labels, Space
 
 if TYPE_CHECKING:
@@ -46,11 +46,7 @@ class TorchNetwork(Network, nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = cls(space, settings, classes)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError("CUDA was asked for and PyTorch sees no CUDA device. Use the CPU: device='cpu'.")
-        return network.to(device).eval()
+        return network.to(choose_device(device, torch.cuda.is_available())).eval()
 
     @property
     def device(self) -> torch.device:
