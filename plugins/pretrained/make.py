@@ -53,7 +53,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "maf.digits": {},
     "made.digits": {},
     "vae.digits": {},
-    "lstm.names": {"epochs": 120, "batch_size": 128, "learning_rate": 5e-3, "ema": 0.99, "config": {"dropout": 0.3}},
+    "lstm.names": {},
     "ebm.moons": {},
     "ebm.digits": {},
     "dcgan.digits": {},
