@@ -241,3 +241,24 @@ zoo.train("realnvp", "moons", sys.argv[1], epochs=1, batch_size=512, devices=2, 
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in one:  # the same gradients, summed in another order
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("architecture", "data"), [("mlp", "digits"), ("realnvp", "moons"), ("dcgan", "digits")])
+def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_same_bits(architecture, data, tmp_path):
+    import signal
+
+    from zoo.training import Interrupted
+
+    recipe = {"epochs": 3, "batch_size": 400 if data == "digits" else 2000, "ema": 0.9}
+
+    def stop(status):
+        if status.step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    zoo.train(architecture, data, tmp_path / "whole", **recipe)
+    with pytest.raises(Interrupted, match="--resume"):
+        zoo.train(architecture, data, tmp_path / "stopped", progress=stop, **recipe)
+    zoo.resume(tmp_path / "stopped")
+    whole, again = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert whole.keys() == again.keys()
+    assert all(np.array_equal(whole[k], again[k]) for k in whole)

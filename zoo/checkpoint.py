@@ -27,7 +27,7 @@ def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, 
     """Write or replace the checkpoint `name` in `folder`."""
     from safetensors.numpy import save as serialize
 
-    data = serialize({key: np.ascontiguousarray(a) for key, a in arrays.items()})
+    data = serialize({key: np.asarray(a, order="C") for key, a in arrays.items()})  # keeps scalars scalar
     digest = sha256(data)
     weights = f"{name}-{digest[:12]}.safetensors"
     with atomic_write(folder / weights) as file:

@@ -136,7 +136,7 @@ def pack(cases: list[Case]) -> bytes:
         arrays[f"{prefix}/call/seed_start"] = np.array([case.seed, case.start])
         for group in GROUPS:
             entries: Mapping[str, Array] = getattr(case, group)
-            arrays |= {f"{prefix}/{group}/{name}": np.ascontiguousarray(a) for name, a in entries.items()}
+            arrays |= {f"{prefix}/{group}/{name}": np.asarray(a, order="C") for name, a in entries.items()}
     return save(arrays)
 
 

@@ -156,6 +156,9 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
             f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}."
         )
     record = checkpoint.convert(checkpoint.read_json(run / RECIPE, SCHEMA), RunRecord, run / RECIPE)
+    state = run / f"{STATE}.json"
+    if state.exists() and checkpoint.read_json(state, SCHEMA).get("position", {}).get("done"):
+        return load(run, device=record.device)
     dataset = data or load_dataset(record.data, label=record.label)
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def make(name: str) -> None:
     architecture, _, data = name.partition(".")
-    run, began = RUNS / name, time.monotonic()
+    run = RUNS / name
     with Progress() as bar:
         task = bar.add_task(name)
 
@@ -75,7 +74,6 @@ def make(name: str) -> None:
             model = zoo.resume(run, progress=show)
         else:
             model = zoo.train(architecture, data, run, progress=show, **RECIPES[name])
-    minutes = (time.monotonic() - began) / 60
     model.name = name
     with atomic_folder(TARGET / name, force=True) as work:
         shutil.copytree(
@@ -88,7 +86,6 @@ def make(name: str) -> None:
         spec = registry.architecture(architecture)
         card = {
             **model.meta["card"],
-            "minutes": round(minutes, 1),
             "test": {
                 k: round(v, 5) if isinstance(v, float) else v
                 for k, v in zoo.evaluate(artifact, data, judge=judge).items()

@@ -43,7 +43,8 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
     run, artifact, drawn, picture = out / "run", out / "artifact", out / "samples.npz", out / "demo.png"
     io.check_output(picture, dataset.space, force=force)
     again = ["--force"] if force else []
-    _zoo("train", architecture, "--data", data, "--out", run, "--epochs", epochs, *again)
+    # a short training wants a short memory of its weights
+    _zoo("train", architecture, "--data", data, "--out", run, "--epochs", epochs, "--set", "ema=0.99", *again)
     _zoo("export", run, "--out", artifact, *again)
     source = api.load(run)
     labels = ["--class", "all"] if "label" in source.signature("sample").inputs else []
