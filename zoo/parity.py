@@ -82,12 +82,12 @@ def another(option: Option, kind: str) -> float:
 
 
 def difference(expected: Array, got: Array, scale: float | None = None) -> float:
-    """Largest difference: the number of unequal values for integers; for floats relative to the value, or to
+    """Largest difference: the share of unequal values for integers; for floats relative to the value, or to
     `scale` where that is larger (by default the root mean square of the row)."""
     if expected.dtype != got.dtype or expected.shape != got.shape:
         return float("inf")
     if expected.dtype.kind != "f":
-        return float((expected != got).sum())
+        return float((expected != got).mean())
     a, b = expected.astype(np.float64), got.astype(np.float64)
     if scale is None:
         with np.errstate(invalid="ignore"):
@@ -101,6 +101,15 @@ def difference(expected: Array, got: Array, scale: float | None = None) -> float
     return float(np.nan_to_num(error, nan=np.inf).max())
 
 
+def only_ties(expected: Array, got: Array) -> bool:
+    """Whether levels of an image (uint8) differ as rounding does: where a float lies on the border between two
+    levels, its last bit decides. One level up or down, in one value or one in a thousand."""
+    if expected.dtype != np.uint8 or expected.shape != got.shape:
+        return False
+    gap = np.abs(expected.astype(np.int64) - got)
+    return bool(gap.max() <= 1 and (gap > 0).sum() <= max(1, gap.size // 1000))
+
+
 def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
     """Largest difference for each method and kind; `ExportError` names what is beyond tolerance."""
     report: dict[str, dict[str, float]] = {}
@@ -111,10 +120,12 @@ def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
             for name, expected in case.outputs.items():
                 error = difference(expected[:batch], got[name], SCALES.get(case.method))
                 worst = max(worst, error)
-                if not error <= (TOLERANCE if expected.dtype.kind == "f" else 0):
-                    what = f"{error:.0f} of {got[name].size} values differ"
-                    if expected.dtype.kind == "f":
-                        what = f"relative difference {error:.3g}, tolerance {TOLERANCE:g}"
+                if expected.dtype.kind == "f":
+                    good, what = error <= TOLERANCE, f"relative difference {error:.3g}, tolerance {TOLERANCE:g}"
+                else:
+                    good, what = error == 0, f"{error:.2%} of the values differ"
+                    good = good or only_ties(expected[:batch], got[name])
+                if not good:
                     raise ExportError(
                         f"{artifact.name}: {case.method} differs from its source in {name} on {case.kind} inputs at "
                         f"batch {batch}: {what}."

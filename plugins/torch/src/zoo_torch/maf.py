@@ -68,7 +68,7 @@ class MAF(Flow):
     """A stack of autoregressive layers over a normal base."""
 
     Config = Config
-    recipe = Recipe(epochs=150, learning_rate=2e-3, weight_decay=1.0, clip=5.0, ema=0.99, patience=20)
+    recipe = Recipe(epochs=150, learning_rate=2e-3, weight_decay=1e-2, clip=5.0, ema=0.99, patience=20)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)

@@ -1,0 +1,63 @@
+"""The comparison of artifact and source: what it lets pass, and what not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import zoo
+from zoo.parity import another, difference, make_cases, only_ties, pack, unpack
+from zoo.signature import Option
+
+
+def test_floats_are_relative_to_the_row_so_that_a_large_one_hides_no_other():
+    a = np.array([[1e6, 1e6], [1.0, 1.0]], dtype=np.float32)
+    assert difference(a, a + np.float32([[0], [0.01]])) == pytest.approx(0.01, rel=1e-3)
+    assert difference(a, a) == 0
+    assert difference(a, np.where(a > 1, np.nan, a)) == np.inf
+    assert difference(a, a.astype(np.float64)) == np.inf
+
+
+def test_nats_and_probabilities_near_zero_are_compared_in_absolute_terms():
+    a = np.array([1e-9, -6.0], dtype=np.float32)
+    assert difference(a, a * 2, scale=1.0) == pytest.approx(1.0)
+    assert difference(a[:1], a[:1] * 2, scale=1.0) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("changed", "by", "passes"), [(0, 0, True), (1, 1, True), (5, 1, True), (6, 1, False), (1, 2, False), (1, -1, True)]
+)
+def test_levels_may_differ_as_rounding_does_and_no_more(changed, by, passes):
+    a = np.full((5, 1000), 100, dtype=np.uint8)
+    b = a.copy()
+    b.flat[:changed] += np.uint8(by % 256)
+    assert only_ties(a, b) is passes
+    assert not only_ties(a.astype(np.int64), b.astype(np.int64))  # tokens and counts have no neighbours
+
+
+@given(st.floats(-5, 5), st.floats(0, 3), st.floats(0, 3), st.sampled_from(["random", "boundary", "tail"]))
+def test_another_value_of_an_option_is_within_its_bounds(default, below, above, kind):
+    option = Option(default, low=default - below, high=default + above)
+    assert option.low <= another(option, kind) <= option.high
+
+
+def test_options_are_moved_from_their_defaults():
+    assert another(Option(50, low=1), "boundary") == 52
+    assert another(Option(1, low=1), "tail") == 3
+    assert another(Option(0.0, low=0.0, high=1.0), "tail") == 0.3
+    assert another(Option(0.0, low=0.0, high=1.0), "random") == 0.0
+
+
+def test_cases_survive_the_file_that_carries_them():
+    cases = list(make_cases(zoo.create("realnvp", zoo.Image(4, 4, levels=3))))
+    again = {(c.method, c.kind): c for c in unpack(pack(cases))}
+    assert len(again) == len(cases) == 12
+    for case in cases:
+        other = again[case.method, case.kind]
+        assert (other.seed, other.start) == (case.seed, case.start)
+        for group in ("inputs", "options", "outputs"):
+            mine, theirs = getattr(case, group), getattr(other, group)
+            assert mine.keys() == theirs.keys()
+            assert all(np.array_equal(mine[k], theirs[k]) for k in mine)
