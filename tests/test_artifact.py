@@ -116,7 +116,7 @@ def test_a_damaged_file_is_named_before_anything_parses_it(copy, name, harm):
     [
         ({"schema": 99}, InputError, "Upgrade"),
         ({"space": {"type": "cube"}}, InputError, "unknown sample space"),
-        ({"methods": 3}, CorruptFile, "not a manifest"),
+        ({"methods": 3}, CorruptFile, "damaged"),
         ({"surprise": 1}, CorruptFile, "surprise"),
     ],
 )

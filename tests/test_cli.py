@@ -390,7 +390,7 @@ def test_images_want_a_file(toy, tmp_path):
 
 
 def test_data_of_another_space(toy):
-    fails("predict", "toy", "--data", "digits", says=["toy models real vectors of 2 columns", "8x8x1"])
+    fails("predict", "toy", "--data", "digits", says=["the model takes real vectors of 2 columns", "8x8x1"])
     fails("score", "toy", "--data", "moons", says=["unknown class 'upper'", "ant, bee, cat"])
     assert call("score", "toy", "--data", "moons", "--class", "bee").stderr.count("mean of 2,000 rows")
     toy(Text(16, "abcdefghijklmnopqrstuvwxyz"))
@@ -576,7 +576,7 @@ def test_train_export_and_verify(tmp_path, monkeypatch):
         "ema=0.5",
     ]
     result = call("train", "realnvp", *args)
-    assert "training realnvp on rows.csv, on cpu: 2 epochs, batch 256" in result.stderr
+    assert "rows.csv, on cpu: 2 epochs, batch 256" in result.stderr
     assert "validation  nll " in result.stdout
     assert "zoo export run" in result.stderr
     assert (tmp_path / "run" / "samples.png").exists()

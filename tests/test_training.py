@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import zoo
 from zoo import checkpoint
 from zoo.data import load_dataset
 from zoo.errors import CorruptFile, InputError, OutputError, ZooError
+from zoo.training import Interrupted
 
 SMALL = {"layers": 2, "hidden": 8}
 
@@ -51,6 +53,11 @@ for kill in range(-1, 11):
     os.waitpid(process, 0)
 print(line.strip())
 """
+
+
+def ctrl_c_at(step):
+    """A progress callback that presses Ctrl-C at a step."""
+    return lambda status: signal.raise_signal(signal.SIGINT) if status.step == step else None
 
 
 def weights(run):
@@ -152,7 +159,8 @@ def test_resuming_a_finished_run_changes_nothing(run):
 def test_data_that_changed_is_noticed(table, tmp_path):
     copy = tmp_path / "rows.csv"
     copy.write_text(table.read_text())
-    zoo.train("realnvp", copy, tmp_path / "run", epochs=1, config=SMALL)
+    with pytest.raises(Interrupted):
+        zoo.train("realnvp", copy, tmp_path / "run", epochs=2, config=SMALL, progress=ctrl_c_at(3))
     copy.write_text(copy.read_text().replace("\n", "\n0.5,0.5\n", 1) + "\n1.0,1.0")
     with pytest.raises(InputError, match="has changed"):
         zoo.resume(tmp_path / "run")
@@ -245,19 +253,11 @@ zoo.train("realnvp", "moons", sys.argv[1], epochs=1, batch_size=512, devices=2, 
 
 @pytest.mark.parametrize(("architecture", "data"), [("mlp", "digits"), ("realnvp", "moons"), ("dcgan", "digits")])
 def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_same_bits(architecture, data, tmp_path):
-    import signal
-
-    from zoo.training import Interrupted
-
     recipe = {"epochs": 3, "batch_size": 400 if data == "digits" else 2000, "ema": 0.9}
-
-    def stop(status):
-        if status.step == 4:
-            signal.raise_signal(signal.SIGINT)
 
     zoo.train(architecture, data, tmp_path / "whole", **recipe)
     with pytest.raises(Interrupted, match="--resume"):
-        zoo.train(architecture, data, tmp_path / "stopped", progress=stop, **recipe)
+        zoo.train(architecture, data, tmp_path / "stopped", progress=ctrl_c_at(4), **recipe)
     zoo.resume(tmp_path / "stopped")
     whole, again = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert whole.keys() == again.keys()

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from zoo.network import Network
 
 S = TypeVar("S", ModelSpec, PresetSpec, DatasetSpec, ExporterSpec)
+FIRST_PARTY = {
+    "genzoo-torch": ("realnvp", "maf", "made", "ebm", "ddpm", "dcgan"),
+    "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
+    "genzoo-onnx": ("onnx",),
+}
 NOUN = {ModelSpec: "model", PresetSpec: "model", DatasetSpec: "data set", ExporterSpec: "export format"}
 
 
@@ -37,12 +42,23 @@ def _find(name: str, *kinds: type[Spec]) -> Any:
     claims = [(p, s) for p, s in table.get(bare, []) if not slash or p == plugin]
     noun = NOUN[kinds[0]]
     if not claims:
-        hint = did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
+        hint = _to_install(bare) or did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")
     if len(claims) > 1:
         owners = " and ".join(p for p, _ in claims)
         raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {claims[0][0]}/{bare}.")
     return claims[0][1]
+
+
+def _to_install(name: str) -> str:
+    """Which of the project's own distributions has this name, if it is not installed."""
+    base, dot, _ = name.partition(".")
+    have = {p.name for p in load_plugins()}
+    for distribution, names in FIRST_PARTY.items():
+        if base in names:
+            needed = "genzoo-pretrained" if dot else distribution
+            return "" if needed in have else f" It is part of {needed}, which is not installed: pip install {needed}."
+    return ""
 
 
 def problems() -> list[Problem]:

@@ -107,7 +107,7 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
         if "z" in signature.inputs:
             raise InputError(f"{method} takes latents, and {source} are observations. Make latents first: zoo encode.")
         dataset = load_dataset(found, label=label)
-        dataset = dataset.fitted(model.space, model.classes)
+        dataset = dataset.fitted(model.space, model.classes if wanted and chosen is None else None)
         inputs["x"], y = dataset.split(split)
         if wanted and chosen is None:
             labels = y

@@ -80,7 +80,7 @@ class Dataset:
         if labels is not None and classes is not None and self.classes is not None:
             names = self.classes.names
             labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
-        return replace(self, space=space, labels=labels, classes=classes if labels else None, **rows)
+        return replace(self, space=space, labels=labels, classes=(classes or self.classes) if labels else None, **rows)
 
     @cached_property
     def digest(self) -> str:
