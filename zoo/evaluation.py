@@ -180,9 +180,9 @@ def _representation(model: Model, data: Dataset, x: Array, y: Array | None, seed
     if "decode" in model.signatures:
         again = model.decode(z, seed=seed, **given_labels(model, "decode", y))
         result["reconstruction_rmse"] = float(np.sqrt(np.mean((again.astype(np.float64) - x) ** 2)))
-    if y is not None:
+    if y is not None and not given:  # an encoder that is told the class would only give it back
         train, labels = data.split("train")
-        latents = model.encode(train, seed=seed, **given_labels(model, "encode", labels))
+        latents = model.encode(train, seed=seed)
         result["linear_probe"] = linear_probe(latents, labels, z, y)
         result["linear_probe_of_raw_data"] = linear_probe(train, labels, x, y)
     return result

@@ -218,17 +218,13 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         or (high is not None and number > high)
         or (whole and number != int(number))
     ):
-        bounds = " ".join(
-            b
-            for b in (
-                f"of at least {low:g}" if low is not None else "",
-                f"of at most {high:g}" if high is not None else "",
-            )
-            if b
-        )
-        raise InputError(
-            f"option {name}={value!r}; expected a {'whole ' if whole else ''}number {bounds}".rstrip() + "."
-        )
+        bounds = {
+            (False, False): "",
+            (True, False): f" of at least {low}",
+            (False, True): f" of at most {high}",
+            (True, True): f" from {low} to {high}",
+        }[low is not None, high is not None]
+        raise InputError(f"option {name}={value!r}; expected a {'whole ' if whole else ''}number{bounds}.")
     return np.int64(number) if whole else np.float32(number)
 
 

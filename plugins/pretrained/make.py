@@ -87,7 +87,7 @@ def make(name: str) -> None:
         card = {
             **model.meta["card"],
             "test": {
-                k: round(v, 5) if isinstance(v, float) else v
+                k: float(f"{v:.5g}") if isinstance(v, float) else v
                 for k, v in zoo.evaluate(artifact, data, judge=judge).items()
             },
             "made_by": f"python plugins/pretrained/make.py {name}",

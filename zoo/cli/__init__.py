@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +60,8 @@ class Commands(click.Group):
         with _environment():
             if not standalone_mode:
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            # what schedulers and containers send: leave as from an error, so that half-written files are removed
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
             try:
                 result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
                 sys.stdout.flush()

@@ -17,7 +17,9 @@ Examples:
 
 @click.command("evaluate", epilog=EXAMPLES)
 @options.name
-@click.option("--data", metavar="FILE|FOLDER|NAME", help="A data set or a file (default: what it was trained on).")
+@click.option(
+    "--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="A data set or a file (default: what it was trained on)."
+)
 @click.option("--split", default="test", show_default=True, metavar="SPLIT", help="train, validation or test.")
 @options.label
 @click.option("--judge", metavar="NAME|RUN|ARTIFACT", help="A classifier that labels class-conditional samples.")
@@ -46,7 +48,9 @@ def command(
     model = rows.open_model(name, device)
     if data is None:
         data, label = rows.trained_on(model, label)
-    dataset = load_dataset(data, label=label)
+    found, named = rows.find(data)
+    split = named if data.endswith(f":{named}") else split
+    dataset = load_dataset(found, label=label)
     dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
     if other is not None and "predict" not in other.signatures:

@@ -87,7 +87,7 @@ def class_of(model: Model, chosen: str) -> int:
 def read_inputs(model: Model, method: str, source: str, label: str | None, chosen: str | None) -> dict[str, Any]:
     """The inputs of a method for the rows of a file, a folder, or a split of a data set (`digits:train`)."""
     signature = model.signature(method)
-    found, split = _find(source)
+    found, split = find(source)
     inputs: dict[str, Any] = {}
     labels: Any = None
     wanted = LABEL in signature.inputs
@@ -121,7 +121,7 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
     return inputs
 
 
-def _find(source: str) -> tuple[Path | str, str]:
+def find(source: str) -> tuple[Path | str, str]:
     """A path, or the name of a data set, and the split."""
     path = Path(source).expanduser()
     name, colon, split = source.rpartition(":")
@@ -254,6 +254,8 @@ def run(
 ) -> Model:
     """Run a method over the rows of `data`, and write or print what it gives. The chunks pass through `watch`."""
     check_early(out, force)
+    if out is not None and out.exists() and Path(data).expanduser().exists() and out.samefile(Path(data).expanduser()):
+        raise InputError(f"{out} is the data; give the result another name.")
     model = open_model(name, device)
     signature = model.signature(method)
     check_settings(model, method, settings)
