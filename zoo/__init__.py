@@ -29,6 +29,10 @@ _LAZY = {
     "resume": "zoo.training",
     "evaluate": "zoo.evaluation",
     "load_dataset": "zoo.data",
+    "DensityModel": "zoo.interfaces",
+    "Generator": "zoo.interfaces",
+    "Discriminator": "zoo.interfaces",
+    "LatentModel": "zoo.interfaces",
     "Real": "zoo.spaces",
     "Discrete": "zoo.spaces",
     "Image": "zoo.spaces",
@@ -37,8 +41,9 @@ _LAZY = {
     "ZooError": "zoo.errors",
 }
 __all__ = [
-    "Discrete", "Image", "Labels", "Real", "Text", "ZooError", "create", "evaluate", "export", "hookimpl",
-    "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Real", "Text",
+    "ZooError", "create", "evaluate", "export", "hookimpl", "list_models", "load", "load_dataset", "open", "resume",
+    "show", "train", "verify",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate
     from zoo.hookspecs import hookimpl
+    from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
     from zoo.registry import list_models
     from zoo.spaces import Discrete, Image, Labels, Real, Text
     from zoo.training import resume, train

@@ -7,13 +7,16 @@ inputs and options that the signature declares, such as `label=3` or `temperatur
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
+
+if TYPE_CHECKING:
+    from zoo.model import Model
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -65,3 +68,8 @@ class LatentModel(Protocol):
 
     def decode(self, z: Any, *, seed: int = 0, **more: Any) -> Array:
         """Observations of the latents `z` (N, ...): (N, *space.shape) of the space's dtype."""
+
+
+def fits(model: Model) -> tuple[DensityModel, Generator, Discriminator, LatentModel]:
+    """The type checker's proof that a `Model` has all four interfaces."""
+    return model, model, model, model
