@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from zoo.parity import another, difference, make_cases, only_ties, pack, unpack
+from zoo.errors import ExportError
+from zoo.parity import another, check, difference, make_cases, only_rounding, pack, unpack
 from zoo.signature import Option
 
 
@@ -33,8 +34,8 @@ def test_levels_may_differ_as_rounding_does_and_no_more(changed, by, passes):
     a = np.full((5, 1000), 100, dtype=np.uint8)
     b = a.copy()
     b.flat[:changed] += np.uint8(by % 256)
-    assert only_ties(a, b) is passes
-    assert not only_ties(a.astype(np.int64), b.astype(np.int64))  # tokens and counts have no neighbours
+    assert only_rounding(a, b) is passes
+    assert not only_rounding(a.astype(np.int64), b.astype(np.int64))  # tokens and counts have no neighbours
 
 
 @given(st.floats(-5, 5), st.floats(0, 3), st.floats(0, 3), st.sampled_from(["random", "boundary", "tail"]))
@@ -61,3 +62,26 @@ def test_cases_survive_the_file_that_carries_them():
             mine, theirs = getattr(case, group), getattr(other, group)
             assert mine.keys() == theirs.keys()
             assert all(np.array_equal(mine[k], theirs[k]) for k in mine)
+
+
+class Otherwise:
+    """A model, but for what it draws in some rows of random inputs."""
+
+    def __init__(self, source, rows):
+        self.source, self.rows, self.name, self.signature = source, rows, "otherwise", source.signature
+
+    def run(self, method, inputs, *, seed, **more):
+        out = self.source.run(method, inputs, seed=seed, **more)
+        if method == "sample" and seed == 0:
+            for row in self.rows:
+                out["x"][row : row + 1] = (out["x"][row : row + 1] + 1) % 4
+        return out
+
+
+def test_one_row_of_a_sampler_may_be_drawn_otherwise_and_no_more():
+    source = zoo.create("made", zoo.Discrete(6, levels=4))
+    cases = list(make_cases(source))
+    assert check(Otherwise(source, []), cases)["sample"]["random"] == 0
+    assert check(Otherwise(source, [0]), cases)["sample"]["random"] == 1  # all of the one row at batch 1: it is told
+    with pytest.raises(ExportError, match="values differ"):
+        check(Otherwise(source, [0, 4]), cases)
