@@ -122,6 +122,13 @@ def test_the_average_of_weights_leaves_integers_alone():
             assert (averaged[name] == buffer).all(), name
 
 
+def test_a_short_training_has_a_short_average(tmp_path):
+    for name, more in (("short", {}), ("asked", {"ema": 0.99})):
+        zoo.train("maf", "moons", tmp_path / name, epochs=2, batch_size=350, config=SMALL, **more)
+    ema = {n: checkpoint.read_json(tmp_path / n / "recipe.json", 1)["recipe"]["ema"] for n in ("short", "asked")}
+    assert ema == {"short": 1 - 4 / 40, "asked": 0.99}
+
+
 def test_the_seed_decides(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         zoo.train("realnvp", "moons", tmp_path / name, epochs=1, batch_size=1000, seed=seed, config=SMALL)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ SCHEMA = 1
 SAVE_SECONDS = 10.0
 WARMUP = 0.02  # share of the steps in which the learning rate rises
 EVALUATION_BATCH = 512
+AVERAGES = 4  # a training is at least so many times as long as the memory of its averaged weights
 BOUNDS = {
     **dict.fromkeys(("epochs", "batch_size"), (1, math.inf)),
     **dict.fromkeys(("weight_decay", "patience", "clip"), (0, math.inf)),
@@ -116,6 +117,10 @@ def train(
     dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
+    if recipe.get("ema") is None:  # over a short training, an architecture's average would mostly remember its start
+        rows = len(dataset.train)
+        steps = rows // min(chosen.batch_size, rows) * chosen.epochs
+        chosen = replace(chosen, ema=min(chosen.ema, max(0.0, 1 - AVERAGES / steps)))
     settings = cls.configure(dataset.space, config, dataset.classes)
     if devices > 1 and not cls.parallel:
         raise InputError(f"{spec.name} trains on one device; got devices={devices}. PyTorch architectures take more.")
