@@ -242,7 +242,6 @@ def test_a_checkpoint_of_a_newer_schema_asks_for_an_upgrade(run, tmp_path):
         zoo.load(copy)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals work differently on Windows")
 def test_data_parallel_training_on_two_processes(tmp_path):
     code = """
 import sys, zoo

@@ -5,8 +5,9 @@
 
 and writes the table of the README from the cards.
 
-Architectures' defaults are the recipe; what differs stands here. Training is seeded, so on one machine and with one
-version of each library the weights come out the same. Runs are kept in `runs/` and go on where they stopped.
+Architectures' defaults are the recipe; what differs stands here. Training is seeded: on one machine, with one
+version of each library and of this code, a recipe gives the same weights. Runs are kept in `runs/` and
+go on where they stopped.
 """
 
 from __future__ import annotations
