@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from zoo import noise
 from zoo.model import Array, Model
 from zoo.network import Network
 from zoo.signature import Call, Noise, Signature, named
+
+# declared noises, step, steps -> an array for each: of shape (N, *noise.shape), for the examples that are computed
+Draw = Callable[..., Mapping[str, Array]]
 
 
 class EagerModel(Model):
@@ -33,15 +36,25 @@ class EagerModel(Model):
         seed: int,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
+        def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, Array]:
+            when: dict[str, Any] = {"step": step, "steps": steps, "options": options}
+            return {n: noise.draw(d, index, seed=seed, stream=f"{method}/{n}", **when) for n, d in noises.items()}
+
+        return self.compute(method, inputs, index, options, draw)
+
+    def compute(
+        self,
+        method: str,
+        inputs: Mapping[str, Array],
+        index: npt.NDArray[np.int64],
+        options: Mapping[str, np.generic],
+        noises: Draw,
+    ) -> dict[str, Array]:
+        """The outputs of a method as the function that it is: of its inputs, its options and its noise."""
         net, definition = self.network, self.methods[method]
 
-        def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, Any]:
-            return {
-                name: net.tensor(
-                    noise.draw(n, index, seed=seed, stream=f"{method}/{name}", step=step, steps=steps, options=options)
-                )
-                for name, n in noises.items()
-            }
+        def draw(*which: Any) -> dict[str, Any]:
+            return {name: net.tensor(a) for name, a in noises(*which).items()}
 
         with net.inference():
             given = {name: net.tensor(a) for name, a in inputs.items()}

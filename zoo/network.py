@@ -6,7 +6,7 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -147,6 +147,32 @@ class Network:
 
     def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> Learner:
         raise NotImplementedError
+
+    # ---- what `zoo.testing` asks of a framework --------------------------------------------------------------------
+
+    def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """The gradient of the mean loss with respect to each weight that gradients train, under its name in `arrays`:
+        zeros where the loss does not depend on it. Nothing where weights are found in another way."""
+        return {}
+
+    def jacobian(self, function: Callable[[Any], Any], x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The Jacobian of a function of a batch of vectors, for each row: (N, D) -> (N, outputs, D).
+
+        By central differences in float64; a framework with automatic differentiation overrides it.
+        """
+        import numpy as np
+
+        columns = []
+        for k in range(x.shape[1]):
+            step = np.zeros(x.shape[1])
+            step[k] = 1e-5
+            ahead, behind = (self.numpy(function(self.tensor(x.astype(np.float64) + s))) for s in (step, -step))
+            columns.append((ahead.astype(np.float64) - behind) / 2e-5)
+        return np.stack(columns, axis=2)
+
+    def random_state(self) -> bytes:
+        """The state of the framework's own random numbers, from which no method and no loss may draw."""
+        return b""
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint stores beside the weights."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import numpy as np
 import onnx_ir as ir
+import torch
 from torch import nn
 
 from zoo import parity
@@ -17,6 +19,8 @@ from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntr
 from zoo.eager import EagerModel
 from zoo.errors import ExportError
 from zoo.files import atomic_folder, sha256
+from zoo.numpy_network import NumpyNetwork
+from zoo.signature import Method
 from zoo_onnx.compose import compose
 from zoo_onnx.graph import OPSET
 
@@ -28,18 +32,15 @@ Progress = Callable[[str], None]
 def export(model: EagerModel, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Manifest:
     """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source."""
     network = model.network
-    if not isinstance(network, nn.Module):
-        raise ExportError(
-            f"{model.name}: the onnx exporter traces PyTorch modules and Keras models on the torch backend."
-        )
+    module, methods = traceable(model)
     say = progress or (lambda message: None)
     with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work, network.inference():
         entries = {}
         with (work / WEIGHTS).open("wb") as file:
             weights = SharedWeights(file, work)
-            for method, definition in model.methods.items():
+            for method, definition in methods.items():
                 say(f"tracing {method}")
-                composed = compose(network, method, definition)
+                composed = compose(module, method, definition)
                 weights.move_out(composed)
                 ir.save(composed, work / f"{method}.onnx")
                 entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
@@ -64,6 +65,22 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
         manifest = msgspec.structs.replace(manifest, parity=parity.check(Artifact(work, device="cpu"), cases))
         write_manifest(work, manifest)
     return manifest
+
+
+def traceable(model: EagerModel) -> tuple[nn.Module, Mapping[str, Method]]:
+    """A module that owns the weights of a model, and the model's methods over PyTorch tensors."""
+    network = model.network
+    if isinstance(network, nn.Module):  # a Keras model on the torch backend is one too
+        return network, model.methods
+    if isinstance(network, NumpyNetwork):
+        module = type(type(network).__name__, (nn.Module,), {})()
+        for name, array in network.arrays().items():
+            module.register_buffer(name, torch.from_numpy(np.array(array)))
+        return module, network.with_arrays(dict(module.named_buffers())).methods()
+    raise ExportError(
+        f"{model.name}: the onnx exporter traces PyTorch modules, Keras models on the torch backend, and "
+        f"NumpyNetworks; got a {type(network).__name__}."
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.errors import InputError
 from zoo.network import Network, Recipe, choose_device
+from zoo.signature import Call, named
 from zoo.spaces import Labels, Space
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ class TorchNetwork(Network, nn.Module):
 
     def numpy(self, tensor: torch.Tensor) -> np.ndarray:
         return tensor.detach().cpu().numpy()
+
+    def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        parameters = dict(self.named_parameters())
+        value = named(loss.function(**given), loss.outputs)["loss"].mean()
+        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
+        return {name: self.numpy(g) for name, g in zip(parameters, found, strict=True)}
+
+    def jacobian(self, function: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray) -> np.ndarray:
+        with torch.enable_grad():
+            given = self.tensor(x).requires_grad_(True)
+            columns = function(given).unbind(1)
+            rows = [torch.autograd.grad(c.sum(), given, retain_graph=True, materialize_grads=True)[0] for c in columns]
+        return torch.stack(rows, 1).double().cpu().numpy()
+
+    def random_state(self) -> bytes:
+        return torch.get_rng_state().numpy().tobytes()
 
     @contextmanager
     def inference(self) -> Iterator[None]:
