@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -25,6 +26,11 @@ HOOKS: dict[str, type[Spec]] = {
     "zoo_datasets": DatasetSpec,
     "zoo_exporters": ExporterSpec,
 }
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as PEP 503 normalizes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ COMMANDS = (
     *("train", "evaluate"),
     *("sample", "score", "encode", "decode", "predict"),
     *("export", "verify", "demo"),
+    "new-plugin",
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130
@@ -39,7 +40,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"zoo.cli.{name}").command
+        command: click.Command = importlib.import_module(f"zoo.cli.{name.replace('-', '_')}").command
         return command
 
     def resolve_command(
