@@ -38,12 +38,19 @@ _LAZY = {
     "Image": "zoo.spaces",
     "Text": "zoo.spaces",
     "Labels": "zoo.spaces",
+    "Normal": "zoo.signature",
+    "Uniform": "zoo.signature",
+    "Noise": "zoo.signature",
+    "Option": "zoo.signature",
+    "Tensor": "zoo.signature",
+    "Call": "zoo.signature",
+    "Loop": "zoo.signature",
     "ZooError": "zoo.errors",
 }
 __all__ = [
-    "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Real", "Text",
-    "ZooError", "create", "evaluate", "export", "hookimpl", "list_models", "load", "load_dataset", "open", "resume",
-    "show", "train", "verify",
+    "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
+    "Noise", "Normal", "Option", "Real", "Tensor", "Text", "Uniform", "ZooError", "create", "evaluate", "export",
+    "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -55,6 +62,7 @@ if TYPE_CHECKING:
     from zoo.hookspecs import hookimpl
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
     from zoo.registry import list_models
+    from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
     from zoo.spaces import Discrete, Image, Labels, Real, Text
     from zoo.training import resume, train
 

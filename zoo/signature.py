@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from zoo.errors import InputError
+
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")
 
@@ -30,6 +32,23 @@ class Noise:
 
     kind: Literal["normal", "uniform"]
     shape: Shape = ()
+
+
+def Normal(*shape: int | str) -> Noise:
+    """Standard normal noise: `zoo.Normal(128)` is a vector of 128 for each example."""
+    return _noise("normal", shape)
+
+
+def Uniform(*shape: int | str) -> Noise:
+    """Uniform noise on the open interval (0, 1): `zoo.Uniform(28, 28)` is a matrix for each example."""
+    return _noise("uniform", shape)
+
+
+def _noise(kind: Literal["normal", "uniform"], shape: Shape) -> Noise:
+    for d in shape:
+        if isinstance(d, bool) or not isinstance(d, (int, str)) or (isinstance(d, int) and d < 1):
+            raise InputError(f"noise has the shape {shape}; expected whole numbers of at least 1, or names of options.")
+    return Noise(kind, shape)
 
 
 @dataclass(frozen=True)

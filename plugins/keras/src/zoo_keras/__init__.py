@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from zoo.hookspecs import hookimpl
 from zoo.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from zoo_keras.wrapping import wrap
+
+__all__ = ["wrap", "zoo_architectures"]
 # `zoo_keras.backend` imports Keras after choosing its backend
 REQUIRES = {"torch": "pip install genzoo-keras", "zoo_keras.backend": "pip install genzoo-keras"}
 
@@ -50,3 +56,11 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         paper="Hochreiter, Schmidhuber 1997; Graves 2013, arXiv 1308.0850",
         requires=REQUIRES,
     )
+
+
+def __getattr__(name: str) -> Any:
+    """`wrap` is imported when it is used: it needs Keras."""
+    if name != "wrap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()["wrap"] = importlib.import_module("zoo_keras.wrapping").wrap
+    return value

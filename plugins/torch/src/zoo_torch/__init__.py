@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from zoo.hookspecs import hookimpl
 from zoo.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from zoo_torch.wrapping import wrap
+
+__all__ = ["wrap", "zoo_architectures"]
 REQUIRES = {"torch": "pip install genzoo-torch", "lightning_fabric": "pip install genzoo-torch"}
 
 
@@ -76,3 +82,11 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         paper="Radford, Metz, Chintala 2015, arXiv 1511.06434",
         requires=REQUIRES,
     )
+
+
+def __getattr__(name: str) -> Any:
+    """`wrap` is imported when it is used: it needs PyTorch."""
+    if name != "wrap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()["wrap"] = importlib.import_module("zoo_torch.wrapping").wrap
+    return value

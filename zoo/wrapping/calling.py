@@ -1,0 +1,116 @@
+"""Calling a user's function: tensors by position, options and the class by keyword where it takes them."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from zoo.errors import InputError, ZooError
+
+OURS = {"zoo", "zoo_torch", "zoo_keras", "zoo_onnx", "contextlib"}
+# what people call the class of an example
+LABELS = ("label", "labels", "class_labels", "class_label", "classes", "y")
+
+
+class Given:
+    """A function as the user gave it. `what` is the argument of `wrap` that it came by, for messages."""
+
+    def __init__(self, what: str, function: Any) -> None:
+        if not callable(function):
+            raise InputError(f"{what} is {type(function).__name__}, which cannot be called; give a function or module.")
+        self.what = what
+        self.function: Callable[..., Any] = function
+        self.keywords: dict[str, str] = {}  # our name -> its name
+
+    def bind(
+        self, tensors: Iterable[str], options: Iterable[str], conditional: bool, extra: Iterable[str] = ()
+    ) -> None:
+        """Decide what goes by keyword; `InputError` if the function cannot be called so. `extra` are more names that
+        it may take."""
+        positional = list(tensors)
+        signature = _signature(self.function)
+        if signature is None:
+            return
+        parameters = list(signature.parameters.values())
+        spread = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        filled = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        free = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        free -= set(filled[: len(positional)])
+        self.keywords = {name: name for name in (*options, *extra) if name in free or spread}
+        if conditional:
+            theirs = next((n for n in LABELS if n in free), "label" if spread else None)
+            if theirs:
+                self.keywords["label"] = theirs
+        try:
+            signature.bind(*positional, **dict.fromkeys(self.keywords.values()))
+        except TypeError as error:
+            takes = ", ".join(positional) or "nothing"
+            more = f" and by keyword {', '.join(self.keywords.values())}" if self.keywords else ""
+            raise InputError(
+                f"{self.what}{signature} cannot be called with {takes}{more}: {error}. Noise goes in by position "
+                "(noise=zoo.Normal(...), or several in a tuple), options and the class by keyword."
+            ) from None
+
+    def __call__(self, *tensors: Any, **named: Any) -> Any:
+        return self.function(
+            *tensors, **{theirs: named[ours] for ours, theirs in self.keywords.items() if ours in named}
+        )
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    for method in ("call", "forward"):  # Keras layers have both, PyTorch modules the second
+        if hasattr(function, "parameters") and hasattr(function, method):
+            function = getattr(function, method)
+            break
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # built into C
+        return None
+
+
+def check_taken(options: Mapping[str, Any], conditional: bool, given: Iterable[Given]) -> None:
+    """`InputError` for an option or a class that no function takes."""
+    functions = list(given)
+    taken = {name for g in functions for name in g.keywords}
+    names = ", ".join(g.what for g in functions)
+    for name in options:
+        if name not in taken:
+            raise InputError(f"no function takes the option {name!r} by keyword (looked at {names}).")
+    if conditional and "label" not in taken:
+        raise InputError(
+            f"classes= was given, and none of {names} takes a keyword {' or '.join(map(repr, LABELS[:3]))}."
+        )
+
+
+def running(what: str, call: Callable[[], Any], hint: str = "") -> Any:
+    """The result of `call()`; an error of the user's own code as an `InputError` that says where it was."""
+    try:
+        return call()
+    except ZooError:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        where = user_line(error)
+        raise InputError(
+            f"{what} fails on examples: {type(error).__name__}: {lines[0] if lines else ''}"
+            f"{f' ({where})' if where else ''}.{' ' + hint if hint else ''}"
+        ) from error
+
+
+def user_line(error: BaseException | None = None) -> str:
+    """`file.py:12` of the user's innermost line, in an error or in the running code; "" if all of it is libraries."""
+    if error is not None:
+        frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__)][::-1]
+    else:
+        frames = list(traceback.walk_stack(None))
+    for frame, line in frames:
+        root = str(frame.f_globals.get("__name__", "")).split(".")[0]
+        name = frame.f_code.co_filename.replace("\\", "/")
+        if root not in OURS and "site-packages/" not in name and not name.startswith("<frozen"):
+            return f"{name.rsplit('/', 1)[-1]}:{line}"
+    return ""
+
+
+__all__ = ["LABELS", "Given", "check_taken", "running", "user_line"]

@@ -1,0 +1,115 @@
+"""An iterative sampler of three functions as the parts of a `Loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import InputError, did_you_mean
+from zoo.signature import Noise, Option, Tensor
+from zoo.wrapping.calling import Given
+from zoo.wrapping.probe import DTYPES, Probe, dtype_name
+
+BARE = "state"  # the name of a state that is one tensor
+
+
+@dataclass
+class Parts:
+    """The user's functions and what they are called with. `bare` is whether the state is one tensor, not a dict."""
+
+    init: Given
+    step: Given
+    finish: Given | None
+    until: Given | None
+    noise: tuple[str, ...]
+    fresh: tuple[str, ...]
+    bare: bool = True
+
+    def first(self, index: Any, **named: Any) -> dict[str, Any]:
+        return self.pack(self.init(*(named[n] for n in self.noise), index=index, **named))
+
+    def next(self, i: Any, state: Mapping[str, Any], **named: Any) -> dict[str, Any]:
+        return self.pack(self.step(i, self.unpack(state), *(named[n] for n in self.fresh), **named))
+
+    def last(self, state: Mapping[str, Any]) -> Any:
+        return self.finish(self.unpack(state)) if self.finish else self.unpack(state)
+
+    def stop(self, state: Mapping[str, Any]) -> Any:
+        assert self.until
+        return self.until(self.unpack(state))
+
+    def unpack(self, state: Mapping[str, Any]) -> Any:
+        return state[BARE] if self.bare else dict(state)
+
+    def pack(self, state: Any) -> dict[str, Any]:
+        return {BARE: state} if self.bare else dict(state)
+
+
+def read_length(length: Any, options: Mapping[str, Option]) -> int | str:
+    """The number of steps, or the option that holds it."""
+    if length is None and "steps" in options:
+        length = "steps"
+    if isinstance(length, str):
+        if length not in options or options[length].dtype != "int64":
+            raise InputError(
+                f"length is {length!r}; expected a number of steps, or a whole-number option such as "
+                f"options={{{length!r}: 50}}.{did_you_mean(length, options)}"
+            )
+        return length
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise InputError(f"length is {length!r}; expected the number of steps, at least 1, or the name of an option.")
+    return length
+
+
+def try_out(
+    parts: Parts, probe: Probe, inputs: Mapping[str, Tensor], noise: Mapping[str, Noise], fresh: Mapping[str, Noise]
+) -> tuple[dict[str, Tensor], Any]:
+    """The state that the functions carry, and what the last of them gives, after one step on examples."""
+    named = probe.arguments("sample", inputs, {**noise, **fresh})
+    index = named.pop("index")
+    made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
+    parts.bare = not isinstance(made, Mapping)
+    first = parts.pack(made)
+    state = {name: _tensor(probe, "init", name, t) for name, t in first.items()}
+    i = probe.network.tensor(np.asarray(0))
+
+    def step() -> Any:
+        return parts.step(i, parts.unpack(first), *(named[n] for n in fresh), **named)
+
+    made = probe.run("step", step)
+    if isinstance(made, Mapping) == parts.bare or (not parts.bare and set(made) != set(first)):
+        raise InputError(
+            f"step gives {_names(made)}; expected the state as init gives it: {_names(parts.unpack(first))}."
+        )
+    after = parts.pack(made)
+    for name, t in after.items():
+        if (got := _tensor(probe, "step", name, t)) != state[name]:
+            raise InputError(
+                f"step turns {name} from {state[name].dtype} {state[name].shape} into {got.dtype} {got.shape}; a state "
+                "keeps its shape and dtype. Give it its full length from the start, and write into it with torch.where."
+            )
+    if parts.until:
+        done = probe.run("until", lambda: parts.stop(after))
+        if dtype_name(done) != "bool" or tuple(done.shape) != ():
+            raise InputError(
+                f"until gives {dtype_name(done)} of shape {tuple(done.shape)}; expected one bool, as of .all()."
+            )
+    return state, probe.run("finish", lambda: parts.last(after))
+
+
+def _tensor(probe: Probe, what: str, name: str, t: Any) -> Tensor:
+    probe.check(f"{what}, of the state {name!r}," if name != BARE else what, t)
+    dtype = dtype_name(t)
+    if dtype not in DTYPES:
+        raise InputError(f"{what} gives the state {name!r} as {dtype}; expected one of {', '.join(DTYPES)}.")
+    return Tensor(dtype, tuple(int(d) for d in t.shape[1:]))
+
+
+def _names(state: Any) -> str:
+    return f"a dict of {', '.join(map(repr, state))}" if isinstance(state, Mapping) else "one tensor"
+
+
+__all__ = ["Parts", "read_length", "try_out"]

@@ -1,0 +1,155 @@
+"""Running a user's functions on a few examples: to find shapes, and to say early what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo import noise as reference
+from zoo.errors import InputError
+from zoo.model import Model, default_chunk
+from zoo.signature import Loop, Noise, Option, Tensor
+from zoo.spaces import Labels, real_examples
+from zoo.wrapping.calling import running
+
+if TYPE_CHECKING:
+    from zoo.wrapping.build import WrappedNetwork
+
+ROWS = 3
+DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact carries from step to step
+
+
+class Probe:
+    """Runs functions of `network` with reference noise, zeros for steps, and the defaults of `options`."""
+
+    def __init__(self, network: WrappedNetwork, options: Mapping[str, Option]) -> None:
+        self.network, self.options = network, options
+
+    def arguments(
+        self, method: str, inputs: Mapping[str, Tensor], noises: Mapping[str, Noise], rows: int = ROWS
+    ) -> dict[str, Any]:
+        """Examples of everything that a function may take, by name."""
+        net, defaults = self.network, {n: o.default for n, o in self.options.items()}
+        made = {n: net.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in self.options.items()}
+        for name, tensor in inputs.items():
+            if name == "x":
+                array: Any = net.space.examples("random", rows)
+            elif name == "label":
+                assert net.classes
+                array = np.arange(rows, dtype=np.int64) % len(net.classes)
+            else:
+                array = real_examples(tuple(int(d) for d in tensor.shape), "random", rows, 0)
+            made[name] = net.tensor(array)
+        index = np.arange(rows, dtype=np.int64)
+        for name, n in noises.items():
+            drawn = reference.draw(n, index, seed=0, stream=f"{method}/{name}", options=defaults)
+            made[name] = net.tensor(drawn)
+        made["index"] = net.tensor(index)
+        return made
+
+    def run(self, what: str, call: Callable[[], Any], hint: str = "") -> Any:
+        """What `call()` gives; `InputError` where it fails or draws random numbers of its own."""
+        with self.network.inference():
+            first = running(what, call, hint)
+            again, draws = running(what, lambda: self.network.watch(call), hint)
+        if draws and not self._same(first, again):
+            raise InputError(
+                f"{what} draws random numbers of its own, in {', '.join(dict.fromkeys(draws))}: no seed can repeat "
+                "them. Take them as arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), and step_noise= for "
+                "those of each step. Dropout belongs to training: turn it off."
+            )
+        return first
+
+    def _same(self, a: Any, b: Any) -> bool:
+        if isinstance(a, Mapping):
+            return all(self._same(a[k], b[k]) for k in a)
+        if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
+            return True
+        one, other = self.network.numpy(a), self.network.numpy(b)
+        return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
+
+    def check(self, what: str, y: Any) -> None:
+        """`InputError` unless `y` is a tensor with a row for each example and finite numbers."""
+        if not (hasattr(y, "shape") and hasattr(y, "dtype") and hasattr(y, "reshape")):
+            kind = f"{type(y).__name__} of {len(y)}" if isinstance(y, (tuple, list)) else type(y).__name__
+            raise InputError(f"{what} gives a {kind}; expected one tensor: pick it, as in lambda *a: function(*a)[0].")
+        if type(y).__module__.split(".")[0] == "numpy":
+            raise InputError(
+                f"{what} gives a numpy array: it left the framework, and what it did there cannot be traced. Use "
+                "tensor operations throughout."
+            )
+        shape = tuple(y.shape)
+        if not shape or shape[0] != ROWS:
+            raise InputError(
+                f"{what} gives shape {shape} for {ROWS} examples; expected one row each, ({ROWS}, ...). Rows that are "
+                "left out by a mask or a fixed batch size cannot be exported; torch.where keeps every row."
+            )
+        array = self.network.numpy(y)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{what} gives {array[~np.isfinite(array)][0]} on examples; expected finite numbers.")
+
+    def loop(self, loop: Loop, what: str, inputs: Mapping[str, Tensor]) -> Any:
+        """The state of a loop after its first step, `x`: the functions inside it have been run."""
+
+        def first_step() -> Any:
+            arguments = self.arguments("sample", inputs, {**loop.init_noise, **loop.noise})
+            arguments |= {n: self.network.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in loop.options.items()}
+            i = self.network.tensor(np.asarray(0))
+            return loop.step(i, loop.init(**arguments), **arguments)["x"]
+
+        y = self.run(what, first_step)
+        self.check(what, y)
+        return y
+
+    def extremes(self, model: Model, method: str, count: int) -> tuple[float, float]:
+        """The smallest and largest value of `count` draws."""
+        signature = model.signatures[method]
+        inputs = {n: a for n, a in self.arguments(method, signature.inputs, {}, count).items() if n in signature.inputs}
+        arrays = {n: self.network.numpy(a) for n, a in inputs.items()}
+        options = {n: np.dtype(o.dtype).type(o.default) for n, o in signature.options.items()}
+        chunk, low, high = min(count, default_chunk(signature, options)), np.inf, -np.inf
+        for i in range(0, count, chunk):
+            index = np.arange(i, min(i + chunk, count), dtype=np.int64)
+            part = {n: a[index] for n, a in arrays.items()}
+            x = running(method, partial(model._execute, method, part, index, 0, options))["x"]
+            if not np.isfinite(x).all():
+                raise InputError(f"{method} gives {x[~np.isfinite(x)][0]}; expected finite numbers.")
+            low, high = min(low, float(x.min())), max(high, float(x.max()))
+        return low, high
+
+    def whole(self, model: Model, method: str) -> None:
+        """Run a method that was given as a call or loop of its own."""
+        signature = model.signature(method)
+        made = self.arguments(method, signature.inputs, {}, ROWS)
+        inputs = {n: self.network.numpy(made[n]) for n in signature.inputs}
+        count = None if inputs else ROWS
+        outputs = running(method, lambda: model.run(method, inputs, count=count, seed=0))
+        for name, tensor in signature.outputs.items():
+            got = outputs[name]
+            if str(got.dtype) != tensor.dtype:
+                raise InputError(f"{method} gives {name} as {got.dtype}; it declares {tensor.dtype}.")
+
+
+def check_prediction(y: Any, classes: Labels | None) -> None:
+    """`InputError` unless an array is p(y given x), (N, classes), or a score, (N,)."""
+    shape = y.shape[1:]
+    if shape in ((), (1,)):
+        return
+    if len(shape) != 1:
+        raise InputError(f"predict gives shape (N, {', '.join(map(str, shape))}); expected (N, classes) or (N,).")
+    if classes is None:
+        raise InputError(f"predict gives {shape[0]} numbers for each example; say of which classes=[...] they are.")
+    if shape[0] != len(classes):
+        raise InputError(f"predict gives {shape[0]} numbers for each example; there are {len(classes)} classes.")
+    if (y < -1e-3).any() or (abs(y.sum(1) - 1) > 1e-3).any():
+        raise InputError(
+            "predict gives numbers that are no probabilities (a row sums to "
+            f"{y.sum(1)[0]:.4g}); add the softmax: predict=lambda x: net(x).softmax(-1)."
+        )
+
+
+def dtype_name(tensor: Any) -> str:
+    return str(tensor.dtype).split(".")[-1]
