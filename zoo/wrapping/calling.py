@@ -94,7 +94,7 @@ def running(what: str, call: Callable[[], Any], hint: str = "") -> Any:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         where = user_line(error)
         raise InputError(
-            f"{what} fails on examples: {type(error).__name__}: {lines[0] if lines else ''}"
+            f"{what} fails on examples: {type(error).__name__}: {lines[0].rstrip('.') if lines else ''}"
             f"{f' ({where})' if where else ''}.{' ' + hint if hint else ''}"
         ) from error
 

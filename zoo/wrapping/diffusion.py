@@ -61,7 +61,7 @@ class Schedule:
 
 def read_schedule(schedule: Any, prediction: str | None = None, clip: float | None = None) -> Schedule:
     """A schedule from an array of alphas_cumprod, or from a scheduler with the attributes of diffusers'."""
-    if isinstance(schedule, Schedule):
+    if isinstance(schedule, Schedule):  # of a model that `wrap` knows
         return schedule
     if hasattr(schedule, "alphas_cumprod"):
         if prediction is not None:
@@ -181,25 +181,31 @@ class Walk:
         """The time of step `i` of `steps`, and that after the step (-1: the end), (1,) int64 each."""
         now = self._time(i, steps)
         if self.schedule.ratio:
-            return now, now - len(self.schedule.signal) // steps
+            return now, now - self._whole(steps) // steps
         later = self._time(i + 1, steps)
         last = (i + 1 >= steps).reshape(1)
         return now, later.masked_fill(last, -1)
 
+    def _whole(self, steps: Any) -> Any:
+        """T as a tensor like `steps`: what divides a number by a tensor multiplies by its reciprocal."""
+        return steps * 0 + len(self.schedule.signal)
+
     def _time(self, i: Any, steps: Any) -> Any:
-        size, spacing = len(self.schedule.signal), self.schedule.spacing
+        size, spacing = self._whole(steps), self.schedule.spacing
         left = steps - 1 - i
         if spacing == "leading":
             return (left * (size // steps) + self.schedule.offset).reshape(1)
-        if spacing == "even":  # the whole part of linspace(-1, T - 1, steps + 1), in whole numbers
-            return ((left + 1) * size // steps - 1).clamp(min=0).reshape(1)
-        exact = self.cast(steps, "float64")  # as numpy computes them
+        if spacing == "even":  # the whole part of torch.linspace(-1, T - 1, steps + 1), which counts from both ends
+            stride = self.cast(size, "float32") / self.cast(steps, "float32")
+            low, high = stride * (left + 1) - 1, (size - 1) - stride * i
+            first_half = left + 1 < (steps + 1) // 2
+            return self.cast(low.where(first_half, high), "int64").clamp(min=0).reshape(1)
+        exact, total = self.cast(steps, "float64"), self.cast(size, "float64")  # in the order in which numpy computes
         if spacing == "linspace":
-            time = self.cast(left, "float64") * ((size - 1) / (exact - 1).clamp(min=1))
+            time = self.cast(left, "float64") * ((total - 1) / (exact - 1).clamp(min=1))
         else:
-            delta = (size - size / exact) - size
-            time = size + self.cast(i, "float64") * delta
-        whole = self.cast(time.round(), "int64") - (spacing == "trailing")
+            time = total + self.cast(i, "float64") * ((total - total / exact) - total)
+        whole = self.cast(time.round(), "int64") - int(spacing == "trailing")
         return whole.clamp(min=0).reshape(1)
 
     def step(self, x: Any, raw: Any, z: Any, time: Any, before: Any, eta: Any) -> Any:

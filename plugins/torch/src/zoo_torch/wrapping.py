@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.eager import EagerModel
+from zoo.errors import InputError
 from zoo.signature import Call, Loop, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
@@ -19,6 +20,7 @@ from zoo.wrapping.build import Wish
 from zoo.wrapping.calling import user_line
 from zoo.wrapping.units import Layout
 from zoo_torch.network import TorchNetwork
+from zoo_torch.recognise import recognise
 
 Method = Callable[..., Any] | Call | Loop
 
@@ -52,36 +54,79 @@ def wrap(
     family: str = "",
     modules: Sequence[nn.Module] = (),
 ) -> EagerModel:
-    return build(
-        WrappedTorch,
-        nn.Module,
-        Wish(
-            space=space,
-            sample=sample,
-            log_prob=log_prob,
-            encode=encode,
-            decode=decode,
-            predict=predict,
-            noise=noise,
-            init=init,
-            step=step,
-            finish=finish,
-            until=until,
-            length=length,
-            step_noise=step_noise,
-            denoiser=denoiser,
-            schedule=None if schedule is None else read_schedule(schedule, prediction),
-            options=options,
-            classes=classes,
-            density=density,
-            values=values,
-            layout=layout,
-            latent=latent,
-            name=name,
-            family=family,
-            modules=modules,
-        ),
-    )
+    """A model made of your own functions, to sample, score, encode, export and serve like any other.
+
+        generator = nn.Sequential(nn.Linear(128, 784), nn.Tanh())
+        model = wrap(sample=generator, noise=zoo.Normal(128), space=zoo.Image(28, 28, 1))
+        model.sample(16, seed=7)              # (16, 28, 28, 1) uint8
+        zoo.export(model, "out/mine")         # checked against these functions, or it fails
+
+    Each function works on a batch of tensors, first axis N, and draws no random numbers. It is run once on a few
+    examples here, to find shapes and to say early what is wrong. Your modules are used as they are (no copy), in
+    evaluation mode while they run, and afterwards in the mode that you left them in.
+
+    What a model does:
+
+    - `sample(noise) -> x`: an observation from noise. `noise` says of what kind and shape one example's is:
+      `zoo.Normal(...)`, `zoo.Uniform(...)`, or several in a tuple or dict, which `sample` then gets by position.
+      With `decode` and no `sample`, samples are decoded noise.
+    - `log_prob(x) -> (N,)` in nats. It gets raw observations of the space, whatever `values` says, because its nats
+      are about them: whoever scales inside it adds the log-determinant of the scaling. `density` says what the
+      number is: `"exact"`, `"lower_bound"` or `"unnormalized"`.
+    - `encode(x) -> z`, `decode(z) -> x`; `latent` is the shape of one z where nothing else tells.
+    - `predict(x)`: probabilities (N, classes), or a score (N,).
+
+    A method may also be a `zoo.Call` or `zoo.Loop`, which is taken as it is: for noise in `encode` or `log_prob`.
+
+    An iterative sampler is `init(noise...) -> state`, `step(i, state, step_noise...) -> state` and, if the state is no
+    observation, `finish(state) -> x`, repeated `length` times: a number, or the name of an option. The state is a
+    tensor or a dict of tensors with a row for each example; `i` is a 0-d int64 tensor; `init` may take `index`, the
+    (N,) numbers of the examples. `until(state)` may end it early, with a 0-d bool; stop only where another step would
+    change nothing, so that examples stay independent. It is exported as one ONNX `Loop`.
+
+    A diffusion model is `denoiser(x_t, t)` and a `schedule`: the alphas_cumprod that it was trained with (it then
+    predicts what `prediction` says, "epsilon" unless given, "v_prediction" or "sample"), or the scheduler itself with
+    the attributes of diffusers' `DDIMScheduler` or `DDPMScheduler`. `x_t` has the framework's layout, `t` is (N,)
+    int64, and a class goes in by keyword. Options `steps` (its default is `length`) and `eta`. `finish` may decode
+    latents, whose shape is `noise`.
+
+    `model` is what needs no functions at all: a flow of zuko or nflows (`wrap(zuko.flows.NSF(2), space=zoo.Real(2))`),
+    or a `GaussianDiffusion` of denoising-diffusion-pytorch.
+
+    Arguments that shape the rest:
+
+    - `space`: what an observation is. Real vectors are float32 (N, width); images uint8 (N, height, width, channels).
+    - `values`: for images, the floats of black and white, such as `(-1, 1)`: outputs are scaled from them, rounded and
+      clipped, inputs of `encode` and `predict` scaled to them. If not given it is inferred from a few draws where they
+      leave no doubt; integers are taken as they are; without it inputs are raw observations. `layout` is how an image
+      lies in a tensor ("channels_first", "channels_last", "plane", "flat"), where its shape does not tell.
+    - `options`: scalars that a caller may change, by name: a number or `zoo.Option`. A function that has a keyword of
+      that name gets it, as a 0-d tensor.
+    - `classes`: names, or how many. Functions get the class of each example, (N,) int64, by a keyword `label`,
+      `labels`, `class_labels` or `y`.
+    - `modules`: modules that the functions use and that could not be found in them: they are looked for in the
+      functions themselves, their closures, defaults, bound objects, partial arguments and globals.
+    - `name`, `family`: what to call the model, and its place in the taxonomy ("vae", "gan", "diffusion", ...).
+
+    Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, or draws
+    random numbers of its own.
+    """
+    given: dict[str, Any] = {
+        "sample": sample, "log_prob": log_prob, "encode": encode, "decode": decode, "predict": predict,
+        "noise": noise, "init": init, "step": step, "finish": finish, "until": until, "length": length,
+        "step_noise": step_noise, "denoiser": denoiser, "schedule": schedule, "options": options, "classes": classes,
+        "values": values, "layout": layout, "latent": latent, "name": name, "family": family, "modules": modules,
+    }  # fmt: skip
+    if model is not None:
+        found = recognise(model, space)
+        twice = [name for name in found if name in given and given[name] not in (None, "", ())]
+        if twice:
+            raise InputError(f"{twice[0]}= and a {type(model).__name__} are two ways to say one thing; give one.")
+        given |= {"name": type(model).__name__} | found if not name else found
+        density = "exact"
+    if given["schedule"] is not None:
+        given["schedule"] = read_schedule(given["schedule"], prediction)
+    return build(WrappedTorch, nn.Module, Wish(space=space, density=density, **given))
 
 
 class WrappedTorch(WrappedNetwork, TorchNetwork):

@@ -1,0 +1,124 @@
+"""Models of other libraries that `wrap` knows by their shape, without importing those libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from zoo.errors import InputError
+from zoo.signature import Noise
+from zoo.spaces import Image, Real, Space
+from zoo.wrapping.diffusion import Schedule, as_floats
+
+OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
+
+
+def recognise(model: Any, space: Space) -> Mapping[str, Any]:
+    """What `wrap` would have been given: functions, noise, schedule; `InputError` for what it does not know."""
+    if hasattr(model, "alphas_cumprod") and hasattr(model, "objective") and hasattr(model, "model"):
+        return gaussian_diffusion(model, space)
+    if callable(getattr(model, "transform", None)) and callable(getattr(model, "base", None)):
+        return zuko_flow(model, space)
+    if hasattr(model, "_transform") and hasattr(model, "_distribution") and hasattr(model, "log_prob"):
+        return nflows_flow(model, space)
+    raise InputError(
+        f"wrap does not know what a {type(model).__name__} does: say it, as in wrap(sample=model, noise=zoo.Normal(...), "
+        "space=...). By themselves go flows of zuko and nflows, and GaussianDiffusion of denoising-diffusion-pytorch."
+    )
+
+
+def _real(model: Any, space: Space) -> None:
+    if not isinstance(space, Real):
+        raise InputError(
+            f"{type(model).__name__} is a density of real vectors, and this space is {space.describe()}. Give "
+            "log_prob=, sample=, ... with what turns observations into its vectors and back, and the log-determinant."
+        )
+
+
+def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
+    """A `zuko.flows.Flow`: calling it gives the distribution, with a `transform` to its `base`."""
+    _real(flow, space)
+    try:
+        with torch.no_grad():
+            base = flow().base
+    except Exception as error:
+        raise InputError(
+            f"{type(flow).__name__} cannot be called without a context ({error}). For a conditional flow give "
+            "log_prob=lambda x, label: flow(embed(label)).log_prob(x), and so on, with classes=."
+        ) from error
+    kind = base
+    while hasattr(kind, "base_dist"):
+        kind = kind.base_dist
+    parts = (("loc", "scale"), "normal") if hasattr(kind, "loc") else (("low", "high"), "uniform")
+    if type(kind).__name__ not in ("Normal", "Uniform"):
+        raise InputError(f"the base of {type(flow).__name__} is {type(kind).__name__}; expected Normal or Uniform.")
+    names, name = parts
+
+    def start(noise: torch.Tensor) -> torch.Tensor:
+        distribution = flow().base
+        while hasattr(distribution, "base_dist"):
+            distribution = distribution.base_dist
+        low, scale = (getattr(distribution, n) for n in names)
+        return low + (scale if name == "normal" else scale - low) * noise
+
+    return {
+        "sample": lambda noise: flow().transform.inv(start(noise)),
+        "log_prob": lambda x: flow().log_prob(x),
+        "encode": lambda x: flow().transform(x),
+        "decode": lambda z: flow().transform.inv(z),
+        "noise": Noise(name, tuple(base.event_shape)),  # type: ignore[arg-type]
+        "family": "flow",
+    }
+
+
+def nflows_flow(flow: Any, space: Space) -> Mapping[str, Any]:
+    """An `nflows.flows.Flow`: a `_transform` to a `_distribution`."""
+    _real(flow, space)
+    base = flow._distribution
+    if type(base).__name__ != "StandardNormal":
+        raise InputError(f"the base of this flow is {type(base).__name__}; expected StandardNormal.")
+    return {
+        "sample": lambda noise: flow._transform.inverse(noise)[0],
+        "log_prob": lambda x: flow.log_prob(x),
+        "encode": lambda x: flow._transform(x)[0],
+        "decode": lambda z: flow._transform.inverse(z)[0],
+        "noise": Noise("normal", tuple(base._shape)),
+        "family": "flow",
+    }
+
+
+def gaussian_diffusion(diffusion: Any, space: Space) -> Mapping[str, Any]:
+    """A `GaussianDiffusion` of denoising-diffusion-pytorch: its own sampler's steps, ancestral or DDIM."""
+    if getattr(diffusion, "self_condition", False):
+        raise InputError("this GaussianDiffusion conditions on its own estimate (self_condition), which wrap does not.")
+    if diffusion.objective not in OBJECTIVES:
+        raise InputError(f"objective is {diffusion.objective!r}; expected one of {', '.join(OBJECTIVES)}.")
+    if isinstance(space, Image):
+        size = getattr(diffusion, "image_size", (space.height, space.width))
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        channels = getattr(diffusion, "channels", space.channels)
+        if (*size, channels) != space.shape:
+            raise InputError(
+                f"this GaussianDiffusion makes images of {(*size, channels)}; the space has {space.shape}."
+            )
+    signal = as_floats(diffusion.alphas_cumprod)
+    ddim = bool(getattr(diffusion, "is_ddim_sampling", False))
+    unnormalize = getattr(diffusion, "unnormalize", None)
+    scaled = unnormalize is None or float(unnormalize(torch.zeros(()))) != 0  # to [0, 1] in the end
+    return {
+        "denoiser": diffusion.model,
+        "schedule": Schedule(
+            signal,
+            prediction=OBJECTIVES[diffusion.objective],
+            clip=1.0,
+            rederive=True,
+            steps=int(diffusion.sampling_timesteps) if ddim else len(signal),
+            eta=float(diffusion.ddim_sampling_eta) if ddim else 1.0,
+        ),
+        "family": "diffusion",
+    } | ({"values": (-1, 1) if scaled else (0, 1)} if isinstance(space, Image) else {})
+
+
+__all__ = ["recognise"]
