@@ -172,7 +172,7 @@ def test_a_name_goes_before_a_folder_in_the_way(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_plugin_that_returns_something_else_is_named() -> None:
-    spec = DatasetSpec("odd", "builtins:dict", "not a data set")
+    spec = DatasetSpec(name="odd", target="builtins:dict", summary="not a data set")
     assert "odd" in problem(PluginError, load_dataset, "odd", find=lambda name: spec)
 
 

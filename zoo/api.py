@@ -137,12 +137,13 @@ def export(
 ) -> Any:
     """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written."""
     from zoo.files import check_output_folder
+    from zoo.plugins import call_with
 
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker="manifest.json")
     function = registry.import_target(spec.target, spec.requires, f"export to {to}")
     source = load(model) if isinstance(model, (str, Path)) else model
-    return function(source, Path(folder), force=force, progress=progress)
+    return call_with(function, {"force": force, "progress": progress}, source, Path(folder))
 
 
 def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:

@@ -1,5 +1,9 @@
 """The hooks of a plugin: functions that yield specs. A plugin is a module, or an object, of the entry-point group
-`genzoo` that has any of these, marked with `zoo.hookimpl`."""
+`genzoo` that has any of these, marked with `zoo.hookimpl`. `docs/hooks.md` has an example of each.
+
+Hooks are additive: an implementation declares the arguments that it wants and gets those, so a later genzoo may offer
+more (`zoo.plugins.ARGUMENTS`), and specs take their fields by name, so a later genzoo may add some.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, did_you_mean
+from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, ZooError, did_you_mean
 from zoo.plugins import Problem, load_plugins
 from zoo.signature import METHODS
 from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
@@ -22,7 +22,13 @@ FIRST_PARTY = {
     "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
     "genzoo-onnx": ("onnx",),
 }
-NOUN = {ModelSpec: "model", PresetSpec: "model", DatasetSpec: "data set", ExporterSpec: "export format"}
+KINDS: tuple[tuple[type[Spec], ...], ...] = ((ModelSpec, PresetSpec), (DatasetSpec,), (ExporterSpec,))
+NOUN: dict[type, str] = {
+    ModelSpec: "model",
+    PresetSpec: "model",
+    DatasetSpec: "data set",
+    ExporterSpec: "export format",
+}
 
 
 def _table(*kinds: type) -> dict[str, list[tuple[str, Any]]]:
@@ -64,12 +70,25 @@ def _to_install(name: str) -> str:
 def problems() -> list[Problem]:
     """What is wrong with installed plugins, two plugins with one name among it."""
     found = [p for plugin in load_plugins() for p in plugin.problems]
-    for kinds in ((ModelSpec, PresetSpec), (DatasetSpec,), (ExporterSpec,)):
+    for kinds in KINDS:
         for name, claims in _table(*kinds).items():
             if len(claims) > 1:
-                owners = [p for p, _ in claims]
-                found.append(Problem(owners[-1], f"{name!r} is also claimed by {owners[0]}; use PLUGIN/{name}."))
+                # the project's own names were there first
+                owners = sorted((p for p, _ in claims), key=lambda p: p not in FIRST_PARTY)
+                message = f"its {NOUN[kinds[0]]} {name!r} is also offered by {' and '.join(owners[:-1])}."
+                ways = " or ".join(f"{p}/{name}" for p in owners)
+                found.append(Problem(owners[-1], message, f"Say which: {ways}; or zoo --without {owners[-1]}"))
     return found
+
+
+def qualified(specs: Iterable[Spec]) -> list[str]:
+    """Names that find these specs: `plugin/name` where two plugins claim a name."""
+    claims = {kinds: _table(*kinds) for kinds in KINDS}
+    owner = {id(spec): plugin.name for plugin in load_plugins() for spec in plugin.specs}
+    return [
+        f"{owner[id(s)]}/{s.name}" if any(type(s) in k and len(t[s.name]) > 1 for k, t in claims.items()) else s.name
+        for s in specs
+    ]
 
 
 def architecture(name: str) -> ModelSpec:
@@ -138,13 +157,13 @@ def find_models(
 def list_models(
     pattern: str | None = None, *, family: str | None = None, method: str | None = None, framework: str | None = None
 ) -> list[str]:
-    """Names of architectures and presets. No framework is imported.
+    """Names of architectures and presets, as `plugin/name` where two plugins claim one. No framework is imported.
 
     >>> import zoo
     >>> zoo.list_models("*vae*", method="encode")
     ['vae', 'vae.digits']
     """
-    return [s.name for s in find_models(pattern, family=family, method=method, framework=framework)]
+    return qualified(find_models(pattern, family=family, method=method, framework=framework))
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -163,9 +182,15 @@ def import_target(target: str, requires: Mapping[str, str] | None = None, what: 
                 f"{what} needs {needed}, which cannot be imported ({error}). Install it: {install}"
             ) from None
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise MissingDependency(f"{what or target} cannot be imported: {error}.") from error
+        found = importlib.import_module(module)
+    except (ZooError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # whatever a plugin's file does when it is first run, such as sys.exit
+        from zoo.faults import explain_import
+
+        raise explain_import(error, what or target, target) from error
+    try:
+        return getattr(found, attribute)
     except AttributeError:
         raise PluginError(f"{what or target}: module {module} has no {attribute}.") from None
 

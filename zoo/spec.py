@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from zoo.errors import PluginError
 from zoo.signature import METHODS
@@ -32,7 +32,33 @@ def _require(condition: bool, spec: object, problem: str) -> None:
         raise PluginError(f"{type(spec).__name__} {getattr(spec, 'name', '?')!r}: {problem}.")
 
 
-@dataclass(frozen=True)
+def _check_strings(spec: Any) -> None:
+    for f in fields(spec):
+        value = getattr(spec, f.name)
+        if f.type == "str" or (f.type == "str | None" and value is not None):
+            _require(isinstance(value, str), spec, f"{f.name} is {value!r}; expected a string")
+
+
+def _check_model(spec: ModelSpec | PresetSpec) -> None:
+    """What an architecture and a preset say of the model."""
+    _require(spec.family in FAMILIES, spec, f"family {spec.family!r} is not one of {', '.join(FAMILIES)}")
+    is_tuple = isinstance(spec.methods, tuple) and bool(spec.methods)
+    _require(is_tuple, spec, f"methods are {spec.methods!r}; expected a tuple of {', '.join(METHODS)}")
+    unknown = [m for m in spec.methods if m not in METHODS]
+    _require(not unknown, spec, f"methods {unknown} are not of {', '.join(METHODS)}")
+    _require("log_prob" not in spec.methods or spec.density is not None, spec, "log_prob needs a density kind")
+    kinds = get_args(Density)
+    known = spec.density is None or spec.density in kinds
+    _require(known, spec, f"density {spec.density!r} is not one of {', '.join(kinds)}")
+
+
+def _check_named(spec: ModelSpec | DatasetSpec | ExporterSpec) -> None:
+    _check_strings(spec)
+    _require(bool(NAME.fullmatch(spec.name)), spec, "a name is lower case letters, digits, '-' and '_'")
+    _require(bool(TARGET.fullmatch(spec.target)), spec, f"target {spec.target!r} is not 'module:attribute'")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """An architecture: code that becomes a model by training.
 
@@ -50,15 +76,11 @@ class ModelSpec:
     requires: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(bool(NAME.fullmatch(self.name)), self, "a name is lower case letters, digits, '-' and '_'")
-        _require(bool(TARGET.fullmatch(self.target)), self, f"target {self.target!r} is not 'module:attribute'")
-        _require(self.family in FAMILIES, self, f"family {self.family!r} is not one of {', '.join(FAMILIES)}")
-        unknown = [m for m in self.methods if m not in METHODS]
-        _require(bool(self.methods) and not unknown, self, f"methods {self.methods} are not of {', '.join(METHODS)}")
-        _require("log_prob" not in self.methods or self.density is not None, self, "log_prob needs a density kind")
+        _check_named(self)
+        _check_model(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PresetSpec:
     """An architecture with trained weights: `architecture.tag`.
 
@@ -77,13 +99,14 @@ class PresetSpec:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_strings(self)
         base, dot, tag = self.name.partition(".")
         _require(bool(dot and NAME.fullmatch(base) and NAME.fullmatch(tag)), self, "a name is 'architecture.tag'")
-        _require(self.family in FAMILIES, self, f"family {self.family!r} is not one of {', '.join(FAMILIES)}")
+        _check_model(self)
         _require(self.checkpoint is not None or self.artifact is not None, self, "has neither checkpoint nor artifact")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A data set by name. `target` is a function that returns a `zoo.data.Dataset`."""
 
@@ -93,11 +116,10 @@ class DatasetSpec:
     source: str = ""
 
     def __post_init__(self) -> None:
-        _require(bool(NAME.fullmatch(self.name)), self, "a name is lower case letters, digits, '-' and '_'")
-        _require(bool(TARGET.fullmatch(self.target)), self, f"target {self.target!r} is not 'module:attribute'")
+        _check_named(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExporterSpec:
     """A format to export to. `target` is `function(model, folder, *, force, progress) -> report`."""
 
@@ -107,8 +129,7 @@ class ExporterSpec:
     requires: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(bool(NAME.fullmatch(self.name)), self, "a name is lower case letters, digits, '-' and '_'")
-        _require(bool(TARGET.fullmatch(self.target)), self, f"target {self.target!r} is not 'module:attribute'")
+        _check_named(self)
 
 
 Spec = ModelSpec | PresetSpec | DatasetSpec | ExporterSpec

@@ -29,6 +29,9 @@ COMMANDS = (
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130
+WITHOUT_HELP = (
+    "Leave out an installed plugin (may be repeated). Also: ZOO_WITHOUT=PLUGIN,PLUGIN. ZOO_AUTOLOAD=0 leaves all out."
+)
 
 
 class Commands(click.Group):
@@ -137,19 +140,20 @@ def _leave_out(names: Iterable[str]) -> None:
     from importlib.metadata import entry_points
 
     from zoo.hookspecs import GROUP
+    from zoo.plugins import WITHOUT, canonical
 
     installed = sorted({entry.dist.name for entry in entry_points(group=GROUP) if entry.dist})
     for name in names:
-        if name not in installed:
+        if canonical(name) not in map(canonical, installed):
             near = did_you_mean(name, installed)
             raise UnknownName(f"no plugin {name!r} is installed; there are {', '.join(installed)}.{near}")
-    os.environ["ZOO_WITHOUT"] = ",".join(filter(None, [os.environ.get("ZOO_WITHOUT", ""), *names]))
+    os.environ[WITHOUT] = ",".join(filter(None, [os.environ.get(WITHOUT, ""), *names]))
     _forget_plugins()
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(zoo.__version__, prog_name="genzoo", message="%(prog)s %(version)s")
-@click.option("--without", multiple=True, metavar="PLUGIN", help="Leave out an installed plugin (may be repeated).")
+@click.option("--without", multiple=True, metavar="PLUGIN", help=WITHOUT_HELP)
 @click.option("--debug", is_flag=True, help="Show where an error comes from. Also: ZOO_DEBUG=1.")
 @click.pass_context
 def main(ctx: click.Context, without: tuple[str, ...], debug: bool) -> None:

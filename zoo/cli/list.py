@@ -38,11 +38,15 @@ def command(pattern: str | None, family: str | None, method: str | None, framewo
     cli.warn_of_plugins()
     if as_json:
         keys = ("name", "family", "framework", "methods", "density", "summary")
-        print_json([{k: getattr(s, k) for k in keys} | {"preset": isinstance(s, PresetSpec)} for s in specs])
+        about = [{k: getattr(s, k) for k in keys} | {"preset": isinstance(s, PresetSpec)} for s in specs]
+        print_json([row | {"name": name} for row, name in zip(about, registry.qualified(specs), strict=True)])
     elif not specs:
         note("no model matches." if registry.list_models() else "no model is installed: pip install genzoo-torch")
     else:
         table(
             ["name", "family", "framework", "methods", "density", "summary"],
-            [[s.name, s.family, s.framework, " ".join(s.methods), s.density or "-", s.summary] for s in specs],
+            [
+                [name, s.family, s.framework, " ".join(s.methods), s.density or "-", s.summary]
+                for name, s in zip(registry.qualified(specs), specs, strict=True)
+            ],
         )

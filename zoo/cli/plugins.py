@@ -11,6 +11,14 @@ EXAMPLES = """\b
 Examples:
   zoo plugins
   zoo --without genzoo-keras plugins --json
+  ZOO_WITHOUT=genzoo-keras,tiny-flow zoo list
+  ZOO_AUTOLOAD=0 zoo plugins
+
+\b
+A plugin may be left out:
+  zoo --without PLUGIN COMMAND    for one command (may be repeated)
+  ZOO_WITHOUT=PLUGIN,PLUGIN       for every command that sees this variable
+  ZOO_AUTOLOAD=0                  all of them; what genzoo itself offers stays
 """
 
 
@@ -18,7 +26,6 @@ Examples:
 @options.as_json
 def command(as_json: bool) -> None:
     """List installed plugins, and what is wrong with them."""
-    from zoo import cli
     from zoo.plugins import load_plugins
     from zoo.registry import problems
     from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec
@@ -28,7 +35,7 @@ def command(as_json: bool) -> None:
     for plugin in load_plugins():
         offers = {kind: [s.name for s in plugin.specs if isinstance(s, cls)] for kind, cls in kinds.items()}
         found.append({"name": plugin.name, "version": plugin.version, "entry_point": plugin.entry, **offers})
-    faults = [{"plugin": p.plugin, "problem": p.message} for p in problems()]
+    faults = [{"plugin": p.plugin, "problem": p.message, "remedy": p.remedy} for p in problems()]
     if as_json:
         print_json({"plugins": found, "problems": faults})
         return
@@ -41,4 +48,6 @@ def command(as_json: bool) -> None:
         ["plugin", "version", "state", *kinds],
         [[p["name"], p["version"], state(p["name"]), *(" ".join(p[k]) or "-" for k in kinds)] for p in found],
     )
-    cli.warn_of_plugins()
+    if faults:
+        click.echo()
+        table(["plugin", "problem", "what to do"], [list(fault.values()) for fault in faults])

@@ -14,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import InputError, OutputError, UnknownName, did_you_mean
+from zoo.errors import InputError, OutputError, did_you_mean
 from zoo.files import atomic_folder
-from zoo.plugins import canonical
-from zoo.spec import NAME
+from zoo.plugins import canonical, load_plugins
+from zoo.spec import NAME, ModelSpec
 
 HERE = Path(__file__).parent
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
@@ -78,10 +78,7 @@ def names_of(distribution: str) -> Names:
 def check_free(names: Names) -> None:
     """`InputError` if something installed, or of the project, has one of the names already."""
     theirs = {m: d for d, offered in registry.FIRST_PARTY.items() for m in offered}
-    try:
-        theirs[names.model] = registry.plugin_of(registry.architecture(names.model))
-    except UnknownName:
-        pass
+    theirs |= {s.name: p.name for p in load_plugins() for s in p.specs if isinstance(s, ModelSpec)}
     if names.model in theirs:
         raise InputError(f"{names.model!r} is an architecture of {theirs[names.model]}; choose another name.")
     installed = {canonical(d.name) for d in metadata.distributions() if d.name}
@@ -128,6 +125,3 @@ def write(distribution: str, framework: str, folder: str | Path) -> dict[str, st
 
 def _read(folder: str, file: str) -> str:
     return (HERE / folder / f"{file}.tmpl").read_text(encoding="utf-8")
-
-
-
