@@ -34,7 +34,10 @@ class DensityModel(Protocol):
 
     def log_prob(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
         """Nats for each of the observations `x` (N, *space.shape): (N,) float32. For a discrete space this is the
-        log-probability, for a continuous one the log-density with respect to the raw units of `x`."""
+        log-probability, for a continuous one the log-density with respect to the raw units of `x`.
+
+        An autoregressive model may have the further output `conditionals` (N, D): log p(x_d given x_1..x_{d-1}), the
+        terms of the sum, in the order of the dimensions (`run("log_prob", {"x": x})` gives all outputs)."""
 
 
 class Generator(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 from zoo.errors import ExportError
 from zoo.model import Array, Model
 from zoo.noise import draw
-from zoo.signature import Noise, Option
+from zoo.signature import Noise, Option, Signature
 from zoo.spaces import KINDS, real_examples
 
 BATCHES = (1, 2, 7)
@@ -54,16 +54,7 @@ def make_cases(source: Model) -> Iterator[Case]:
     count = max(BATCHES)
     for method, signature in source.signatures.items():
         for kind in KINDS:
-            inputs = {}
-            for name, tensor in signature.inputs.items():
-                if name == "x":
-                    inputs[name] = source.space.examples(kind, count)
-                elif name == "label":
-                    assert source.classes is not None
-                    u = draw(Noise("uniform"), np.arange(count), seed=0, stream=f"examples/{kind}")
-                    inputs[name] = np.floor(u * len(source.classes)).astype(np.int64)
-                else:
-                    inputs[name] = real_examples(tuple(int(d) for d in tensor.shape), kind, count, 0)
+            inputs = make_inputs(source, signature, kind, count)
             options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
             empty = Case(method, kind, *CALLS[kind], inputs, options, {})
             case = replace(empty, outputs=empty.run(source, count))
@@ -73,6 +64,21 @@ def make_cases(source: Model) -> Iterator[Case]:
                         f"{source.name}: {method} itself gives NaN in {name} on {kind} inputs; nothing to compare."
                     )
             yield case
+
+
+def make_inputs(model: Model, signature: Signature, kind: str, count: int) -> dict[str, Array]:
+    """Inputs for a method, `count` rows: "random", at the "boundary" of the model's spaces, or in their "tail"."""
+    inputs: dict[str, Array] = {}
+    for name, tensor in signature.inputs.items():
+        if name == "x":
+            inputs[name] = model.space.examples(kind, count)
+        elif name == "label":
+            assert model.classes is not None
+            u = draw(Noise("uniform"), np.arange(count), seed=0, stream=f"examples/{kind}")
+            inputs[name] = np.floor(u * len(model.classes)).astype(np.int64)
+        else:
+            inputs[name] = real_examples(tuple(int(d) for d in tensor.shape), kind, count, 0)
+    return inputs
 
 
 def another(option: Option, kind: str) -> float:

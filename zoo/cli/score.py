@@ -9,6 +9,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import note
+from zoo.errors import InputError
 
 if TYPE_CHECKING:
     from zoo.cli.rows import Chunk
@@ -17,6 +18,7 @@ EXAMPLES = """\b
 Examples:
   zoo score realnvp.moons --data rows.csv --out scores.csv
   zoo score maf.digits --data digits:test --set samples=16 --out scores.parquet
+  zoo score lstm.names --data names:test --conditionals --out characters.csv
   zoo score out/moons --data rows.parquet --label class > scores.csv
 """
 MEANS = {
@@ -28,8 +30,9 @@ MEANS = {
 
 @click.command("score", epilog=EXAMPLES)
 @options.data
+@click.option("--conditionals", is_flag=True, help="Also each dimension's nats given those before it, if it has them.")
 @options.method_options
-def command(name: str, data: str, **given: Any) -> None:
+def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
     """Score observations: log_prob in nats, a row each.
 
     --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
@@ -41,9 +44,11 @@ def command(name: str, data: str, **given: Any) -> None:
     def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         nonlocal total, count
         for chunk in chunks:
+            if conditionals and "conditionals" not in chunk:
+                raise InputError(f"{name} gives no conditionals: its density is no product over dimensions.")
             total += float(chunk["log_prob"].sum(dtype="float64"))
             count += len(chunk["log_prob"])
-            yield chunk
+            yield chunk if conditionals else {"log_prob": chunk["log_prob"]}
 
     model = rows.run("log_prob", name, data, watch=watch, **given)
     note(f"mean of {count:,} rows: {total / count:.4f} nats ({MEANS.get(model.density or '', 'log_prob')})")

@@ -67,16 +67,21 @@ class LSTM(KerasNetwork):
     # ---- log_prob ----------------------------------------------------------------------------------------------
 
     def score_init(self, index: Any, x: Any) -> State:
-        state = self.start(x)
-        return {**state, "log_prob": ops.cast(state["token"], "float32")}
+        return {**self.start(x), "conditionals": ops.cast(x * 0, "float32")}
 
     def score_step(self, i: Any, state: State, x: Any) -> State:
         logits, memory = self.advance(state)
         token = torch.index_select(x, 1, ops.reshape(i, (1,)))
         gain = torch.gather(logits, -1, token)[:, 0] - ops.logsumexp(logits, axis=-1)
         token = token[:, 0]
-        log_prob = state["log_prob"] + ops.where(state["ended"], 0.0, gain)  # nothing is left to say after the end
-        return {**memory, "token": token, "ended": token == 0, "log_prob": log_prob}
+        gain = ops.where(state["ended"], 0.0, gain)  # nothing is left to say after the end
+        here = ops.arange(self.space.length, dtype="int64")[None] == i
+        conditionals = ops.where(here, gain[:, None], state["conditionals"])
+        return {**memory, "token": token, "ended": token == 0, "conditionals": conditionals}
+
+    def score(self, state: State) -> State:
+        """Nats of each character given those before it, and their sum."""
+        return {"log_prob": ops.sum(state["conditionals"], axis=1), "conditionals": state["conditionals"]}
 
     def methods(self) -> dict[str, Method]:
         x, hidden = self.space.tensor, Tensor("float32", (self.config.hidden,))
@@ -92,15 +97,15 @@ class LSTM(KerasNetwork):
             options={"temperature": Option(1.0, low=0.01, help="below 1: likelier strings, above: more varied ones")},
             until=lambda state: ops.all(state["ended"]),
         )
-        score = Tensor("float32")
+        conditionals = Tensor("float32", (self.space.length,))
         log_prob = Loop(
             self.space.length,
             self.score_init,
             self.score_step,
-            lambda state: state["log_prob"],
-            state={**state, "log_prob": score},
+            self.score,
+            state={**state, "conditionals": conditionals},
             inputs={"x": x},
-            outputs={"log_prob": score},
+            outputs={"log_prob": Tensor("float32"), "conditionals": conditionals},
             until=lambda state: ops.all(state["ended"]),
         )
         return {"sample": sample, "log_prob": log_prob}

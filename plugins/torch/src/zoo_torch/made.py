@@ -64,8 +64,8 @@ class MADE(TorchNetwork):
         serves = (self.order[:, None] > self.degree)[:, :, None]
         return torch.where(sees, self.inner, 0.0), torch.where(serves, self.outer, 0.0)
 
-    def log_prob(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, *shape) levels -> (N,) nats."""
+    def conditionals(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, *shape) levels -> (N, D) nats: of each dimension, given those before it."""
         inner, outer = self.weights()
         x = x.reshape(-1, self.dim).to(torch.int64)
         seen = F.embedding(x, self.features).flatten(1)  # (N, D * R)
@@ -74,13 +74,17 @@ class MADE(TorchNetwork):
             hidden = hidden * keep
         out = (hidden @ outer.transpose(0, 1).flatten(1)).reshape(-1, self.dim, self.config.rank)
         log_p = torch.log_softmax(out @ self.curves + self.marginals, dim=2)  # (N, D, K)
-        return log_p.gather(2, x[:, :, None])[:, :, 0].sum(1)
+        return log_p.gather(2, x[:, :, None])[:, :, 0]
+
+    def log_prob(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        each = self.conditionals(x)
+        return {"log_prob": each.sum(1), "conditionals": each}
 
     def nll(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return -self.log_prob(x)
+            return -self.conditionals(x).sum(1)
         rate = self.config.dropout
-        return -self.log_prob(x, (u > rate) / (1 - rate))
+        return -self.conditionals(x, (u > rate) / (1 - rate)).sum(1)
 
     # ---- sampling: one dimension a step --------------------------------------------------------------------------
 
@@ -115,7 +119,8 @@ class MADE(TorchNetwork):
             noise={"u": Noise("uniform")},
             options={"temperature": Option(1.0, low=0.01, help="below 1: likelier samples")},
         )
-        return {"sample": sample, "log_prob": Call(self.log_prob, inputs={"x": x}, outputs={"log_prob": SCALAR})}
+        outputs = {"log_prob": SCALAR, "conditionals": Tensor("float32", (self.dim,))}
+        return {"sample": sample, "log_prob": Call(self.log_prob, inputs={"x": x}, outputs=outputs)}
 
     def objectives(self) -> dict[str, Objective]:
         u = Noise("uniform", (self.config.hidden,))

@@ -1,0 +1,519 @@
+"""The conformance suite is tested as hard as models are: honest models pass all of it, and for each check there is a
+model that is broken in the one way that only this check sees."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from array_api_compat import array_namespace
+from zoo_torch.network import TorchNetwork
+
+import zoo
+from zoo import noise
+from zoo.eager import EagerModel
+from zoo.network import Objective
+from zoo.numpy_network import NumpyNetwork
+from zoo.signature import Call, Loop, Noise, Option, Tensor
+from zoo.spec import ModelSpec
+from zoo.testing import CHECKS, Nonconformance, NotApplicable, Subject
+from zoo.testing.subject import CLASSES, disturbed
+
+SCALAR = Tensor("float32")
+LABEL = {"label": Tensor("int64")}
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+# ---- honest models -------------------------------------------------------------------------------------------------
+
+
+class Gaussian(NumpyNetwork):
+    """A flow of one layer: a full covariance, and a mean for each class."""
+
+    Config, spaces, density = Config, (zoo.Real,), "exact"
+    family, has = "flow", ("sample", "log_prob", "encode", "decode")
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        d = space.width
+        self.mean, self.shift = np.zeros(d, "float32"), np.zeros((3, d), "float32")
+        self.factor, self.inverse = np.eye(d, dtype="float32"), np.eye(d, dtype="float32")
+
+    def reset(self, random):
+        self.shift = random.normal(size=self.shift.shape).astype("float32")
+
+    def adapt(self, x):
+        self.mean = x.mean(0).astype("float32")
+        factor = np.linalg.cholesky(np.cov(x.T))
+        self.factor, self.inverse = factor.astype("float32"), np.linalg.inv(factor).astype("float32")
+
+    def centre(self, label):
+        return self.mean + array_namespace(label).take(self.shift, label, axis=0)
+
+    def encode(self, x, label):
+        return (x - self.centre(label)) @ self.inverse.T
+
+    def decode(self, z, label):
+        return z @ self.factor.T + self.centre(label)
+
+    def sample(self, z, label):
+        return Gaussian.decode(self, z, label)
+
+    def log_prob(self, x, label):
+        xp = array_namespace(x)
+        z = Gaussian.encode(self, x, label)
+        log_det = xp.sum(xp.log(xp.linalg.diagonal(self.inverse)))
+        return log_det - 0.5 * xp.sum(z**2, axis=1) - 0.5 * self.space.width * math.log(2 * math.pi)
+
+    def methods(self):
+        x, z = {"x": self.space.tensor}, {"z": self.space.tensor}
+        normal = {"z": Noise("normal", self.space.shape)}
+        return {
+            "sample": Call(self.sample, LABEL, x, normal),
+            "log_prob": Call(self.log_prob, x | LABEL, {"log_prob": SCALAR}),
+            "encode": Call(self.encode, x | LABEL, z),
+            "decode": Call(self.decode, z | LABEL, x),
+        }
+
+    def objectives(self):
+        nll = Call(lambda **given: -self.log_prob(**given), {"x": self.space.tensor} | LABEL, {"loss": SCALAR})
+        return {"nll": Objective(nll)}
+
+
+class Table(NumpyNetwork):
+    """An autoregressive model: each dimension has probabilities that depend on the dimension before it."""
+
+    Config, spaces, density = Config, (zoo.Discrete,), "exact"
+    family, has = "autoregressive", ("sample", "log_prob")
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.p = np.zeros((space.width, space.levels, space.levels), "float32")  # [d, x_{d-1}, x_d]
+
+    def reset(self, random):
+        p = random.uniform(0.2, 1, self.p.shape)
+        self.p = (p / p.sum(2, keepdims=True)).astype("float32")
+
+    def before(self, x):
+        return np.concatenate([np.zeros_like(x[:, :1]), x[:, :-1]], axis=1)
+
+    def conditionals(self, x):
+        return np.log(self.p[np.arange(self.space.width), self.before(x), x])
+
+    def log_prob(self, x):
+        each = self.conditionals(x)
+        return {"log_prob": each.sum(1), "conditionals": each}
+
+    def draw(self, i, x, u):
+        known = x[:, i - 1] if i else np.zeros_like(x[:, 0])
+        cdf = np.cumsum(self.p[int(i), known], axis=1)
+        return np.minimum((cdf < u[:, None]).sum(1), self.space.levels - 1)
+
+    def step(self, i, state, u, v):
+        x = state["x"].copy()
+        x[:, i] = self.draw(i, x, u)
+        return {"x": x}
+
+    def methods(self):
+        x, d = {"x": self.space.tensor}, self.space.width
+        sample = Loop(
+            d,
+            lambda index: {"x": np.zeros((len(index), d), np.int64)},
+            self.step,
+            lambda state: state["x"],
+            state=x,
+            outputs=x,
+            noise={"u": Noise("uniform"), "v": Noise("uniform")},
+        )
+        outputs = {"log_prob": SCALAR, "conditionals": Tensor("float32", (d,))}
+        return {"sample": sample, "log_prob": Call(self.log_prob, x, outputs)}
+
+    def objectives(self):
+        nll = Call(lambda x: -self.log_prob(x)["log_prob"], {"x": self.space.tensor}, {"loss": SCALAR})
+        return {"nll": Objective(nll)}
+
+
+class Mixture(NumpyNetwork):
+    """A latent-variable model: x_d are independent given one of two causes; the bound draws causes from the prior."""
+
+    Config, spaces, density = Config, (zoo.Discrete,), "lower_bound"
+    family, has = "vae", ("sample", "log_prob")
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.p = np.zeros((2, space.width, space.levels), "float32")
+
+    def reset(self, random):
+        p = random.uniform(0.2, 1, self.p.shape)
+        self.p = (p / p.sum(2, keepdims=True)).astype("float32")
+
+    def log_prob(self, x, causes, samples):
+        cause = (causes > 0.5).astype(np.int64)  # (N, S)
+        log_p = np.log(self.p[cause[..., None], np.arange(self.space.width), x[:, None]]).sum(2)
+        return self.bound(log_p, samples).astype(np.float32)
+
+    def bound(self, log_p, samples):
+        return np.log(np.exp(log_p).mean(1))
+
+    def sample(self, cause, u):
+        cdf = np.cumsum(self.p[(cause > 0.5).astype(np.int64)], axis=2)
+        return np.minimum((cdf < u[..., None]).sum(2), self.space.levels - 1)
+
+    def methods(self):
+        x, d = {"x": self.space.tensor}, self.space.width
+        uniform = {"cause": Noise("uniform"), "u": Noise("uniform", (d,))}
+        options = {"samples": Option(1, low=1)}
+        causes = {"causes": Noise("uniform", ("samples",))}
+        return {
+            "sample": Call(self.sample, outputs=x, noise=uniform),
+            "log_prob": Call(self.log_prob, x, {"log_prob": SCALAR}, causes, options),
+        }
+
+    def objectives(self):
+        one = {"causes": Noise("uniform", (1,))}
+        loss = Call(lambda x, causes: -self.log_prob(x, causes, 1), {"x": self.space.tensor}, {"loss": SCALAR}, one)
+        return {"negative_elbo": Objective(loss)}
+
+
+class Halves(Gaussian):
+    """Two Gaussians side by side; which one a row comes from is drawn by a loop of one step."""
+
+    family, has = "energy", ("sample", "log_prob")
+
+    def log_prob(self, x, label):
+        apart = np.float32([3, 0])
+        parts = [Gaussian.log_prob(self, x + side * apart, label) for side in (-1, 1)]
+        return np.logaddexp(*parts) - np.float32(math.log(2))
+
+    def place(self, index, u):
+        return u < 0.5
+
+    def init(self, index, z, u, label):
+        side = np.where(self.place(index, u), -1, 1).astype("float32")
+        return {"x": Gaussian.decode(self, z, label) + side[:, None] * np.float32([3, 0])}
+
+    def methods(self):
+        x = {"x": self.space.tensor}
+        noises = {"z": Noise("normal", self.space.shape), "u": Noise("uniform")}
+        sample = Loop(1, self.init, lambda i, state, label: state, lambda s: s["x"], x, LABEL, x, init_noise=noises)
+        return {"sample": sample, "log_prob": Call(self.log_prob, x | LABEL, {"log_prob": SCALAR})}
+
+
+class Classifier(TorchNetwork):
+    """Logits of one linear layer."""
+
+    Config, spaces, needs_classes = Config, (zoo.Real,), True
+    family, has = "classifier", ("predict",)
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.linear = torch.nn.Linear(space.width, len(classes))
+
+    def logits(self, x):
+        return self.linear(x)
+
+    def methods(self):
+        y = Tensor("float32", (len(self.classes),))
+        return {"predict": Call(lambda x: self.logits(x).softmax(1), {"x": self.space.tensor}, {"y": y})}
+
+    def objectives(self):
+        def loss(x, label):
+            return torch.nn.functional.cross_entropy(self.logits(x), label, reduction="none")
+
+        return {"cross_entropy": Objective(Call(loss, {"x": self.space.tensor} | LABEL, {"loss": SCALAR}))}
+
+
+# ---- broken models, named for the check that sees it ---------------------------------------------------------------
+
+BROKEN = {}
+
+
+def breaks(check):
+    def register(cls):
+        BROKEN.setdefault(check, []).append(cls)
+        return cls
+
+    return register
+
+
+@breaks("declared_methods")
+class Undeclared(Table):
+    """Answers `encode`, which its spec does not declare."""
+
+    def methods(self):
+        x = {"x": self.space.tensor}
+        extra = Call(lambda x: x.astype(np.float32), x, {"z": Tensor("float32", self.space.shape)})
+        return {**super().methods(), "encode": extra}
+
+
+@breaks("shapes")
+class DoublePrecision(Gaussian):
+    def log_prob(self, x, label):
+        return super().log_prob(x, label) * np.float64(1)
+
+
+@breaks("batch_invariance")
+class BatchStatistics(Classifier):
+    """Batch normalization that never left training mode."""
+
+    def logits(self, x):
+        y = self.linear(x)
+        return y - y.mean(0, keepdim=True)
+
+
+@breaks("chunk_invariance")
+class PlaceInBatch(Halves):
+    """Which half a row comes from depends on its place in the batch, not on its noise."""
+
+    def place(self, index, u):
+        return np.arange(len(index)) % 2 == 0
+
+
+@breaks("seeds")
+class OneSeed(Halves):
+    """Draws the same rows whatever the seed."""
+
+    def init(self, index, z, u, label):
+        return super().init(index, noise.draw(Noise("normal", (2,)), index, seed=0, stream="own"), index % 2, label)
+
+
+@breaks("random_state")
+class ThrowsDice(Gaussian):
+    """Draws a number that it does not use."""
+
+    def decode(self, z, label):
+        np.random.random()
+        return super().decode(z, label)
+
+
+@breaks("random_state")
+class Torch(Classifier):
+    def logits(self, x):
+        torch.rand(())
+        return super().logits(x)
+
+
+@breaks("conditional")
+class IgnoresTheClass(Gaussian):
+    def reset(self, random):
+        pass
+
+
+@breaks("causality")
+class Redraws(Table):
+    """Each step draws the dimension before it once more, from the right probabilities: of the first two, the joint
+    stays what it was because nothing depends on the first."""
+
+    def reset(self, random):
+        super().reset(random)
+        self.p[1] = self.p[1, :1]  # x_1 does not depend on x_0
+
+    def step(self, i, state, u, v):
+        x = super().step(i, state, u, v)["x"]
+        if i == 1:
+            x[:, 0] = self.draw(0, x, v)
+        return {"x": x}
+
+
+@breaks("causality")
+class Backwards(Table):
+    """The terms are those of other dimensions."""
+
+    def log_prob(self, x):
+        each = self.conditionals(x)
+        return {"log_prob": each.sum(1), "conditionals": each[:, ::-1]}
+
+
+@breaks("density_normalised")
+class Constant(Table):
+    def conditionals(self, x):
+        return super().conditionals(x) + np.float32(0.01)
+
+
+@breaks("density_normalised")
+class TooHigh(Mixture):
+    """Forgets to divide by the number of samples: right with one."""
+
+    def bound(self, log_p, samples):
+        return np.log(np.exp(log_p).sum(1))
+
+
+@breaks("sampler_matches_density")
+class Warm(Gaussian):
+    def sample(self, z, label):
+        return super().sample(1.1 * z, label)
+
+
+@breaks("sampler_matches_density")
+class OtherCorrelation(Gaussian):
+    def sample(self, z, label):
+        return super().sample(
+            np.stack([z[:, 0], np.float32(0.9) * z[:, 1] - np.float32(0.435889894) * z[:, 0]], 1), label
+        )
+
+
+@breaks("sampler_matches_density")
+class OneSided(Halves):
+    """Draws one of two modes too often."""
+
+    def place(self, index, u):
+        return u < 0.44
+
+
+@breaks("sampler_matches_density")
+class OtherOrder(Table):
+    """Draws dimensions as if the one before were always at its lowest level."""
+
+    def draw(self, i, x, u):
+        return super().draw(i, x * 0, u)
+
+
+@breaks("bounds_in_order")
+class LooserWithMore(Mixture):
+    def bound(self, log_p, samples):
+        return super().bound(log_p, samples) - (0.3 if 1 < samples <= 16 else 0)
+
+
+@breaks("inverse")
+class NotQuiteBack(Gaussian):
+    def decode(self, z, label):
+        return super().decode(z * np.float32(1.01), label)
+
+
+@breaks("log_determinant")
+class OtherLatents(Gaussian):
+    """Encodes to a normal of scale two, and decodes from it: the inverse holds, the density is another map's."""
+
+    def encode(self, x, label):
+        return super().encode(x, label) * 2
+
+    def decode(self, z, label):
+        return super().decode(z / 2, label)
+
+
+@breaks("gradients")
+class Idle(Classifier):
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.idle = torch.nn.Linear(2, 2)
+
+
+@breaks("checkpoint_round_trip")
+class Forgets(Gaussian):
+    """Keeps what it learnt where no checkpoint looks."""
+
+    def adapt(self, x):
+        super().adapt(x)
+        self._offset = np.float32(x.mean())
+
+    def centre(self, label):
+        return super().centre(label) + getattr(self, "_offset", 0)
+
+
+@breaks("export_parity")
+class OtherwiseInTheGraph(Gaussian):
+    """Takes another way when it is traced."""
+
+    def sample(self, z, label):
+        return super().sample(z if isinstance(z, np.ndarray) else 0.5 * z, label)
+
+
+# ---- the tests -----------------------------------------------------------------------------------------------------
+
+SPACES = {zoo.Real: zoo.Real(2), zoo.Discrete: zoo.Discrete(3, levels=4)}
+EXPORT = {"export_parity"}  # takes seconds, and most of these models are not meant to be traced
+
+
+def subject_of(cls, space=None):
+    spec = ModelSpec(
+        name=cls.__name__.lower(), target="nowhere:Net", family=cls.family, framework=cls.framework, methods=cls.has,
+        summary="", density=cls.density,
+    )  # fmt: skip
+    space = space or SPACES[cls.spaces[0]]
+
+    def make():
+        network = cls.create(space, {}, CLASSES)
+        disturbed(network)
+        return EagerModel(network, spec.name)
+
+    return Subject(spec.name, spec, space, make)
+
+
+def failing(cls, names, space=None):
+    """The checks of these names that a model fails."""
+    subject, failed = subject_of(cls, space), set()
+    for name in names:
+        if CHECKS[name].applies(subject):
+            try:
+                CHECKS[name](subject)
+            except Nonconformance:
+                failed.add(name)
+            except NotApplicable:
+                pass
+    return failed
+
+
+@pytest.mark.parametrize("cls", [Gaussian, Table, Mixture, Halves, Classifier], ids=lambda cls: cls.__name__)
+def test_an_honest_model_passes(cls):
+    assert failing(cls, set(CHECKS) - (set() if cls in (Gaussian, Classifier) else EXPORT)) == set()
+
+
+@pytest.mark.parametrize("cls", [Gaussian, Table], ids=lambda cls: cls.__name__)
+def test_an_honest_model_passes_on_a_larger_space(cls):
+    space = zoo.Real(4) if cls is Gaussian else zoo.Discrete(9, levels=4)
+    subject = subject_of(cls, space)
+    assert not subject.enumerable
+    assert CHECKS["density_normalised"].applies(subject)
+    assert failing(cls, {"density_normalised", "sampler_matches_density", "causality"}, space) == set()
+
+
+@pytest.mark.parametrize("cls", [Constant, OtherOrder, Warm, OtherCorrelation], ids=lambda cls: cls.__name__)
+def test_a_broken_model_is_seen_on_a_larger_space_too(cls):
+    space = zoo.Discrete(9, levels=4) if cls.family == "autoregressive" else zoo.Real(2)
+    (expected,) = (check for check, broken in BROKEN.items() if cls in broken)
+    assert expected in failing(cls, {"density_normalised", "sampler_matches_density"}, space)
+
+
+@pytest.mark.parametrize(("check", "cls"), [(check, cls) for check, all_ in BROKEN.items() for cls in all_])
+def test_only_this_check_sees_what_is_broken(check, cls):
+    assert failing(cls, set(CHECKS) - (EXPORT - {check})) == {check}
+
+
+def test_every_check_has_a_model_that_it_alone_sees():
+    assert set(BROKEN) == set(CHECKS)
+
+
+def test_a_wrong_name_is_said_at_once():
+    with pytest.raises(InputError, match="no plugin 'genzoo-trch' is installed.*Did you mean 'genzoo-torch'"):
+        conformance("genzoo-trch")
+    with pytest.raises(InputError, match="there is no check 'invers'.*Did you mean.*'inverse'"):
+        conformance("genzoo-keras", expected_failures={"mlp": {"invers": "because"}})
+    with pytest.raises(InputError, match="expected_failures names 'mpl'"):
+        conformance("genzoo-keras", expected_failures={"mpl": {"shapes": "because"}})
+    with pytest.raises(InputError, match="settings names 'mpl'"):
+        conformance("genzoo-keras", settings={"mpl": {}})
+    with pytest.raises(InputError, match="say why"):
+        conformance("genzoo-keras", expected_failures={"mlp": {"shapes": " "}})
+
+
+def test_a_failure_that_is_expected_must_come(tmp_path):
+    """`shapes` of mlp passes, so expecting it to fail is an error; the others are untouched."""
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        "from zoo.testing import conformance\n"
+        "test_it = conformance('genzoo-keras', expected_failures={'mlp[real-2]': {'shapes': 'a test of this'}})\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "mlp and (shapes or seeds)", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 1, result.stdout
+    assert "[XPASS(strict)] a test of this" in result.stdout
+    assert "1 failed, 3 passed" in result.stdout

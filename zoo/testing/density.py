@@ -1,0 +1,299 @@
+"""Checks of densities: they sum to one, samplers draw from them, bounds lie below them, changes of variables are exact.
+
+Small discrete spaces are gone through one observation at a time, the plane by quadrature, other real vectors by
+importance sampling. A large discrete space is checked one dimension at a time, where log_prob gives `conditionals`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from zoo.model import Array
+from zoo.signature import Call
+from zoo.testing import statistics
+from zoo.testing.check import Nonconformance, NotApplicable, check, require
+from zoo.testing.statistics import Floats, Line
+from zoo.testing.subject import Subject, levels
+
+GRID = 400  # points on each axis of the plane
+DRAWS = 20_000  # of a sampler, where outcomes are counted
+ROWS = 2000  # of a sampler, where they are real vectors
+NODES = 200  # of the integral along a line through each of them
+PROPOSALS = 20_000
+EVALUATIONS = 150_000  # of log_prob, where dimensions are varied one by one
+REPEATS = 12  # of an estimate, for its standard error
+ERRORS = 4.0  # standard errors that an estimate may be off
+
+
+def measured(subject: Subject) -> bool:
+    """Whether the mass of the space can be added up, as far as can be said before the model is made."""
+    one_by_one = subject.enumerable or subject.spec.family == "autoregressive"
+    return (
+        subject.has("log_prob")
+        and subject.spec.density != "unnormalized"
+        and (one_by_one or (not subject.space.discrete and subject.space.size <= 8))
+    )
+
+
+def compared(subject: Subject) -> bool:
+    """Whether the sampler can be held against the density; on the plane the latter may lack its constant."""
+    plane = not subject.space.discrete and subject.space.size == 2
+    return subject.has("sample") and (measured(subject) or (subject.has("log_prob") and plane))
+
+
+def is_real_flow(subject: Subject) -> bool:
+    return subject.spec.family == "flow" and not subject.space.discrete and subject.has("encode", "log_prob")
+
+
+def may_be_bound(subject: Subject) -> bool:
+    """A flow that is exact for real vectors has a bound for integers, which it dequantizes."""
+    dequantized = subject.space.discrete and subject.spec.family == "flow"
+    return subject.spec.density == "lower_bound" or (subject.spec.density == "exact" and dequantized)
+
+
+# ---- normalization -------------------------------------------------------------------------------------------------
+
+
+@check(measured)
+def density_normalised(subject: Subject) -> None:
+    """exp(log_prob) adds up to one over the sample space; a lower bound to no more."""
+    if subject.model.density == "lower_bound":
+        _bound_is_normalised(subject)
+    elif subject.enumerable:
+        total = np.exp(subject.log_prob(subject.everything())).sum()
+        require(abs(total - 1) < 1e-3, f"the probabilities of all observations sum to {total:.6g}; expected 1.")
+    elif subject.space.discrete:
+        for d, p, _ in _conditionals(subject, rows=30):
+            worst = np.abs(p.sum(1) - 1).max()
+            require(worst < 1e-3, f"p(x_{d} given what comes before) sums to one but for {worst:.2g}.")
+    elif subject.space.size <= 2:
+        total = _mass(subject, *_lines(subject)).sum()
+        require(abs(total - 1) < 5e-3, f"the density integrates to {total:.5g} by quadrature; expected 1.")
+    else:
+        sample = subject.sample(ROWS).astype(np.float64)
+        _, weights = statistics.importance(subject.log_prob, sample, PROPOSALS)
+        mean, error = weights.mean(), weights.std() / math.sqrt(len(weights))
+        require(
+            abs(mean - 1) < ERRORS * error + 2e-3,
+            f"the density integrates to {mean:.4f} by importance sampling, standard error {error:.2g}; expected 1.",
+        )
+
+
+def _bound_is_normalised(subject: Subject) -> None:
+    """exp of an importance-weighted bound is an unbiased estimate of the probability; exp of another is below it."""
+    options = subject.model.signature("log_prob").options
+    for samples in (None, 8, 256) if "samples" in options else (None,):
+        more = {} if samples is None else {"samples": samples}
+        x = subject.everything()
+        totals = np.array([np.exp(subject.log_prob(x, seed=s, **more)).sum() for s in range(REPEATS)])
+        mean, error = totals.mean(), totals.std() / math.sqrt(len(totals))
+        what = f"exp(log_prob) of all observations sums to {mean:.4f} (standard error {error:.2g}, {more or 'default'})"
+        require(mean < 1 + ERRORS * error + 1e-3, f"{what}: more than 1, so it is no lower bound.")
+        require(
+            samples != 256 or mean > 1 - ERRORS * error - 0.02,
+            f"{what}: with so many samples a bound is nearly tight, and 1 is expected.",
+        )
+
+
+def _lines(subject: Subject) -> list[Line]:
+    sample = subject.sample(ROWS) if subject.has("sample") else subject.space.examples("random", ROWS)
+    return [Line(column, GRID) for column in sample.astype(np.float64).T]
+
+
+def _mass(subject: Subject, *lines: Line) -> Floats:
+    """The mass of each cell of a grid: (points,) or (points, points)."""
+    points = np.stack(np.meshgrid(*(line.points for line in lines), indexing="ij"), -1).reshape(-1, len(lines))
+    weights = np.prod(np.meshgrid(*(line.weights for line in lines), indexing="ij"), axis=0)
+    log_p = _safe_log_prob(subject, points)
+    return np.asarray(np.exp(log_p).reshape(weights.shape) * weights)
+
+
+def _safe_log_prob(subject: Subject, x: Floats) -> Floats:
+    """Far from everything a density may underflow: there it is zero."""
+    log_p = subject.log_prob(x.astype(np.float32))
+    require(not np.isnan(log_p).any(), f"log_prob is NaN at {x[np.isnan(log_p)][:1]}.")
+    return log_p
+
+
+def _conditionals(subject: Subject, rows: int) -> Iterator[tuple[int, Floats, Array]]:
+    """For each dimension d: p(each level given the dimensions before) in samples, (N, K), and what was drawn, (N,)."""
+    if "conditionals" not in subject.model.signature("log_prob").outputs:
+        raise NotApplicable(
+            "the space is too large to go through; give log_prob the output `conditionals` (N, D), the terms of its "
+            "sum, to have them checked one by one"
+        )
+    x = subject.sample(rows, seed=5)
+    flat = x.reshape(rows, -1)
+    is_text = subject.space.type == "text"
+    alive = np.ones(rows, dtype=bool)
+    for d in range(subject.space.size):
+        chosen = flat[alive]
+        if not len(chosen):
+            return
+        varied = np.repeat(chosen, levels(subject.space), axis=0)
+        varied[:, d] = np.tile(np.arange(levels(subject.space)), len(chosen))
+        if is_text:
+            varied[:, d + 1 :] = 0  # what follows does not matter, and this is valid after any character
+            alive = alive & (flat[:, d] != 0)
+        given = {"x": varied.reshape(-1, *subject.space.shape)}
+        terms = subject.model.run("log_prob", given, **subject.labels("log_prob"))["conditionals"]
+        p = np.exp(terms.reshape(len(varied), -1)[:, d].astype(np.float64)).reshape(len(chosen), -1)
+        yield d, p, chosen[:, d]
+
+
+# ---- sampler and density -------------------------------------------------------------------------------------------
+
+
+@check(compared)
+def sampler_matches_density(subject: Subject) -> None:
+    """Samples follow exp(log_prob): by counting, by the probability-integral transform, by two-sample tests."""
+    what = "samples do not follow exp(log_prob)"
+    if subject.enumerable:
+        statistics.judge(_counts(subject), what)
+    elif subject.space.discrete:
+        statistics.judge(_transform_of_conditionals(subject), what)
+    elif subject.space.size == 2:
+        statistics.judge(_on_the_plane(subject), what)
+    elif subject.space.size == 1:
+        (line,) = _lines(subject)
+        u = line.cdf(subject.sample(ROWS, seed=6).astype(np.float64)[:, 0], _mass(subject, line))
+        statistics.judge(statistics.uniformity(u, "probability-integral transform"), what)
+    else:
+        x, weights = statistics.importance(subject.log_prob, subject.sample(ROWS).astype(np.float64), PROPOSALS)
+        share = weights / weights.sum()
+        if 1 / (share**2).sum() < 2 * ROWS:
+            raise NotApplicable("importance sampling has too few effective points here to draw a reference from")
+        rng = np.random.default_rng(0)
+        reference = x[rng.choice(len(x), ROWS, replace=False, p=share)]
+        statistics.judge(statistics.two_samples(subject.sample(ROWS, seed=6).astype(np.float64), reference), what)
+
+
+def _counts(subject: Subject) -> dict[str, float]:
+    everything = subject.everything()
+    if subject.model.density == "lower_bound":
+        more = {"samples": 256} if "samples" in subject.model.signature("log_prob").options else {}
+        p = np.stack([np.exp(subject.log_prob(everything, seed=s, **more)) for s in range(REPEATS)])
+    else:
+        p = np.exp(subject.log_prob(everything))[None]
+    code = levels(subject.space) ** np.arange(subject.space.size)
+    order = {int(c): i for i, c in enumerate(everything.reshape(len(everything), -1).astype(np.int64) @ code)}
+    drawn = subject.sample(DRAWS, seed=6).reshape(DRAWS, -1).astype(np.int64) @ code
+    values, numbers = np.unique(drawn, return_counts=True)
+    counts = np.zeros(len(everything))
+    for value, number in zip(values, numbers, strict=True):
+        if int(value) not in order:
+            raise Nonconformance("sample gave an observation outside its space.")
+        counts[order[int(value)]] = number
+    return statistics.frequencies(counts, p)
+
+
+def _transform_of_conditionals(subject: Subject) -> dict[str, float]:
+    """The randomized transform of each dimension given those before it (Brockwell, "Universal residuals", 2007)."""
+    rng, found = np.random.default_rng(0), []
+    rows = int(np.clip(EVALUATIONS // (levels(subject.space) * subject.space.size), 50, ROWS))
+    for _, p, drawn in _conditionals(subject, rows):
+        index = np.arange(len(p))
+        below = np.cumsum(p, axis=1)[index, drawn] - p[index, drawn]
+        found.append(below + rng.uniform(size=len(p)) * p[index, drawn])
+    tests = statistics.uniformity(np.concatenate(found), "probability-integral transform")
+    full = [u for u in found if len(u) == rows]  # dimensions that every row has
+    if len(full) > 1:
+        tests |= statistics.independence(np.concatenate(full[:-1]), np.concatenate(full[1:]))
+    return tests
+
+
+def _on_the_plane(subject: Subject) -> dict[str, float]:
+    """Transforms of x_1, x_2, and x_2 given x_1 (Rosenblatt, 1952); two-sample tests against draws from a grid."""
+    lines = _lines(subject)
+    mass = _mass(subject, *lines)
+    many, tests = subject.sample(DRAWS, seed=6).astype(np.float64), {}
+    for axis, line in enumerate(lines):
+        u = line.cdf(many[:, axis], mass.sum(1 - axis))
+        tests |= statistics.uniformity(u, f"probability-integral transform of x_{axis + 1}")
+    x = many[:ROWS]
+    along = Line(x[:, 1], NODES)
+    pairs = np.stack([np.repeat(x[:, 0], NODES), np.tile(along.points, len(x))], 1)
+    density = _safe_log_prob(subject, pairs).reshape(len(x), NODES)
+    given = np.exp(density - density.max(1, keepdims=True)) * along.weights
+    tests |= statistics.uniformity(along.cdf(x[:, 1], given), "probability-integral transform of x_2 given x_1")
+    rng = np.random.default_rng(0)
+    cells = np.unravel_index(rng.choice(mass.size, ROWS, p=mass.reshape(-1) / mass.sum()), mass.shape)
+    units = (line.edges[c] + rng.uniform(size=ROWS) * (2 / GRID) for line, c in zip(lines, cells, strict=True))
+    reference = np.stack([line.from_unit(t) for line, t in zip(lines, units, strict=True)], 1)
+    return tests | statistics.two_samples(x, reference)
+
+
+# ---- bounds and changes of variables -------------------------------------------------------------------------------
+
+
+@check(lambda s: not s.density_only and may_be_bound(s))
+def bounds_in_order(subject: Subject) -> None:
+    """A bound of more samples is tighter: ELBO <= IWAE_4 <= IWAE_16 (Burda et al., arXiv 1509.00519, theorem 1)."""
+    if subject.model.density != "lower_bound" or "samples" not in subject.model.signature("log_prob").options:
+        raise NotApplicable("log_prob is no bound with an option `samples`")
+    x = subject.space.examples("random", 20)
+    last, draws = None, (1, 4, 16)
+    for samples in draws:
+        values = np.array([subject.log_prob(x, seed=s, samples=samples) for s in range(REPEATS)])
+        if last is not None:
+            gain = (values - last).mean(1)
+            mean, error = gain.mean(), gain.std() / math.sqrt(len(gain))
+            require(
+                mean > -ERRORS * error - 1e-4,
+                f"the bound of {samples} samples lies {-mean:.3g} nats below that of fewer (standard error "
+                f"{error:.2g}). It is logsumexp over the samples less log(samples).",
+            )
+        last = values
+
+
+@check(lambda s: not s.density_only and s.spec.family == "flow" and s.has("encode", "decode"))
+def inverse(subject: Subject) -> None:
+    """decode undoes encode, and encode undoes decode."""
+    model, x = subject.model, subject.space.examples("random", 50)
+    back = model.decode(model.encode(x, seed=1, **subject.labels("encode")), **subject.labels("decode"))
+    if subject.space.discrete:
+        share = float((back != x).mean())
+        require(share < 0.01, f"decode(encode(x)) differs from x in {share:.1%} of the values.")
+        return
+    gap = np.abs(back - x).max()
+    require(gap < 1e-3 * max(1, np.abs(x).max()), f"decode(encode(x)) differs from x by {gap:.2g}.")
+    z = subject.inputs("decode", 50)["z"]
+    again = model.encode(model.decode(z, **subject.labels("decode")), **subject.labels("encode"))
+    gap = np.abs(again - z).max()
+    require(gap < 1e-3 * max(1, np.abs(z).max()), f"encode(decode(z)) differs from z by {gap:.2g}.")
+
+
+@check(lambda s: not s.density_only and is_real_flow(s) and s.spec.density == "exact")
+def log_determinant(subject: Subject) -> None:
+    """log_prob is the base's at encode(x) plus log |det d encode / dx|, the Jacobian by automatic differentiation."""
+    eager = subject.eager
+    definition, x = eager.methods["encode"], subject.space.examples("random", 20)
+    if not isinstance(definition, Call) or definition.noise:
+        raise NotApplicable("encode is a loop or random: there is no Jacobian to take")
+    options = {name: eager.network.tensor(np.asarray(o.default, o.dtype)) for name, o in definition.options.items()}
+    if "label" in definition.inputs:
+        options["label"] = eager.network.tensor(np.ones(len(x), dtype=np.int64))
+
+    def encode(rows: object) -> object:
+        z = (
+            definition.function(rows, **options)
+            if "x" not in definition.inputs
+            else definition.function(x=rows, **options)
+        )
+        return z["z"] if isinstance(z, dict) else z
+
+    with eager.network.inference():
+        jacobian = eager.network.jacobian(encode, x)
+    z = eager.encode(x, **subject.labels("encode")).astype(np.float64)
+    base = -0.5 * (z**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+    expected = base + np.linalg.slogdet(jacobian).logabsdet
+    gap = np.abs(expected - subject.log_prob(x))
+    row = int(gap.argmax())
+    require(
+        bool(gap.max() < 2e-3 * max(1.0, np.abs(expected).max())),
+        f"log_prob({x[row]}) is {subject.log_prob(x)[row]:.5g}; the base at encode(x) and the determinant of its "
+        f"Jacobian give {expected[row]:.5g}.",
+    )

@@ -1,0 +1,214 @@
+"""What is tested: each architecture on small sample spaces, with weights that are not trivial, and each preset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zoo
+from zoo import checkpoint, noise, parity, registry, spaces
+from zoo.api import MODEL
+from zoo.artifact import MANIFEST
+from zoo.eager import EagerModel
+from zoo.errors import InputError, MissingDependency, ZooError, did_you_mean
+from zoo.model import Array, Model
+from zoo.network import Network, Objective
+from zoo.plugins import Plugin, load_plugins
+from zoo.signature import Noise
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
+from zoo.spec import ModelSpec, PresetSpec
+from zoo.testing.check import NotApplicable
+
+ENUMERABLE = 4096  # a space of so many observations is gone through one by one
+DISTURBANCE = 0.1  # of the weights: an architecture that starts as the identity would pass whatever it does later
+CLASSES = Labels(("a", "b", "c"))
+# One space of each type for all checks, and smaller ones for what a density and its sampler must keep.
+SPACES: dict[type[Space], Space] = {
+    Real: Real(2),
+    Image: Image(8, 8, 1, levels=5),
+    Discrete: Discrete(3, levels=4),
+    Text: Text(4, "ab"),
+}
+DENSITY_SPACES: dict[type[Space], Space] = {Real: Real(3), Image: Image(2, 2, 1, levels=3)}
+
+
+class Subject:
+    """A model under test. It is made when a check first asks for it, and shared by the checks."""
+
+    def __init__(
+        self,
+        label: str,
+        spec: ModelSpec | PresetSpec,
+        space: Space,
+        make: Callable[[], Model],
+        *,
+        density_only: bool = False,
+    ) -> None:
+        self.label, self.spec, self.space, self.density_only = label, spec, space, density_only
+        self._make = make
+
+    @cached_property
+    def model(self) -> Model:
+        return self._make()
+
+    @property
+    def eager(self) -> EagerModel:
+        """The model in its framework, where its inside can be looked at."""
+        if not isinstance(self.model, EagerModel):
+            raise NotApplicable("only the artifact can be opened here; the framework of this preset is not installed")
+        return self.model
+
+    @property
+    def network(self) -> Network:
+        return self.eager.network
+
+    def has(self, *methods: str) -> bool:
+        return all(method in self.spec.methods for method in methods)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether the space has few enough observations to go through all of them."""
+        return self.space.discrete and self.space.size * math.log(levels(self.space)) <= math.log(ENUMERABLE)
+
+    def everything(self) -> Array:
+        """All observations of an enumerable space, (N, *shape)."""
+        base = levels(self.space)
+        grid = np.indices((base,) * self.space.size).reshape(self.space.size, -1).T
+        if isinstance(self.space, Text):
+            ended = np.cumsum(grid == 0, axis=1) > 0
+            grid = grid[~(ended[:, :-1] & (grid[:, 1:] != 0)).any(axis=1)]
+        return grid.reshape(-1, *self.space.shape).astype(self.space.dtype)
+
+    def inputs(self, method: str, count: int, kind: str = "random") -> dict[str, Array]:
+        """Inputs for a method: observations of the space, normal latents, classes."""
+        return parity.make_inputs(self.model, self.model.signature(method), kind, count)
+
+    def call(self, method: str, count: int, **more: Any) -> dict[str, Array]:
+        """All outputs of a method for `count` rows of made-up inputs."""
+        inputs = self.inputs(method, count)
+        return self.model.run(method, inputs, count=None if inputs else count, **{"seed": 0, **more})
+
+    def labels(self, method: str) -> dict[str, int]:
+        """The class that density and sampler are compared for, where the method takes one."""
+        return {"label": 1} if "label" in self.model.signature(method).inputs else {}
+
+    def log_prob(self, x: Array, **more: Any) -> Array:
+        """Nats in float64, (N,)."""
+        return self.model.log_prob(x, **self.labels("log_prob"), **more).astype(np.float64)
+
+    def sample(self, count: int, seed: int = 0) -> Array:
+        return self.model.sample(count, seed=seed, **self.labels("sample"))
+
+
+def levels(space: Space) -> int:
+    return space.tokens if isinstance(space, Text) else int(getattr(space, "levels", 0))
+
+
+def loss_arguments(network: Network, objective: Objective, count: int) -> dict[str, Any]:
+    """Tensors for a loss: data of the space, classes in turn, noise."""
+    given = {}
+    for name in objective.loss.inputs:
+        is_label = name == "label"
+        given[name] = np.arange(count) % len(network.classes or CLASSES) if is_label else data(network.space, count)
+    for name, declared in objective.loss.noise.items():
+        given[name] = noise.draw(declared, np.arange(count), seed=1, stream=f"testing/{name}")
+    return {name: network.tensor(a) for name, a in given.items()}
+
+
+def data(space: Space, count: int) -> Array:
+    """Observations with a distribution of their own: skewed levels, dependent columns that are not standardized."""
+    if isinstance(space, Real):
+        x = space.examples("random", count)
+        return 2 * x + np.roll(x, 1, axis=1) + 1
+    if isinstance(space, Text):
+        return space.examples("random", count)
+    u = noise.draw(Noise("uniform", space.shape), np.arange(count), seed=0, stream="testing/data")
+    return np.floor(u**2 * levels(space)).astype(space.dtype)
+
+
+def disturbed(network: Network) -> None:
+    """Give a fresh network the units of some data, and weights that are not zero."""
+    network.adapt(data(network.space, 256))
+    objective = next(iter(network.objectives().values()))
+    trained = network.gradients(objective.loss, loss_arguments(network, objective, 4))
+    arrays = network.arrays()
+    for name in trained:
+        old = arrays[name]
+        z = noise.draw(Noise("normal", old.shape), np.arange(1), seed=0, stream=f"testing/{name}")[0]
+        arrays[name] = (old + DISTURBANCE * z).astype(old.dtype)
+    network.load_arrays(arrays)
+
+
+# ---- the subjects of a plugin --------------------------------------------------------------------------------------
+
+
+def find_plugin(name: str) -> list[Plugin]:
+    """The entry points of a distribution."""
+    found = [p for p in load_plugins() if p.name == name]
+    if not found:
+        installed = sorted({p.name for p in load_plugins()})
+        raise InputError(
+            f"no plugin {name!r} is installed; there are {', '.join(installed)}.{did_you_mean(name, installed)} "
+            "Install yours first: pip install -e ."
+        )
+    return found
+
+
+def subjects(
+    plugins: Sequence[Plugin],
+    settings: Mapping[str, Mapping[str, Any]],
+    chosen_spaces: Mapping[str, Sequence[Space]],
+) -> Iterator[Subject]:
+    """Every architecture on every type of space that it takes, and every preset."""
+    for plugin in plugins:
+        for spec in plugin.specs:
+            if isinstance(spec, ModelSpec):
+                yield from _architecture(spec, settings.get(spec.name, {}), chosen_spaces.get(spec.name))
+            elif isinstance(spec, PresetSpec):
+                yield Subject(spec.name, spec, _space_of(spec), lambda spec=spec: _preset(spec))  # type: ignore[misc]
+
+
+def _architecture(spec: ModelSpec, settings: Mapping[str, Any], given: Sequence[Space] | None) -> Iterator[Subject]:
+    cls = registry.network_class(spec)
+
+    def make(space: Space) -> EagerModel:
+        network = cls.create(space, settings, CLASSES)
+        disturbed(network)
+        return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
+
+    full = [SPACES[t] for t in SPACES if issubclass(t, cls.spaces)] if given is None else given
+    for space in full:
+        yield Subject(f"{spec.name}[{_id(space)}]", spec, space, lambda space=space: make(space))  # type: ignore[misc]
+    for kind, space in DENSITY_SPACES.items():
+        if given is None and "log_prob" in spec.methods and issubclass(kind, cls.spaces):
+            label = f"{spec.name}[{_id(space)}]"
+            yield Subject(label, spec, space, lambda space=space: make(space), density_only=True)  # type: ignore[misc]
+
+
+def _id(space: Space) -> str:
+    return f"{space.type}-{'x'.join(map(str, space.shape))}"
+
+
+def _preset(spec: PresetSpec) -> Model:
+    """The checkpoint if its framework is here, else the artifact."""
+    if spec.checkpoint:
+        try:
+            return zoo.load(spec.name)
+        except MissingDependency:
+            if not spec.artifact:
+                raise
+    return zoo.open(spec.name, device="cpu")
+
+
+def _space_of(spec: PresetSpec) -> Space:
+    folder, file = (spec.checkpoint, f"{MODEL}.json") if spec.checkpoint else (spec.artifact, MANIFEST)
+    path = Path(str(folder)) / file
+    found = checkpoint.read_json(path, 1).get("space")
+    if not isinstance(found, dict):
+        raise ZooError(f"{path} names no sample space. Restore it from a copy, or make it again.")
+    return spaces.from_json(found)
