@@ -209,7 +209,8 @@ def _on_the_plane(subject: Subject) -> dict[str, float]:
     """Transforms of x_1, x_2, and x_2 given x_1 (Rosenblatt, 1952); two-sample tests against draws from a grid."""
     lines = _lines(subject)
     mass = _mass(subject, *lines)
-    many, tests = subject.sample(DRAWS, seed=6).astype(np.float64), {}
+    many = subject.sample(DRAWS, seed=6).astype(np.float64)
+    tests: dict[str, float] = {}
     for axis, line in enumerate(lines):
         u = line.cdf(many[:, axis], mass.sum(1 - axis))
         tests |= statistics.uniformity(u, f"probability-integral transform of x_{axis + 1}")

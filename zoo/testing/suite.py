@@ -32,12 +32,12 @@ def conformance(
     `{"mine": {"sampler_matches_density": "a short chain"}}`. The key is an architecture or preset, or one test's own
     `mine[real-2]`. Such a check must then fail: one that passes is an error.
     """
-    try:
-        import pytest
-    except ImportError:
+    missing = [name for name in ("pytest", "scipy", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
         raise MissingDependency(
-            "the conformance suite needs pytest. Install it: pip install 'genzoo[testing]'"
-        ) from None
+            f"the conformance suite needs {', '.join(missing)}. Install it: pip install 'genzoo[testing]'"
+        )
+    import pytest
 
     found = find_plugin(plugin)
     expected = expected_failures or {}
