@@ -67,10 +67,10 @@ def names_of(distribution: str) -> Names:
     package = name.replace("-", "_")
     model = next((name.removeprefix(p) for p in PREFIXES if name.startswith(p)), name)
     module = model.replace("-", "_")
-    if not DISTRIBUTION.fullmatch(distribution) or not distribution.isascii():
+    if not DISTRIBUTION.fullmatch(distribution):
         raise InputError(f"{distribution!r} is not the name of a distribution: letters, digits, '-', '_' and '.'.")
-    for word in (package, module):
-        if not word.isidentifier() or keyword.iskeyword(word) or not NAME.fullmatch(model):
+    for word in (module, package):
+        if not NAME.fullmatch(word) or keyword.iskeyword(word):
             raise InputError(f"{distribution!r} would give a module called {word!r}; expected a name like 'tiny-flow'.")
     return Names(name, package, model, module, "".join(part.capitalize() for part in model.split("-")))
 
