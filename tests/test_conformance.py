@@ -4,9 +4,11 @@ model that is broken in the one way that only this check sees."""
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,3 +520,8 @@ def test_a_failure_that_is_expected_must_come(tmp_path):
     assert result.returncode == 1, result.stdout
     assert "[XPASS(strict)] a test of this" in result.stdout
     assert "1 failed, 5 passed" in result.stdout
+
+
+def test_the_page_lists_every_check():
+    page = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, flags=re.M)) == sorted(CHECKS)

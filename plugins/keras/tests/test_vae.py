@@ -62,14 +62,6 @@ def test_tails_are_finite_and_have_gradients() -> None:
     assert torch.isfinite(p.grad).all()
 
 
-def test_bounds_rise_with_samples_and_stay_below_the_estimate(model: EagerModel) -> None:
-    """E[ELBO] <= E[IWAE_k] <= E[IWAE_m] for k < m, on average over observations and seeds."""
-    x = model.sample(24, seed=0)
-    mean = [np.mean([model.log_prob(x, seed=s, samples=k) for s in range(20)]) for k in (1, 4, 16, 64)]
-    assert mean == sorted(mean)
-    assert mean[1] - mean[0] > 0.01
-
-
 def test_elbo_is_the_mean_of_the_one_sample_bound(model: EagerModel) -> None:
     net, x = model.network, model.sample(2, seed=3)
     e = draw(Noise("normal", (3,)), np.arange(4000), seed=5, stream="e")
@@ -79,14 +71,6 @@ def test_elbo_is_the_mean_of_the_one_sample_bound(model: EagerModel) -> None:
         sampled = net.bound(rows, net.tensor(e[:, None]), net.tensor(np.int64(1))).reshape(2, -1)
     spread = (closed - sampled).std(1) / 2000**0.5
     assert ((closed.mean(1) - sampled.mean(1)).abs() < 4 * spread + 1e-3).all()
-
-
-def test_density_sums_to_one_over_a_tiny_space() -> None:
-    """exp(IWAE) is an unbiased estimate of p(x): its mean, summed over all 16 images, is 1."""
-    model = stirred(zoo.create("vae", Image(2, 2, 1, levels=2), config={**SMALL, "filters": (3,)}))
-    x = np.stack(np.meshgrid(*[[0, 1]] * 4), -1).reshape(16, 2, 2, 1)
-    total = np.exp(model.log_prob(x, samples=4000)).sum()
-    assert abs(total - 1) < 0.05
 
 
 @pytest.mark.parametrize("space", [Image(7, 10, 3), Image(5, 5, 1, levels=2), Image(1, 1)])

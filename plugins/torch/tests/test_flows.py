@@ -14,16 +14,6 @@ FLOWS = ["maf", "realnvp"]
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_log_determinant_is_that_of_the_jacobian(name, make):
-    flow = make(name, zoo.Real(5), layers=3, hidden=16).network
-    y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    _, log_det = flow.to_normal(y)
-    for row, got in zip(y, log_det, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda r: flow.to_normal(r[None])[0][0], row)
-        assert torch.linalg.slogdet(jacobian).logabsdet.item() == pytest.approx(got.item(), abs=1e-4)
-
-
-@pytest.mark.parametrize("name", FLOWS)
 @pytest.mark.parametrize("space", [zoo.Real(1), zoo.Real(4), zoo.Image(4, 3, 2, levels=5)], ids=str)
 def test_decoding_undoes_encoding(name, space, make):
     model = make(name, space, layers=3, hidden=16)
@@ -34,14 +24,6 @@ def test_decoding_undoes_encoding(name, space, make):
             assert (back != x).mean() < 0.01 if kind == "random" else True  # a level's edge, in float32
         else:
             np.testing.assert_allclose(back, x, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_density_of_the_plane_integrates_to_one(name, tmp_path):
-    model = zoo.train(name, "moons", tmp_path / "run", epochs=2, batch_size=256, config={"layers": 4, "hidden": 16})
-    axis = np.arange(-6, 7, 0.04)
-    x = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    assert np.exp(model.log_prob(x).astype(np.float64)).sum() * 0.04**2 == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("name", FLOWS)
