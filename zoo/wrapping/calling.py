@@ -34,7 +34,8 @@ class Given:
         if signature is None:
             return
         parameters = list(signature.parameters.values())
-        spread = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        # Keras's own layers take **kwargs and pass them on to layers that do not
+        spread = any(p.kind is p.VAR_KEYWORD for p in parameters) and not _is_module(self.function)
         filled = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         free = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         free -= set(filled[: len(positional)])
@@ -60,14 +61,16 @@ class Given:
 
 
 def _signature(function: Any) -> inspect.Signature | None:
-    for method in ("call", "forward"):  # Keras layers have both, PyTorch modules the second
-        if hasattr(function, "parameters") and hasattr(function, method):
-            function = getattr(function, method)
-            break
+    if _is_module(function):  # Keras layers have both methods, PyTorch modules the second
+        function = getattr(function, "call", None) or function.forward
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):  # built into C
         return None
+
+
+def _is_module(function: Any) -> bool:
+    return hasattr(function, "parameters") and (hasattr(function, "call") or hasattr(function, "forward"))
 
 
 def check_taken(options: Mapping[str, Any], conditional: bool, given: Iterable[Given]) -> None:

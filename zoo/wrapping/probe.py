@@ -55,11 +55,12 @@ class Probe:
         with self.network.inference():
             first = running(what, call, hint)
             again, draws = running(what, lambda: self.network.watch(call), hint)
-        if draws and not self._same(first, again):
+        if not self._same(first, again):
+            drawn = f", in {', '.join(dict.fromkeys(draws))}" if draws else ", perhaps by random or numpy.random"
             raise InputError(
-                f"{what} draws random numbers of its own, in {', '.join(dict.fromkeys(draws))}: no seed can repeat "
-                "them. Take them as arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), and step_noise= for "
-                "those of each step. Dropout belongs to training: turn it off."
+                f"{what} draws random numbers of its own{drawn}: two runs on the same arguments differ, and no seed could "
+                "repeat them. Take them as arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), and "
+                "step_noise= for those of each step. Dropout belongs to training: turn it off."
             )
         return first
 

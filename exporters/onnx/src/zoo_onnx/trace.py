@@ -11,11 +11,14 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
 
 from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.graph import OPSET
+from zoo_onnx.reasons import place_of, random_draws, reason
+from zoo_onnx.translations import translations
 
 Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
 BATCH = 3  # rows of the example inputs; any number above 1, which tracing would take for a constant
@@ -44,10 +47,11 @@ def trace(
     device = next((t.device for t in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     examples = [example(a, defaults).to(device) for a in arguments.values()]
     dynamic = tuple(dynamic_shape(a) for a in arguments.values())
+    piece = Piece(network, function).eval()
     try:
-        with quiet():
+        with quiet(), translations():
             program = torch.onnx.export(
-                Piece(network, function).eval(),
+                piece,
                 tuple(examples),
                 dynamo=True,
                 verbose=False,
@@ -55,12 +59,21 @@ def trace(
                 opset_version=OPSET,
             )
     except Exception as error:  # torch.export raises many kinds; all of them mean that the code cannot be traced
-        raise ExportError(f"{what} cannot be traced to ONNX: {reason(error)}") from error
+
+        def locate(op: str) -> str:
+            with quiet(), translations(), contextlib.suppress(Exception):
+                return place_of(op, torch.export.export(piece, tuple(examples), strict=False))
+            return ""
+
+        raise ExportError(f"{what} cannot be traced to ONNX: {reason(error, locate)}.") from error
     assert program is not None
     if len(program.model.graph.inputs) != len(examples):
         raise ExportError(
             f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number."
         )
+    RemoveUnusedNodesPass()(program.model)
+    if draws := random_draws(program.model.graph, program.exported_program):
+        raise ExportError(f"{what} cannot be exported: {draws}.")
     return program.model
 
 
@@ -78,15 +91,6 @@ def dynamic_shape(argument: Argument) -> dict[int, str] | None:
     if isinstance(argument, Option):
         return None
     return {0: "batch", **{k + 1: d for k, d in enumerate(argument.shape) if isinstance(d, str)}}
-
-
-def reason(error: BaseException) -> str:
-    """The line of torch's long message that says what happened."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0] if lines else cause!r}"
 
 
 @contextlib.contextmanager

@@ -59,8 +59,8 @@ def wrap(
         zoo.export(model, "out/mine")         # checked against these functions, or it fails
 
     Each function works on a batch of tensors, first axis N, and draws no random numbers. It is run once on a few
-    examples here, to find shapes and to say early what is wrong. Your layers and models are used as they are (no copy), in
-    evaluation mode while they run, and afterwards in the mode that you left them in.
+    examples here, to find shapes and to say early what is wrong. Your layers and models are used as they are (no
+    copy), in evaluation mode while they run, and afterwards in the mode that you left them in.
 
     What a model does:
 
@@ -98,8 +98,8 @@ def wrap(
       that name gets it, as a 0-d tensor.
     - `classes`: names, or how many. Functions get the class of each example, (N,) int64, by a keyword `label`,
       `labels`, `class_labels` or `y`.
-    - `modules`: layers and models that the functions use and that could not be found in them: they are looked for in the
-      functions themselves, their closures, defaults, bound objects, partial arguments and globals.
+    - `modules`: layers and models that the functions use and that could not be found in them: they are looked for in
+      the functions themselves, their closures, defaults, bound objects, partial arguments and globals.
     - `name`, `family`: what to call the model, and its place in the taxonomy ("vae", "gan", "diffusion", ...).
 
     Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, or draws

@@ -24,8 +24,8 @@ def recognise(model: Any, space: Space) -> Mapping[str, Any]:
     if hasattr(model, "_transform") and hasattr(model, "_distribution") and hasattr(model, "log_prob"):
         return nflows_flow(model, space)
     raise InputError(
-        f"wrap does not know what a {type(model).__name__} does: say it, as in wrap(sample=model, noise=zoo.Normal(...), "
-        "space=...). By themselves go flows of zuko and nflows, and GaussianDiffusion of denoising-diffusion-pytorch."
+        f"wrap does not know what a {type(model).__name__} does: say it, as in wrap(sample=model, noise=..., "
+        "space=...). It knows flows of zuko and nflows, and GaussianDiffusion of denoising-diffusion-pytorch."
     )
 
 

@@ -1,0 +1,169 @@
+"""What to say of a function that cannot be traced: the operation, where it is, and the way around."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+BRANCH = (
+    "needs the value of a tensor while it is traced (an if, a while, a loop bound, int(), float() or a list index). "
+    "Way around: torch.where(condition, a, b) computes both sides and keeps each row's own; a loop until something "
+    "holds is a sampler with step= and until=, or a zoo.Loop; a table is read with table.index_select(0, i.reshape(1))"
+)
+SHAPES = (
+    "makes a tensor whose shape depends on values (a boolean mask, nonzero, unique). Way around: "
+    "torch.where(mask, a, b) keeps every row, and sums leave out the masked ones as zeros"
+)
+ROWS = (
+    "works for a fixed number of rows, {rows}, and not for any batch: it loops over the rows, or has a batch size "
+    "written into it. Way around: whole-batch operations, and x.shape[0] or -1 where the number of rows is needed"
+)
+NUMPY = "leaves PyTorch for numpy, where nothing can be traced. Way around: the tensor operation of the same name"
+RANDOM = (
+    "draws random numbers itself ({found}), which no seed could repeat. Way around: take them as arguments, "
+    "noise=zoo.Normal(...) or zoo.Uniform(...), step_noise= for those of each step; dropout and batch norm in "
+    "evaluation mode"
+)
+GRADIENT = (
+    "takes a gradient inside, which leaves no trace. Way around: torch.autograd.grad inside torch.enable_grad(), or "
+    "zoo_torch.gradient.gradient(module, x)"
+)
+MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
+# what the weights alone decide can be computed before
+MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
+OURS = re.compile(r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<frozen|/lib/python3")
+RANDOM_NODES = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+
+
+def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -> str:
+    """One sentence about what could not be traced, and what to do instead. `locate` gives the place of an operation
+    without ONNX, as ` (file.py:12)`."""
+    chain = list(_chain(error))
+    names = {type(e).__name__ for e in chain}
+    text = "\n".join(str(e) for e in chain)
+    where = _where(chain)
+    if missing := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text):
+        return _missing(missing.group(1), locate(missing.group(1)))
+    if re.search(r"numpy\(\)|np\.ndarray|numpy array|__array__|numpy conversion", text):
+        return f"{where} {NUMPY}"
+    if "tracing inferred a static shape" in text or "Constraints violated" in text:
+        rows = re.search(r"static shape of (\d+)|constant \((\d+)\)", text)
+        return "it " + ROWS.format(rows=next((g for g in rows.groups() if g), "?") if rows else "?")
+    if any("/keras/src/" in f and f.endswith("random.py") for f in _files(chain)):
+        return f"{where} " + RANDOM.format(found="with keras.random")
+    if names & {"GuardOnDataDependentSymNode", "DataDependentOutputException", "UserErrorType.DYNAMIC_CONTROL_FLOW"}:
+        sized = re.search(r"Size-like symbols: [uz]", text)
+        return f"{where} {SHAPES if sized else BRANCH}"
+    if "DynamicOutputShapeException" in names:
+        return f"{where} {SHAPES}"
+    if "TensorWrapper" in text or "does not require grad" in text:
+        return f"it {GRADIENT}"
+    if "generator" in text.lower() or "concrete integers" in text:
+        return f"{where} " + RANDOM.format(found="with a torch.Generator")
+    cause = chain[-1]
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{where} fails with {type(cause).__name__}: {lines[0] if lines else repr(cause)}"
+
+
+def _missing(op: str, where: str) -> str:
+    name = op.split(".")[-1].removesuffix("_ex").lstrip("_")
+    around = "write it in operations that have one"
+    if any(part in name.split("_") for part in MATRIX):
+        around = (
+            "where it depends on the weights alone, compute it once before, outside the function, and use the result; "
+            "else write it in operations that have one"
+        )
+    if name in ("uniform", "normal", "rand", "randn", "exponential", "bernoulli"):
+        return "it " + RANDOM.format(found=name)
+    module = "torch.linalg." if name.startswith("linalg_") else "torch."
+    return "it " + MISSING.format(name=module + name.removeprefix("linalg_"), where=where, around=around)
+
+
+def place_of(op: str, program: torch.export.ExportedProgram) -> str:
+    """The user's line that uses an operation such as `aten.sort`."""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and str(node.target).startswith(op + "."):
+            return line_of(node.meta.get("stack_trace"))
+    return ""
+
+
+def random_draws(graph: ir.Graph, program: torch.export.ExportedProgram | None) -> str:
+    """The sentence about random numbers that an exported graph draws itself; "" if it draws none."""
+    kinds = []
+    for node in graph.all_nodes():
+        trains = node.op_type == "Dropout" and len(node.inputs) > 2 and _true(node.inputs[2])
+        if node.op_type in RANDOM_NODES or trains:
+            kinds.append(node.op_type)
+    if not kinds:
+        return ""
+    found = dict.fromkeys(_random_operations(program)) if program is not None else {}
+    return "it " + RANDOM.format(found=", ".join(found or dict.fromkeys(kinds)))
+
+
+def _random_operations(program: torch.export.ExportedProgram) -> Iterator[str]:
+    for node in program.graph.nodes:
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        name = node.target.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in node.target.tags and "attention" not in name:
+            yield f"torch.{name}{line_of(node.meta.get('stack_trace'))}"
+
+
+def _true(value: Any) -> bool:
+    constant = None if value is None else value.const_value
+    return value is not None and (constant is None or bool(constant.numpy().any()))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _where(chain: list[BaseException]) -> str:
+    """The user's line, as `if x > 0:` (file.py:12), or "it"."""
+    for error in reversed(chain):
+        found = re.search(r'raised this error:\s+File "(.+?)", line (\d+)', str(error))
+        if found and _of_user(found.group(1)):
+            return _quote(found.group(1), int(found.group(2)))
+    for error in reversed(chain):
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if _of_user(frame.filename):
+                return _quote(frame.filename, frame.lineno or 0)
+    return "it"
+
+
+def _files(chain: list[BaseException]) -> Iterator[str]:
+    for error in chain:
+        yield from (frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__))
+
+
+def line_of(stack: str | None) -> str:
+    """` (file.py:12)` of the innermost line of the user's in a stack trace as text."""
+    for name, line in reversed(re.findall(r'File "(.+?)", line (\d+)', stack or "")):
+        if _of_user(name):
+            return f" ({name.replace(chr(92), '/').rsplit('/', 1)[-1]}:{line})"
+    return ""
+
+
+def _of_user(filename: str) -> bool:
+    name = filename.replace("\\", "/")
+    return not re.search(
+        r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<frozen|/lib/python3", name
+    )
+
+
+def _quote(filename: str, line: int) -> str:
+    code = linecache.getline(filename, line).strip()
+    code = code if len(code) <= 80 else f"{code[:77]}..."
+    short = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{f'`{code}` ' if code else 'line '}({short}:{line})"

@@ -1,0 +1,160 @@
+"""PyTorch functions that the exporter has no ONNX for, written out in those that it has, while a function is traced."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+@contextlib.contextmanager
+def translations() -> Iterator[None]:
+    """Inside, the functions of `WRITTEN_OUT` are replaced, and distributions check no arguments: that would be a
+    decision on a tensor's value."""
+    checked = torch.distributions.Distribution._validate_args
+    torch.distributions.Distribution.set_default_validate_args(False)
+    try:
+        with _Replace():
+            yield
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(checked)
+
+
+class _Replace(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return WRITTEN_OUT.get(function, function)(*args, **(kwargs or {}))
+
+
+def searchsorted(
+    sorted_sequence: torch.Tensor,
+    input: torch.Tensor | float,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """How many boundaries lie below each value: by counting, which is fast for the few of a spline or a mixture."""
+    if sorter is not None:
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
+    value = torch.as_tensor(input)[..., None]
+    # boundaries (..., M) against values (..., K): the same leading axes, or one row of boundaries for all
+    boundaries = sorted_sequence if sorted_sequence.dim() == 1 else sorted_sequence[..., None, :]
+    below = boundaries <= value if right or side == "right" else boundaries < value
+    return below.sum(-1, dtype=torch.int32 if out_int32 else torch.int64)
+
+
+def solve_triangular(
+    A: torch.Tensor, B: torch.Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> torch.Tensor:
+    """A X = B (or X A = B) by substitution, row by row: A has a fixed size."""
+    if not left:
+        done = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular)
+        return done.mT
+    size = A.shape[-1]
+    order = range(size - 1, -1, -1) if upper else range(size)
+    rows: dict[int, torch.Tensor] = {}
+    for i in order:
+        row = B[..., i, :]
+        if rows:
+            known = sorted(rows)
+            solved = torch.stack([rows[j] for j in known], -2)
+            row = row - (A[..., i, known[0] : known[-1] + 1].unsqueeze(-2) @ solved).squeeze(-2)
+        rows[i] = row if unitriangular else row / A[..., i, i, None]
+    return torch.stack([rows[i] for i in range(size)], -2)
+
+
+def triangular_solve(
+    b: torch.Tensor, A: torch.Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Any:
+    matrix = A.mT if transpose else A
+    solution = solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
+    return torch.return_types.triangular_solve((solution, A))
+
+
+def lgamma(input: torch.Tensor) -> torch.Tensor:
+    """log |Gamma(x)| by Stirling's series at x + 8, and by reflection below 1/2."""
+    x = input.to(torch.float64)
+    y = torch.where(x < 0.5, 1 - x, x)
+    product = torch.ones_like(y)
+    for k in range(8):
+        product = product * (y + k)
+    z = y + 8
+    series = 1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5) - 1 / (1680 * z**7)
+    value = (z - 0.5) * z.log() - z + 0.5 * math.log(2 * math.pi) + series - product.log()
+    reflected = math.log(math.pi) - (math.pi * x).sin().abs().log() - value
+    return torch.where(x < 0.5, reflected, value).to(input.dtype)
+
+
+def erfinv(input: torch.Tensor) -> torch.Tensor:
+    """Giles, "Approximating the erfinv function" (2010), the single-precision polynomials."""
+    x = input
+    w = -((1 - x) * (1 + x)).log()
+    centre, tail = w - 2.5, w.clamp(min=5).sqrt() - 3
+    p, q = torch.full_like(x, 2.81022636e-08), torch.full_like(x, -0.000200214257)
+    for c in (3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
+              0.246640727, 1.50140941):  # fmt: skip
+        p = p * centre + c
+    for c in (0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406,
+              2.83297682):  # fmt: skip
+        q = q * tail + c
+    value = torch.where(w < 5, p, q) * x
+    return torch.where(x.abs() == 1, x * math.inf, value)
+
+
+def ndtri(input: torch.Tensor) -> torch.Tensor:
+    return math.sqrt(2) * erfinv(2 * input - 1)
+
+
+def cumprod(input: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """One product after another: the axis has a fixed length."""
+    parts = list(input.to(dtype or input.dtype).unbind(dim))
+    for i in range(1, len(parts)):
+        parts[i] = parts[i - 1] * parts[i]
+    return torch.stack(parts, dim)
+
+
+def cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str | None = None) -> torch.Tensor:
+    gap = (x1[..., :, None, :] - x2[..., None, :, :]).abs()
+    return gap.square().sum(-1).sqrt() if p == 2 else (gap**p).sum(-1) ** (1 / p)
+
+
+def hypot(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return (input.square() + other.square()).sqrt()
+
+
+def _over_all(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """`amax` and `amin` want their axes named."""
+
+    def replaced(input: torch.Tensor, dim: Any = (), keepdim: bool = False) -> torch.Tensor:
+        return function(input, dim if dim not in ((), []) else tuple(range(input.dim())), keepdim)
+
+    return replaced
+
+
+WRITTEN_OUT: dict[Any, Callable[..., Any]] = {
+    torch.searchsorted: searchsorted,
+    torch.linalg.solve_triangular: solve_triangular,
+    torch.triangular_solve: triangular_solve,
+    torch.Tensor.triangular_solve: triangular_solve,
+    torch.lgamma: lgamma,
+    torch.Tensor.lgamma: lgamma,
+    torch.special.gammaln: lgamma,
+    torch.erfinv: erfinv,
+    torch.Tensor.erfinv: erfinv,
+    torch.special.erfinv: erfinv,
+    torch.special.ndtri: ndtri,
+    torch.cumprod: cumprod,
+    torch.Tensor.cumprod: cumprod,
+    torch.cdist: cdist,
+    torch.hypot: hypot,
+    torch.Tensor.hypot: hypot,
+    torch.amax: _over_all(torch.amax),
+    torch.Tensor.amax: _over_all(torch.amax),
+    torch.amin: _over_all(torch.amin),
+    torch.Tensor.amin: _over_all(torch.amin),
+}
