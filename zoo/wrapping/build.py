@@ -110,6 +110,8 @@ class _Builder:
         self.noise = read_noise(wish.noise, "noise")
         self.adapted: list[Given] = []
         self.views: dict[str, View] = {}
+        self.used: set[str] = set()  # options that no function needs to take
+        self.inferred = ""  # how the range of an image's floats was found
         self.latent = _shape(wish.latent)
         self.name = wish.name or _title(given)
         if wish.density not in get_args(Density):
@@ -123,7 +125,8 @@ class _Builder:
         if sampler is not None:
             made["sample"] = sampler
             self._infer_values("sample")
-        for method in ("log_prob", "encode", "decode", "predict"):
+        # decode first: its outputs tell the range of an image's floats, which the inputs of the others are scaled to
+        for method in ("log_prob", "decode", "encode", "predict"):
             function = self.given.get(method)
             if isinstance(function, (Call, Loop)):
                 made[method] = function
@@ -138,7 +141,7 @@ class _Builder:
         if not made:
             raise InputError("nothing to wrap; give sample=, log_prob=, encode=, decode= or predict=, or a flow.")
         check_taken(
-            self.options if not any(isinstance(m, (Call, Loop)) for m in self.given.values()) else {},
+            set(self.options) - self.used,
             network.classes is not None and "predict" not in made,
             self.adapted,
         )
@@ -195,6 +198,7 @@ class _Builder:
         if "init" not in self.given or "step" not in self.given:
             raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
         length = loops.read_length(self.wish.length, self.options)
+        self.used.add(str(length))
         fresh = read_noise(self.wish.step_noise, "step_noise")
         init = self._bind("init", self.noise, extra=("index",))
         step = self._bind("step", ("i", "state", *fresh))
@@ -233,6 +237,7 @@ class _Builder:
             self.inferred = "the usual range of a denoiser"
         inputs = self._label(denoiser)
         length = self.wish.length
+        self.used |= {"steps", "eta"}
         loop = denoising(self.network, denoiser, schedule, shape, inputs, length, self.options)
         y = self.probe.loop(loop, "denoiser", inputs)
         if finish:
@@ -288,6 +293,10 @@ class _Builder:
         )
 
     def _decode(self, given: Given) -> Method:
+        if self.latent is None and isinstance(self.given.get("encode"), Call | Loop):
+            self.latent = tuple(int(d) for d in self.given["encode"].outputs["z"].shape)
+        elif self.latent is None and "encode" in self.given:
+            self.latent = self._latent_of_encoder()
         if self.latent is None:
             if len(self.noise) != 1:
                 raise InputError("decode= alone does not say how large a latent is: give latent=16, or encode= too.")
@@ -304,6 +313,24 @@ class _Builder:
             return self.units.observe(given(z, **named), view)
 
         return Call(function, inputs, {"x": self.wish.space.tensor}, options=self._taken(given))
+
+    def _latent_of_encoder(self) -> tuple[int, ...]:
+        """The shape of a latent, which no range of an image's floats changes."""
+        units, adapted, views = self.units, list(self.adapted), dict(self.views)
+        guessed = units.image is not None and units.values is None
+        try:
+            try:
+                y = self._of_observations(Given("encode", self.given["encode"]))[2]
+            except InputError:
+                if not guessed:
+                    raise
+                units.values = (0.0, 1.0)
+                y = self._of_observations(Given("encode", self.given["encode"]))[2]
+        finally:
+            if guessed:
+                units.values = None
+            self.adapted, self.views = adapted, views
+        return tuple(y.shape[1:])
 
     def _predict(self, given: Given) -> Method:
         raw, inputs, y = self._of_observations(given)
@@ -380,8 +407,6 @@ class _Builder:
             self.wish.space.check(values, f"what {what} gives")
         self.views[what] = view
         return view
-
-    inferred = ""
 
     def _infer_values(self, method: str) -> None:
         """The range of the floats of an image, from draws of the whole method."""

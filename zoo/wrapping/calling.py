@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zoo.errors import InputError, ZooError
@@ -73,7 +73,7 @@ def _is_module(function: Any) -> bool:
     return hasattr(function, "parameters") and (hasattr(function, "call") or hasattr(function, "forward"))
 
 
-def check_taken(options: Mapping[str, Any], conditional: bool, given: Iterable[Given]) -> None:
+def check_taken(options: Iterable[str], conditional: bool, given: Iterable[Given]) -> None:
     """`InputError` for an option or a class that no function takes."""
     functions = list(given)
     taken = {name for g in functions for name in g.keywords}

@@ -7,7 +7,7 @@ The steps, and the times that they visit, are those of the scheduler that the mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -131,10 +131,10 @@ def denoising(
     options = {
         "steps": Option(steps, low=1, high=top, help="denoising steps"),
         "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
-    } | dict(more)
-    unknown = [name for name in more if name not in ("steps", "eta") and name not in denoiser.keywords]
-    if unknown:
-        raise InputError(f"no function takes the option {unknown[0]!r} by keyword (looked at denoiser).")
+    }
+    for name, option in more.items():  # a bare number is another default, within the same bounds
+        known = options.get(name)
+        options[name] = replace(known, default=option.default) if known and option.low is None else option
     walk = Walk(network, schedule)
 
     def step(i: Any, state: Mapping[str, Any], z: Any, steps: Any, eta: Any, **named: Any) -> dict[str, Any]:

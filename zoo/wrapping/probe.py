@@ -58,9 +58,9 @@ class Probe:
         if not self._same(first, again):
             drawn = f", in {', '.join(dict.fromkeys(draws))}" if draws else ", perhaps by random or numpy.random"
             raise InputError(
-                f"{what} draws random numbers of its own{drawn}: two runs on the same arguments differ, and no seed could "
-                "repeat them. Take them as arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), and "
-                "step_noise= for those of each step. Dropout belongs to training: turn it off."
+                f"{what} draws random numbers of its own{drawn}: two runs on the same arguments differ, and no "
+                "seed could repeat them. Take them as arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), "
+                "and step_noise= for those of each step. Dropout belongs to training: turn it off."
             )
         return first
 
@@ -69,7 +69,7 @@ class Probe:
             return all(self._same(a[k], b[k]) for k in a)
         if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
             return True
-        one, other = self.network.numpy(a), self.network.numpy(b)
+        one, other = (t if isinstance(t, np.ndarray) else self.network.numpy(t) for t in (a, b))
         return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
 
     def check(self, what: str, y: Any) -> None:

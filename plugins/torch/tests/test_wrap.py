@@ -1,0 +1,383 @@
+"""A stranger's functions and modules as models: artifact rows == source rows == what the user's own code gives."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo import noise as reference
+from zoo.errors import InputError
+from zoo_torch import wrap
+
+IMAGE = zoo.Image(6, 5, 1)
+
+
+def generator(*last, inputs=8, outputs=30):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(inputs, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5),
+                         nn.Linear(16, outputs), *last)  # fmt: skip
+
+
+def drawn(noise, count, seed, stream, **more):
+    return torch.from_numpy(reference.draw(noise, np.arange(count), seed=seed, stream=stream, **more))
+
+
+def levels(y, low, high):
+    return ((y - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def exported(model, tmp_path):
+    zoo.export(model, tmp_path / "artifact")
+    return zoo.open(tmp_path / "artifact", device="cpu")
+
+
+# ---- a generator -------------------------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "channels_first": (nn.Unflatten(1, (1, 6, 5)), lambda y: y.permute(0, 2, 3, 1)),
+    "channels_last": (nn.Unflatten(1, (6, 5, 1)), lambda y: y),
+    "plane": (nn.Unflatten(1, (6, 5)), lambda y: y[..., None]),
+    "flat": (nn.Identity(), lambda y: y.reshape(-1, 6, 5, 1)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_generator_of_images(layout, tmp_path):
+    last, arrange = LAYOUTS[layout]
+    net = generator(nn.Tanh(), last)
+    net[1].running_mean += 0.3  # what evaluation mode uses and training mode does not
+    modes = [m.training for m in net.modules()]
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    model = wrap(sample=net, noise=zoo.Normal(8), space=IMAGE)
+    artifact = exported(model, tmp_path)
+    rows = artifact.sample(9, seed=3)
+    assert np.array_equal(rows, model.sample(9, seed=3))
+    assert [m.training for m in net.modules()] == modes  # train mode, as the user left it
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+    with torch.no_grad():
+        own = net.eval()(drawn(zoo.Normal(8), 9, 3, "sample/noise"))
+    assert np.array_equal(rows, levels(arrange(own), -1, 1))
+    config = json.loads((tmp_path / "artifact" / "manifest.json").read_text())["config"]
+    assert config["values"] == [-1.0, 1.0]
+    assert "inferred from 32 draws" in config["values_from"]
+    assert config["layouts"] == [f"sample: {layout}"]
+
+
+def test_given_values_are_used_and_recorded():
+    net = generator(nn.Tanh())
+    model = wrap(sample=net, noise=zoo.Normal(8), space=IMAGE, values=(-2, 2))
+    assert model.network.config.values_from == "given"
+    own = net.eval()(drawn(zoo.Normal(8), 4, 0, "sample/noise")).detach()
+    assert np.array_equal(model.sample(4, seed=0), levels(own, -2, 2).reshape(4, 6, 5, 1))
+
+
+def test_the_range_of_floats_is_inferred_only_where_it_is_clear():
+    assert wrap(sample=generator(nn.Sigmoid()), noise=zoo.Normal(8), space=IMAGE).network.config.values == (0.0, 1.0)
+    for scale, shift in ((100.0, 0.0), (0.51, 0.5)):  # beyond any range; [0, 1] with a little overshoot
+        net = nn.Sequential(generator(nn.Tanh()), Affine(scale, shift))
+        with pytest.raises(InputError, match=r"values=\(low, high\)"):
+            wrap(sample=net, noise=zoo.Normal(8), space=IMAGE)
+
+
+class Affine(nn.Module):
+    def __init__(self, scale, shift):
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def forward(self, y):
+        y = y / y.abs().amax() * self.scale  # the largest is `scale` away from `shift`
+        return y + self.shift
+
+
+def test_levels_are_taken_as_they_are():
+    model = wrap(sample=lambda z: (z * 255).to(torch.uint8), noise=zoo.Uniform(1, 6, 5), space=IMAGE)
+    own = (drawn(zoo.Uniform(1, 6, 5), 4, 1, "sample/noise") * 255).to(torch.uint8)
+    assert np.array_equal(model.sample(4, seed=1), own.permute(0, 2, 3, 1).numpy())
+    assert model.network.config.values == ()
+
+
+def test_several_noises_options_and_classes(tmp_path):
+    table = nn.Embedding(3, 4)
+
+    class Conditional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.table = generator(inputs=8, outputs=2), table
+
+        def forward(self, z, u, labels, temperature=1.0):
+            return self.net(torch.cat([z, self.table(labels)], 1)) * temperature + u
+
+    net = Conditional()
+    noise = (zoo.Normal(4), zoo.Uniform(2))
+    options = {"temperature": zoo.Option(0.5, low=0.0)}
+    model = wrap(sample=net, noise=noise, space=zoo.Real(2), classes=["a", "b", "c"], options=options, name="mine")
+    artifact = exported(model, tmp_path)
+    assert artifact.name == "mine"
+    rows = artifact.sample(5, seed=2, label=[0, 1, 2, 0, 1], temperature=2.0)
+    parts = [drawn(n, 5, 2, f"sample/noise_{i}") for i, n in enumerate(noise)]
+    own = net.eval()(*parts, torch.tensor([0, 1, 2, 0, 1]), temperature=2.0).detach()
+    np.testing.assert_allclose(rows, own, rtol=1e-4, atol=1e-6)
+
+
+# ---- a full set --------------------------------------------------------------------------------------------------
+
+
+class VAE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.encoder = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 4))
+        self.decoder = nn.Sequential(nn.Linear(2, 30), nn.Sigmoid(), nn.Unflatten(1, (1, 6, 5)))
+        self.head = nn.Linear(4, 3)
+
+    def encode(self, x):
+        return self.encoder(x).chunk(2, 1)[0]
+
+    def classify(self, x):
+        return self.head(self.encoder(x)).softmax(-1)
+
+    def elbo(self, x):
+        x = x.permute(0, 3, 1, 2).to(torch.float32) / 255
+        return -((self.decoder(self.encode(x)) - x) ** 2).flatten(1).sum(1)
+
+
+def test_a_full_set(tmp_path):
+    vae = VAE()
+    model = wrap(
+        noise=zoo.Normal(2), encode=vae.encode, decode=vae.decoder, log_prob=vae.elbo, predict=vae.classify,
+        space=IMAGE, classes=3, density="lower_bound", family="vae",
+    )  # fmt: skip
+    assert model.density == "lower_bound"
+    artifact = exported(model, tmp_path)
+    assert set(artifact.signatures) == {"sample", "log_prob", "encode", "decode", "predict"}
+    x = artifact.sample(5, seed=1)
+    z = drawn(zoo.Normal(2), 5, 1, "sample/noise")
+    assert np.array_equal(x, levels(vae.decoder(z).permute(0, 2, 3, 1).detach(), 0, 1))
+    assert np.array_equal(artifact.decode(z.numpy()), x)
+    with torch.no_grad():
+        scaled = torch.from_numpy(x).permute(0, 3, 1, 2) / 255
+        np.testing.assert_allclose(artifact.encode(x), vae.encode(scaled), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(artifact.predict(x), vae.classify(scaled), rtol=1e-4)
+        np.testing.assert_allclose(artifact.log_prob(x), vae.elbo(torch.from_numpy(x)), rtol=1e-4)
+
+
+def test_a_method_may_be_a_call_of_its_own(tmp_path):
+    net = nn.Linear(3, 3)
+
+    def noisy(x, u):
+        return net(x) + u
+
+    x, z = zoo.Tensor("float32", (3,)), zoo.Tensor("float32", (3,))
+    call = zoo.Call(noisy, {"x": x}, {"z": z}, noise={"u": zoo.Uniform(3)})
+    model = wrap(encode=call, decode=net, latent=3, space=zoo.Real(3))
+    artifact = exported(model, tmp_path)
+    x = np.ones((4, 3), np.float32)
+    own = net(torch.ones(4, 3)) + drawn(zoo.Uniform(3), 4, 9, "encode/u")
+    np.testing.assert_allclose(artifact.encode(x, seed=9), own.detach(), rtol=1e-5)
+
+
+# ---- an iterative sampler ----------------------------------------------------------------------------------------
+
+
+def test_an_iterative_sampler_is_one_loop(tmp_path, loop_convolutions):
+    onnx = pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    net = nn.Conv2d(1, 1, 3, padding=1)
+    rates = torch.linspace(0.1, 0.5, 20)
+
+    def init(z):
+        return {"x": z, "sum": torch.zeros_like(z)}
+
+    def step(i, state, fresh, size):
+        x = state["x"] + rates[i] * size * (net(state["x"]) - state["x"]) + 0.1 * fresh
+        return {"x": x, "sum": state["sum"] + x}
+
+    def finish(state):
+        return (state["sum"] / 5).tanh()
+
+    noise = zoo.Normal(1, 6, 5)
+    model = wrap(
+        init=init, step=step, finish=finish, length="steps", options={"steps": 5, "size": 1.0}, noise=noise,
+        step_noise=noise, space=IMAGE, values=(-1, 1),
+    )  # fmt: skip
+    artifact = exported(model, tmp_path)
+    state = init(drawn(noise, 3, 4, "sample/noise"))
+    with torch.no_grad():
+        for i in range(7):
+            state = step(i, state, drawn(noise, 3, 4, "sample/step_noise", step=i, steps=7), 0.5)
+    rows = artifact.sample(3, seed=4, steps=7, size=0.5)
+    assert np.array_equal(rows, levels(finish(state).permute(0, 2, 3, 1), -1, 1))
+    assert np.array_equal(rows, model.sample(3, seed=4, steps=7, size=0.5))
+    nodes = onnx.load(tmp_path / "artifact" / "sample.onnx", load_external_data=False).graph.node
+    assert sum(n.op_type == "Loop" for n in nodes) == 1
+
+
+def test_a_state_of_one_tensor_that_stops_early(tmp_path):
+    counts = []
+
+    def step(i, x):
+        counts.append(1)
+        return (x / 2).floor()
+
+    model = wrap(
+        init=lambda u: (u * 100).floor(), step=step, until=lambda x: (x == 0).all(), length=50, noise=zoo.Uniform(2),
+        space=zoo.Real(2),
+    )  # fmt: skip
+    artifact = exported(model, tmp_path)
+    counts.clear()
+    assert (model.sample(4, seed=0) == 0).all()
+    assert len(counts) <= 8  # 2**7 > 100
+    assert (artifact.sample(4, seed=0) == 0).all()
+
+
+def test_an_autoregressive_sampler_starts_from_the_index(tmp_path):
+    net = nn.Linear(4, 3)
+    place = torch.arange(4)
+
+    def step(i, tokens, u):
+        p = net(tokens.to(torch.float32)).softmax(-1).cumsum(-1)
+        return torch.where(place == i, (p < u).sum(-1, keepdim=True).clamp(max=2), tokens)
+
+    model = wrap(
+        init=lambda index: torch.zeros(len(index), 4, dtype=torch.int64), step=step, length=4,
+        step_noise=zoo.Uniform(1), space=zoo.Discrete(4, levels=3),
+    )  # fmt: skip
+    artifact = exported(model, tmp_path)
+    x = artifact.sample(50, seed=0)
+    assert np.array_equal(x, model.sample(50, seed=0))
+    assert set(np.unique(x)) == {0, 1, 2}
+
+
+# ---- finding modules ---------------------------------------------------------------------------------------------
+
+GLOBAL = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9))
+
+
+def _through_a_global(z):
+    return _helper(z)
+
+
+def _helper(z):
+    return GLOBAL(z)
+
+
+class Holder:
+    def __init__(self, net):
+        self.nets = {"one": [net]}
+
+    def draw(self, z):
+        return self.nets["one"][0](z)
+
+    __call__ = draw
+
+
+def _routes(net):
+    nets = [net]
+    return {
+        "module": net,
+        "method": net.forward,
+        "partial": functools.partial(lambda net, z: net(z), net),
+        "keyword": functools.partial(lambda z, net: net(z), net=net),
+        "closure": lambda z: net(z),
+        "container": lambda z: nets[0](z),
+        "default": lambda z, net=net: net(z),
+        "holder": Holder(net).draw,
+        "callable": Holder(net),
+        "nested": lambda z: (lambda y: net(y))(z),
+    }
+
+
+@pytest.mark.parametrize("route", ["global", *_routes(GLOBAL)])
+def test_modules_are_found_and_evaluated(route):
+    net = GLOBAL if route == "global" else nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9))
+    function = _through_a_global if route == "global" else _routes(net)[route]
+    net.train()
+    model = wrap(sample=function, noise=zoo.Normal(3), space=zoo.Real(2))
+    assert list(model.network.parts) == [net]
+    z = drawn(zoo.Normal(3), 5, 0, "sample/noise")
+    np.testing.assert_allclose(model.sample(5, seed=0), net[0](z).detach(), rtol=1e-5)  # no dropout
+    assert net.training
+
+
+def test_a_module_that_cannot_be_found_is_named():
+    hidden = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)).train()
+    places = [iter(())]
+    places[0] = (hidden for _ in iter(int, 1))  # a generator hides it
+    with pytest.raises(InputError, match="draws random numbers of its own"):
+        wrap(sample=lambda z: next(places[0])(z), noise=zoo.Normal(3), space=zoo.Real(2))
+    model = wrap(sample=lambda z: next(places[0])(z), noise=zoo.Normal(3), space=zoo.Real(2), modules=[hidden])
+    assert list(model.network.parts) == [hidden]
+
+
+# ---- what is wrong, early ----------------------------------------------------------------------------------------
+
+REAL = zoo.Real(2)
+TWO = zoo.Normal(2)
+WRONG = {
+    "nothing": (dict(space=REAL), "nothing to wrap"),
+    "no noise": (dict(sample=nn.Linear(2, 2), space=REAL), "needs noise="),
+    "no noise kind": (dict(sample=nn.Linear(2, 2), noise=3, space=REAL), r"zoo.Normal\(...\)"),
+    "noise shape": (dict(sample=nn.Linear(3, 2), noise=TWO, space=REAL), "sample fails on examples: RuntimeError: mat1"),
+    "two noises": (dict(sample=lambda a, b: a, noise=TWO, space=REAL), "cannot be called with noise"),
+    "shape": (dict(sample=nn.Linear(2, 3), noise=TWO, space=REAL), r"shape \(N, 3\); expected floats of shape \(N, 2\)"),
+    "image shape": (dict(sample=nn.Linear(2, 3), noise=TWO, space=IMAGE), r"expected \(N, 1, 6, 5\) or"),
+    "dtype": (dict(sample=lambda z: z.long(), noise=TWO, space=REAL), "expected floats"),
+    "discrete": (dict(sample=lambda z: z, noise=TWO, space=zoo.Discrete(2, 3)), "expected integers"),
+    "levels": (dict(sample=lambda z: z.long() + 9, noise=TWO, space=zoo.Discrete(2, 3)), "what sample gives has the value"),
+    "nan": (dict(sample=lambda z: z / 0 * 0, noise=TWO, space=REAL), "gives nan"),
+    "rows": (dict(sample=lambda z: z[z[:, 0] > 9], noise=TWO, space=REAL), "expected one row each"),
+    "tuple": (dict(sample=lambda z: (z, z), noise=TWO, space=REAL), "tuple of 2; expected one tensor"),
+    "numpy": (dict(sample=lambda z: z.numpy(), noise=TWO, space=REAL), "numpy array: it left the framework"),
+    "random": (dict(sample=lambda z: z + torch.randn(2), noise=TWO, space=REAL), r"in randn \(test_wrap.py:\d+\)"),
+    "numpy random": (
+        dict(sample=lambda z: z + float(np.random.randn()), noise=TWO, space=REAL),
+        "perhaps by random or numpy.random",
+    ),
+    "option": (dict(sample=lambda z: z, noise=TWO, space=REAL, options={"t": 1.0}), "no function takes the option 't'"),
+    "classes": (dict(sample=lambda z: z, noise=TWO, space=REAL, classes=3), "takes a keyword 'label'"),
+    "log_prob": (dict(log_prob=lambda x: x, space=REAL), "expected one number for each example"),
+    "latent": (dict(decode=nn.Linear(2, 2), space=REAL), "give latent=16"),
+    "logits": (dict(predict=lambda x: x, classes=2, space=REAL), "add the softmax"),
+    "no classes": (dict(predict=lambda x: x.softmax(-1), space=REAL), r"say of which classes=\[...\]"),
+    "raw image": (dict(encode=nn.Linear(30, 2), space=IMAGE), r"with values=\(0, 1\)"),
+    "values": (dict(sample=lambda z: z, noise=TWO, space=REAL, values=(0, 1)), "are about images"),
+    "values order": (dict(decode=lambda z: z, latent=30, space=IMAGE, values=(1, 0)), "floats of black and white"),
+    "two samplers": (dict(sample=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL), "two samplers"),
+    "no init": (dict(step=lambda i, s: s, noise=TWO, space=REAL), "init= and step="),
+    "no length": (dict(init=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL), "length is None"),
+    "length name": (
+        dict(init=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL, length="stps", options={"steps": 5}),
+        "Did you mean 'steps'",
+    ),
+    "state shape": (
+        dict(init=lambda z: z, step=lambda i, s: torch.cat([s, s], 1), noise=TWO, space=REAL, length=5),
+        "keeps its shape and dtype",
+    ),
+    "state names": (
+        dict(init=lambda z: {"a": z}, step=lambda i, s: {"b": s["a"]}, noise=TWO, space=REAL, length=5),
+        "expected the state as init gives it",
+    ),
+    "no space": (dict(sample=lambda z: z, noise=TWO, space=2), "expected a sample space"),
+    "unknown model": (dict(model=nn.Linear(2, 2), space=REAL), "wrap does not know what a Linear does"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said_before_anything_is_exported(case):
+    arguments, message = WRONG[case]
+    model = arguments.pop("model", None)
+    with pytest.raises(InputError, match=message):
+        wrap(*([model] if model is not None else []), **arguments)
+
+
+def test_importing_the_plugin_imports_no_torch():
+    code = "import sys, zoo_torch, zoo_keras; assert not {'torch', 'keras', 'numpy'} & set(sys.modules), 1"
+    subprocess.run([sys.executable, "-c", code], check=True)
