@@ -10,6 +10,9 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch.overrides import TorchFunctionMode
+
+from zoo.wrapping.calling import user_line
 
 BRANCH = (
     "needs the value of a tensor while it is traced (an if, a while, a loop bound, int(), float() or a list index). "
@@ -85,15 +88,9 @@ def _missing(op: str, where: str) -> str:
     return "it " + MISSING.format(name=module + name.removeprefix("linalg_"), where=where, around=around)
 
 
-def place_of(op: str, program: torch.export.ExportedProgram) -> str:
-    """The user's line that uses an operation such as `aten.sort`."""
-    for node in program.graph.nodes:
-        if node.op == "call_function" and str(node.target).startswith(op + "."):
-            return line_of(node.meta.get("stack_trace"))
-    return ""
-
-
-def random_draws(graph: ir.Graph, program: torch.export.ExportedProgram | None) -> str:
+def random_draws(
+    graph: ir.Graph, program: torch.export.ExportedProgram | None, locate: Callable[[str], str] = lambda op: ""
+) -> str:
     """The sentence about random numbers that an exported graph draws itself; "" if it draws none."""
     kinds = []
     for node in graph.all_nodes():
@@ -102,17 +99,42 @@ def random_draws(graph: ir.Graph, program: torch.export.ExportedProgram | None) 
             kinds.append(node.op_type)
     if not kinds:
         return ""
-    found = dict.fromkeys(_random_operations(program)) if program is not None else {}
+    names = dict.fromkeys(_random_operations(program)) if program is not None else {}
+    found = [f"torch.{name.removesuffix('_functional')}{locate(name)}" for name in names]
     return "it " + RANDOM.format(found=", ".join(found or dict.fromkeys(kinds)))
 
 
 def _random_operations(program: torch.export.ExportedProgram) -> Iterator[str]:
     for node in program.graph.nodes:
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-            continue
-        name = node.target.overloadpacket.__name__
-        if torch.Tag.nondeterministic_seeded in node.target.tags and "attention" not in name:
-            yield f"torch.{name}{line_of(node.meta.get('stack_trace'))}"
+        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
+            name = node.target.overloadpacket.__name__
+            if torch.Tag.nondeterministic_seeded in node.target.tags and "attention" not in name:
+                yield name
+
+
+class Lines(TorchFunctionMode):
+    """Notes on which line of the user's each PyTorch function was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = _bare(getattr(function, "__name__", ""))
+        if name not in self.found:
+            self.found[name] = user_line()
+        return function(*args, **(kwargs or {}))
+
+    def place(self, op: str) -> str:
+        """` (file.py:12)` of an operation such as `aten._linalg_svd`, or ""."""
+        line = self.found.get(_bare(op.split(".")[-1]))
+        return f" ({line})" if line else ""
+
+
+def _bare(name: str) -> str:
+    """What a function and its operation share of their names."""
+    name = name.strip("_").removesuffix("_ex").removesuffix("_functional")
+    return name.removeprefix("native_").removeprefix("linalg_").replace("inverse", "inv")
 
 
 def _true(value: Any) -> bool:
@@ -145,14 +167,6 @@ def _where(chain: list[BaseException]) -> str:
 def _files(chain: list[BaseException]) -> Iterator[str]:
     for error in chain:
         yield from (frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__))
-
-
-def line_of(stack: str | None) -> str:
-    """` (file.py:12)` of the innermost line of the user's in a stack trace as text."""
-    for name, line in reversed(re.findall(r'File "(.+?)", line (\d+)', stack or "")):
-        if _of_user(name):
-            return f" ({name.replace(chr(92), '/').rsplit('/', 1)[-1]}:{line})"
-    return ""
 
 
 def _of_user(filename: str) -> bool:

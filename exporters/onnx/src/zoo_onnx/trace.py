@@ -17,7 +17,7 @@ from torch import nn
 from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.graph import OPSET
-from zoo_onnx.reasons import place_of, random_draws, reason
+from zoo_onnx.reasons import Lines, random_draws, reason
 from zoo_onnx.translations import translations
 
 Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
@@ -48,6 +48,13 @@ def trace(
     examples = [example(a, defaults).to(device) for a in arguments.values()]
     dynamic = tuple(dynamic_shape(a) for a in arguments.values())
     piece = Piece(network, function).eval()
+
+    def locate(op: str) -> str:
+        """Where the user calls an operation: found by running it all once more."""
+        with quiet(), translations(), contextlib.suppress(Exception), Lines() as lines:
+            torch.export.export(piece, tuple(examples), strict=False)
+        return lines.place(op)
+
     try:
         with quiet(), translations():
             program = torch.onnx.export(
@@ -59,12 +66,6 @@ def trace(
                 opset_version=OPSET,
             )
     except Exception as error:  # torch.export raises many kinds; all of them mean that the code cannot be traced
-
-        def locate(op: str) -> str:
-            with quiet(), translations(), contextlib.suppress(Exception):
-                return place_of(op, torch.export.export(piece, tuple(examples), strict=False))
-            return ""
-
         raise ExportError(f"{what} cannot be traced to ONNX: {reason(error, locate)}.") from error
     assert program is not None
     if len(program.model.graph.inputs) != len(examples):
@@ -72,7 +73,7 @@ def trace(
             f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number."
         )
     RemoveUnusedNodesPass()(program.model)
-    if draws := random_draws(program.model.graph, program.exported_program):
+    if draws := random_draws(program.model.graph, program.exported_program, locate):
         raise ExportError(f"{what} cannot be exported: {draws}.")
     return program.model
 
