@@ -21,8 +21,13 @@ def show(name: str | Path) -> Facts:
     What is not known is left out. No framework is imported, no weights are read.
     """
     path = Path(name).expanduser()
-    facts = _folder(path) if path.is_dir() else _named(str(name))
+    facts = _folder(path) if path.is_dir() and not _is_only_called_like_a_model(path) else _named(str(name))
     return {key: value for key, value in facts.items() if value not in (None, "", (), [], {})}
+
+
+def _is_only_called_like_a_model(folder: Path) -> bool:
+    """As the folder is that `zoo new-plugin tiny-flow` writes: it holds nothing that could be shown."""
+    return str(folder) in registry.list_models() and not any((folder / f).exists() for f in (MODEL, RECIPE, MANIFEST))
 
 
 def _named(name: str) -> Facts:
