@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from zoo_torch import wrap
 
 import zoo
 from zoo import noise as reference
 from zoo.errors import InputError
-from zoo_torch import wrap
 
 IMAGE = zoo.Image(6, 5, 1)
 
@@ -322,52 +322,74 @@ def test_a_module_that_cannot_be_found_is_named():
 REAL = zoo.Real(2)
 TWO = zoo.Normal(2)
 WRONG = {
-    "nothing": (dict(space=REAL), "nothing to wrap"),
-    "no noise": (dict(sample=nn.Linear(2, 2), space=REAL), "needs noise="),
-    "no noise kind": (dict(sample=nn.Linear(2, 2), noise=3, space=REAL), r"zoo.Normal\(...\)"),
-    "noise shape": (dict(sample=nn.Linear(3, 2), noise=TWO, space=REAL), "sample fails on examples: RuntimeError: mat1"),
-    "two noises": (dict(sample=lambda a, b: a, noise=TWO, space=REAL), "cannot be called with noise"),
-    "shape": (dict(sample=nn.Linear(2, 3), noise=TWO, space=REAL), r"shape \(N, 3\); expected floats of shape \(N, 2\)"),
-    "image shape": (dict(sample=nn.Linear(2, 3), noise=TWO, space=IMAGE), r"expected \(N, 1, 6, 5\) or"),
-    "dtype": (dict(sample=lambda z: z.long(), noise=TWO, space=REAL), "expected floats"),
-    "discrete": (dict(sample=lambda z: z, noise=TWO, space=zoo.Discrete(2, 3)), "expected integers"),
-    "levels": (dict(sample=lambda z: z.long() + 9, noise=TWO, space=zoo.Discrete(2, 3)), "what sample gives has the value"),
-    "nan": (dict(sample=lambda z: z / 0 * 0, noise=TWO, space=REAL), "gives nan"),
-    "rows": (dict(sample=lambda z: z[z[:, 0] > 9], noise=TWO, space=REAL), "expected one row each"),
-    "tuple": (dict(sample=lambda z: (z, z), noise=TWO, space=REAL), "tuple of 2; expected one tensor"),
-    "numpy": (dict(sample=lambda z: z.numpy(), noise=TWO, space=REAL), "numpy array: it left the framework"),
-    "random": (dict(sample=lambda z: z + torch.randn(2), noise=TWO, space=REAL), r"in randn \(test_wrap.py:\d+\)"),
+    "nothing": ({"space": REAL}, "nothing to wrap"),
+    "no noise": ({"sample": nn.Linear(2, 2), "space": REAL}, "needs noise="),
+    "no noise kind": ({"sample": nn.Linear(2, 2), "noise": 3, "space": REAL}, r"zoo.Normal\(...\)"),
+    "noise shape": (
+        {"sample": nn.Linear(3, 2), "noise": TWO, "space": REAL},
+        "sample fails on examples: RuntimeError: mat1",
+    ),
+    "two noises": ({"sample": lambda a, b: a, "noise": TWO, "space": REAL}, "cannot be called with noise"),
+    "shape": (
+        {"sample": nn.Linear(2, 3), "noise": TWO, "space": REAL},
+        r"shape \(N, 3\); expected floats of shape \(N, 2\)",
+    ),
+    "image shape": ({"sample": nn.Linear(2, 3), "noise": TWO, "space": IMAGE}, r"expected \(N, 1, 6, 5\) or"),
+    "dtype": ({"sample": lambda z: z.long(), "noise": TWO, "space": REAL}, "expected floats"),
+    "discrete": ({"sample": lambda z: z, "noise": TWO, "space": zoo.Discrete(2, 3)}, "expected integers"),
+    "levels": (
+        {"sample": lambda z: z.long() + 9, "noise": TWO, "space": zoo.Discrete(2, 3)},
+        "what sample gives has the value",
+    ),
+    "nan": ({"sample": lambda z: z / 0 * 0, "noise": TWO, "space": REAL}, "gives nan"),
+    "rows": ({"sample": lambda z: z[z[:, 0] > 9], "noise": TWO, "space": REAL}, "expected one row each"),
+    "tuple": ({"sample": lambda z: (z, z), "noise": TWO, "space": REAL}, "tuple of 2; expected one tensor"),
+    "numpy": ({"sample": lambda z: z.numpy(), "noise": TWO, "space": REAL}, "numpy array: it left the framework"),
+    "random": ({"sample": lambda z: z + torch.randn(2), "noise": TWO, "space": REAL}, r"in randn \(test_wrap.py:\d+\)"),
     "numpy random": (
-        dict(sample=lambda z: z + float(np.random.randn()), noise=TWO, space=REAL),
+        {"sample": lambda z: z + float(np.random.randn()), "noise": TWO, "space": REAL},
         "perhaps by random or numpy.random",
     ),
-    "option": (dict(sample=lambda z: z, noise=TWO, space=REAL, options={"t": 1.0}), "no function takes the option 't'"),
-    "classes": (dict(sample=lambda z: z, noise=TWO, space=REAL, classes=3), "takes a keyword 'label'"),
-    "log_prob": (dict(log_prob=lambda x: x, space=REAL), "expected one number for each example"),
-    "latent": (dict(decode=nn.Linear(2, 2), space=REAL), "give latent=16"),
-    "logits": (dict(predict=lambda x: x, classes=2, space=REAL), "add the softmax"),
-    "no classes": (dict(predict=lambda x: x.softmax(-1), space=REAL), r"say of which classes=\[...\]"),
-    "raw image": (dict(encode=nn.Linear(30, 2), space=IMAGE), r"with values=\(0, 1\)"),
-    "values": (dict(sample=lambda z: z, noise=TWO, space=REAL, values=(0, 1)), "are about images"),
-    "values order": (dict(decode=lambda z: z, latent=30, space=IMAGE, values=(1, 0)), "floats of black and white"),
-    "two samplers": (dict(sample=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL), "two samplers"),
-    "no init": (dict(step=lambda i, s: s, noise=TWO, space=REAL), "init= and step="),
-    "no length": (dict(init=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL), "length is None"),
+    "option": (
+        {"sample": lambda z: z, "noise": TWO, "space": REAL, "options": {"t": 1.0}},
+        "no function takes the option 't'",
+    ),
+    "classes": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "classes": 3}, "takes a keyword 'label'"),
+    "log_prob": ({"log_prob": lambda x: x, "space": REAL}, "expected one number for each example"),
+    "latent": ({"decode": nn.Linear(2, 2), "space": REAL}, "give latent=16"),
+    "logits": ({"predict": lambda x: x, "classes": 2, "space": REAL}, "add the softmax"),
+    "no classes": ({"predict": lambda x: x.softmax(-1), "space": REAL}, r"say of which classes=\[...\]"),
+    "raw image": ({"encode": nn.Linear(30, 2), "space": IMAGE}, r"with values=\(0, 1\)"),
+    "values": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "values": (0, 1)}, "are about images"),
+    "values order": (
+        {"decode": lambda z: z, "latent": 30, "space": IMAGE, "values": (1, 0)},
+        "floats of black and white",
+    ),
+    "two samplers": ({"sample": lambda z: z, "step": lambda i, s: s, "noise": TWO, "space": REAL}, "two samplers"),
+    "no init": ({"step": lambda i, s: s, "noise": TWO, "space": REAL}, "init= and step="),
+    "no length": ({"init": lambda z: z, "step": lambda i, s: s, "noise": TWO, "space": REAL}, "length is None"),
     "length name": (
-        dict(init=lambda z: z, step=lambda i, s: s, noise=TWO, space=REAL, length="stps", options={"steps": 5}),
+        {
+            "init": lambda z: z,
+            "step": lambda i, s: s,
+            "noise": TWO,
+            "space": REAL,
+            "length": "stps",
+            "options": {"steps": 5},
+        },
         "Did you mean 'steps'",
     ),
     "state shape": (
-        dict(init=lambda z: z, step=lambda i, s: torch.cat([s, s], 1), noise=TWO, space=REAL, length=5),
+        {"init": lambda z: z, "step": lambda i, s: torch.cat([s, s], 1), "noise": TWO, "space": REAL, "length": 5},
         "keeps its shape and dtype",
     ),
     "state names": (
-        dict(init=lambda z: {"a": z}, step=lambda i, s: {"b": s["a"]}, noise=TWO, space=REAL, length=5),
+        {"init": lambda z: {"a": z}, "step": lambda i, s: {"b": s["a"]}, "noise": TWO, "space": REAL, "length": 5},
         "expected the state as init gives it",
     ),
-    "no space": (dict(sample=lambda z: z, noise=TWO, space=2), "expected a sample space"),
-    "unknown model": (dict(model=nn.Linear(2, 2), space=REAL), "wrap does not know what a Linear does"),
-}  # fmt: skip
+    "no space": ({"sample": lambda z: z, "noise": TWO, "space": 2}, "expected a sample space"),
+    "unknown model": ({"model": nn.Linear(2, 2), "space": REAL}, "wrap does not know what a Linear does"),
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

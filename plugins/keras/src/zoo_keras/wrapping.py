@@ -123,7 +123,9 @@ class WrappedKeras(WrappedNetwork, KerasNetwork):
 
     def __init__(self, space: Space, config: WrapConfig, classes: Labels | None, modules: list[Any]) -> None:
         super().__init__(space, config, classes)
-        self.parts = modules
+        self.parts = [m for m in modules if isinstance(m, keras.Layer)]
+        # modules of PyTorch: Keras would wrap each in a layer of its own, which is not what the functions call
+        self.__dict__["loose"] = tuple(m for m in modules if not isinstance(m, keras.Layer))
 
     def cast(self, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
         return tensor.to(getattr(torch, dtype))
@@ -134,7 +136,9 @@ class WrappedKeras(WrappedNetwork, KerasNetwork):
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        modes = [(m, m.training) for m in self.modules()]
+        modes = [(m, m.training) for part in (self, *self.loose) for m in part.modules()]
+        for part in self.loose:
+            part.eval()
         try:
             with super().inference():
                 yield

@@ -43,6 +43,7 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     try:
         with torch.no_grad():
             base = flow().base
+            flow().transform(torch.zeros(2, *base.event_shape))
     except Exception as error:
         raise InputError(
             f"{type(flow).__name__} cannot be called without a context ({error}). For a conditional flow give "

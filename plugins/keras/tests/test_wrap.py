@@ -1,0 +1,147 @@
+"""A stranger's Keras models as genzoo models: functional, sequential and subclassed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from zoo_keras import wrap
+from zoo_keras.backend import keras, layers, ops
+
+import zoo
+from zoo import noise as reference
+from zoo.errors import ExportError, InputError
+
+# Keras turns tensors into arrays in a way that numpy 2 warns of
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+IMAGE = zoo.Image(8, 8, 1)
+NOISE = zoo.Normal(5)
+
+
+def drawn(count, seed, noise=NOISE, name="noise"):
+    return reference.draw(noise, np.arange(count), seed=seed, stream=f"sample/{name}")
+
+
+def levels(y, low, high):
+    return ((np.asarray(y) - low) * (255 / (high - low))).round().clip(0, 255).astype(np.uint8)
+
+
+def functional():
+    keras.utils.set_random_seed(0)
+    z = keras.Input((5,))
+    h = layers.Dense(4 * 4 * 3, activation="relu")(z)
+    h = layers.Dropout(0.5)(h)
+    h = layers.BatchNormalization()(h)
+    h = layers.Reshape((4, 4, 3))(h)
+    return keras.Model(z, layers.Conv2DTranspose(1, 3, 2, "same", activation="tanh")(h))
+
+
+class Encoder(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.stack = [layers.Conv2D(3, 3, 2, "same", activation="relu"), layers.Flatten(), layers.Dense(4)]
+
+    def call(self, x):
+        for layer in self.stack:
+            x = layer(x)
+        return x
+
+
+def test_a_functional_model_a_subclassed_one_and_a_sequential_one(tmp_path):
+    generator, encoder = functional(), Encoder()
+    encoder(np.zeros((1, 8, 8, 1)))
+    classifier = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, "softmax")])
+    generator.train()
+    modes = [m.training for m in generator.modules()]
+    before = [np.array(w) for w in generator.get_weights()]
+    model = wrap(sample=generator, noise=NOISE, encode=encoder, predict=classifier, classes=list("abc"), space=IMAGE)
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    x = artifact.sample(5, seed=3)
+    assert np.array_equal(x, model.sample(5, seed=3))
+    assert [m.training for m in generator.modules()] == modes  # before Keras's predict, which changes them
+    assert np.array_equal(x, levels(generator.predict(drawn(5, 3), verbose=0), -1, 1))
+    scaled = x / np.float32(127.5) - 1
+    np.testing.assert_allclose(artifact.encode(x), encoder.predict(scaled, verbose=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(artifact.predict(x), classifier.predict(scaled, verbose=0), rtol=1e-4, atol=1e-6)
+    assert all(np.array_equal(a, b) for a, b in zip(before, generator.get_weights(), strict=True))
+
+
+def test_a_loaded_model(tmp_path):
+    functional().save(tmp_path / "mine.keras")
+    model = wrap(sample=keras.saving.load_model(tmp_path / "mine.keras"), noise=NOISE, space=IMAGE, values=(-1, 1))
+    zoo.export(model, tmp_path / "artifact")
+    rows = zoo.open(tmp_path / "artifact", device="cpu").sample(4, seed=0)
+    assert np.array_equal(rows, levels(functional().predict(drawn(4, 0), verbose=0), -1, 1))
+
+
+def test_an_iterative_sampler_over_a_layer(tmp_path):
+    layer = layers.Dense(2, activation="tanh")
+    layer.build((None, 2))
+
+    def step(i, state, fresh, rate):
+        return state + rate * layer(state) + 0.1 * fresh
+
+    two = zoo.Normal(2)
+    model = wrap(
+        init=lambda z: z, step=step, length="steps", options={"steps": 4, "rate": 0.5}, noise=two, step_noise=two,
+        space=zoo.Real(2),
+    )  # fmt: skip
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    np.testing.assert_allclose(
+        artifact.sample(6, seed=1, steps=7), model.sample(6, seed=1, steps=7), rtol=1e-4, atol=1e-5
+    )
+    assert len(model.network.parts) == 1
+
+
+def test_a_denoiser_with_its_channels_last(tmp_path):
+    keras.utils.set_random_seed(0)
+    x, t = keras.Input((8, 8, 1)), keras.Input((1,))
+    h = layers.Conv2D(4, 3, padding="same", activation="silu")(x) + layers.Dense(4)(t)[:, None, None, :]
+    net = keras.Model([x, t], layers.Conv2D(1, 3, padding="same")(h))
+
+    def denoiser(x, t):
+        return net([x, ops.cast(t, "float32")[:, None] / 1000])
+
+    signal = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    model = wrap(denoiser=denoiser, schedule=signal, space=IMAGE, length=4)
+    zoo.export(model, tmp_path / "artifact")
+    x = zoo.open(tmp_path / "artifact", device="cpu").sample(3, seed=0, steps=5)
+    assert np.abs(x.astype(int) - model.sample(3, seed=0, steps=5)).max() <= 1
+    assert model.methods["sample"].init_noise["start"].shape == (8, 8, 1)
+
+
+def test_keras_s_own_random_numbers_are_refused(tmp_path):
+    class Sampling(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seeds = keras.random.SeedGenerator(1)
+
+        def call(self, z):
+            return z + keras.random.normal(ops.shape(z), seed=self.seeds)
+
+    with pytest.raises(InputError, match=r"draws random numbers .*\(test_wrap.py:\d+\).*noise=zoo.Normal"):
+        wrap(sample=Sampling(), noise=zoo.Normal(2), space=zoo.Real(2))
+    model = wrap(
+        sample=lambda z: z + keras.random.normal(ops.shape(z), seed=3), noise=zoo.Normal(2), space=zoo.Real(2)
+    )  # the same in every run, but not in the artifact
+    with pytest.raises(ExportError, match=r"keras.random.*noise=zoo.Normal"):
+        zoo.export(model, tmp_path / "artifact")
+
+
+def test_leaving_the_framework_is_said_early():
+    with pytest.raises(InputError, match="numpy array: it left the framework"):
+        wrap(sample=lambda z: ops.convert_to_numpy(z), noise=zoo.Normal(2), space=zoo.Real(2))
+    with pytest.raises(InputError, match=r"expected floats of shape \(N, 2\)"):
+        wrap(sample=layers.Dense(3), noise=zoo.Normal(2), space=zoo.Real(2))
+
+
+def test_a_module_of_pytorch_among_keras_layers():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.9)).train()
+    model = wrap(sample=lambda z: net(z), noise=zoo.Normal(2), space=zoo.Real(2))
+    np.testing.assert_allclose(
+        model.sample(3, seed=0), net[0](torch.from_numpy(drawn(3, 0, zoo.Normal(2)))).detach(), rtol=1e-6
+    )
+    assert net.training

@@ -1,0 +1,241 @@
+"""Denoisers with their schedules: the rows are those of the scheduler's own loop, from the same noise."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from zoo_torch import wrap
+
+import zoo
+from zoo import noise as reference
+from zoo.errors import InputError
+from zoo.wrapping.diffusion import Walk, read_schedule
+
+SPACE, SHAPE = zoo.Image(8, 8, 1), (1, 8, 8)
+
+
+def drawn(name, count, seed, step=0, steps=1, shape=SHAPE):
+    noise = zoo.Normal(*shape)
+    return torch.from_numpy(
+        reference.draw(noise, np.arange(count), seed=seed, stream=f"sample/{name}", step=step, steps=steps)
+    )
+
+
+def levels(x, low=-1, high=1):
+    y = ((x - low) * (255 / (high - low))).round().clamp(0, 255)
+    return y.to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def almost_equal(a, b):
+    """Equal, but for single pixels on the border between two levels."""
+    gap = np.abs(a.astype(int) - b)
+    return gap.max() <= 1 and (gap > 0).mean() < 0.01 and a.std() > 5
+
+
+class Denoiser(nn.Module):
+    """Takes (x, t) and gives an object with `.sample`, as the UNets of diffusers do."""
+
+    def __init__(self, classes=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.3), nn.Conv2d(8, 1, 3, padding=1)
+        )
+        self.time = nn.Linear(1, 1)
+        self.table = nn.Embedding(classes, 1) if classes else None
+
+    def forward(self, sample, timestep, class_labels=None):
+        t = self.time(timestep.reshape(-1, 1).to(torch.float32) / 1000)
+        if class_labels is not None:
+            t = t + self.table(class_labels)
+        y = self.net(sample) + t[:, :, None, None]
+        return SimpleNamespace(sample=y + 0.5 * sample)
+
+
+diffusers_cases = {
+    "ddim": ("DDIMScheduler", {}, 7, 0.0),
+    "ddim-eta": ("DDIMScheduler", {}, 10, 1.0),
+    "velocity": ("DDIMScheduler", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, 7, 0.3),
+    "linspace": ("DDIMScheduler", {"timestep_spacing": "linspace", "set_alpha_to_one": False}, 7, 0.5),
+    "sample": ("DDIMScheduler", {"steps_offset": 1, "prediction_type": "sample", "clip_sample_range": 0.7}, 7, 0.0),
+    "unclipped": ("DDIMScheduler", {"clip_sample": False, "beta_schedule": "squaredcos_cap_v2"}, 5, 0.0),
+    "ddpm": ("DDPMScheduler", {}, 9, None),
+    "ddpm-velocity": ("DDPMScheduler", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, 9, None),
+}
+
+
+@pytest.mark.parametrize("case", diffusers_cases)
+def test_rows_are_those_of_the_scheduler_s_loop(case, monkeypatch):
+    diffusers = pytest.importorskip("diffusers")
+    kind, config, steps, eta = diffusers_cases[case]
+    scheduler, net = getattr(diffusers, kind)(**config), Denoiser().train()
+    model = wrap(denoiser=net, schedule=scheduler, space=SPACE)
+    rows = model.sample(4, seed=3, steps=steps, **({} if eta is None else {"eta": eta}))
+    assert net.training
+    net.eval()
+    scheduler.set_timesteps(steps)
+    x = drawn("start", 4, 3)
+    with torch.no_grad():
+        for i, t in enumerate(scheduler.timesteps):
+            z, output = drawn("z", 4, 3, i, steps), net(x, t).sample
+            if eta is None:
+                monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, z=z, **k: z)
+                x = scheduler.step(output, t, x).prev_sample
+            else:
+                more = {"eta": eta, "variance_noise": z} if eta else {}
+                x = scheduler.step(output, t, x, **more).prev_sample
+    assert almost_equal(rows, levels(x))
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+@pytest.mark.parametrize("kind", ["DDIMScheduler", "DDPMScheduler"])
+def test_times_are_those_that_the_scheduler_computes(kind, spacing):
+    diffusers = pytest.importorskip("diffusers")
+    scheduler = getattr(diffusers, kind)(timestep_spacing=spacing)
+    network = SimpleNamespace(
+        cast=lambda t, dtype: t.to(getattr(torch, dtype)), tensor=lambda a: torch.from_numpy(np.array(a))
+    )
+    walk = Walk(network, read_schedule(scheduler))
+    for steps in (1, 2, 3, 7, 10, 27, 50, 99, 333, 500, 999, 1000):
+        scheduler.set_timesteps(steps)
+        times = scheduler.timesteps.tolist()
+        later = [t - 1000 // steps for t in times] if kind == "DDIMScheduler" else [*times[1:], -1]
+        for i in {0, 1, steps // 2, steps - 1} & set(range(steps)):
+            now, before = walk.times(torch.tensor(i), torch.tensor(steps))
+            assert (int(now), int(before)) == (times[i], later[i]), (steps, i)
+
+
+def test_a_unet_of_diffusers_is_exported(tmp_path, loop_convolutions):
+    diffusers = pytest.importorskip("diffusers")
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DModel(
+        sample_size=8, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+    model = wrap(denoiser=unet, schedule=diffusers.DDIMScheduler(), space=SPACE, length=4, family="diffusion")
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    rows = artifact.sample(3, seed=1, steps=6, eta=0.5)
+    assert almost_equal(rows, model.sample(3, seed=1, steps=6, eta=0.5))
+    assert artifact.signatures["sample"].options["steps"].default == 4
+    assert sum(loop_convolutions(tmp_path / "artifact" / "sample.onnx").values()) > 5  # the U-Net is inside the loop
+
+
+def test_classes_and_an_array_as_the_schedule(tmp_path):
+    net = Denoiser(classes=3)
+    signal = torch.cumprod(1 - torch.linspace(1e-3, 0.2, 40), 0)
+    model = wrap(
+        denoiser=net, schedule=signal, prediction="v_prediction", space=SPACE, classes=3, length=5, options={"eta": 0.2}
+    )
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    rows = artifact.sample(3, seed=0, label=[0, 1, 2])
+    assert almost_equal(rows, model.sample(3, seed=0, label=[0, 1, 2]))
+    assert not almost_equal(rows, model.sample(3, seed=0, label=[1, 1, 1]))
+
+
+def test_points_and_decoded_latents():
+    signal = np.linspace(0.99, 0.01, 30)
+    points = wrap(denoiser=lambda x, t: x * 0.5, schedule=signal, space=zoo.Real(2), length=3)
+    assert points.sample(5, seed=0).shape == (5, 2)
+    decoder = nn.Sequential(nn.Linear(4, 64), nn.Sigmoid())
+    latent = wrap(denoiser=lambda x, t: x * 0.5, schedule=signal, noise=zoo.Normal(4), finish=decoder, space=SPACE)
+    assert latent.sample(2, seed=0).shape == (2, 8, 8, 1)
+    assert latent.network.config.values == (0.0, 1.0)
+
+
+class GaussianDiffusion(nn.Module):
+    """The shape and the samplers of `GaussianDiffusion` in denoising-diffusion-pytorch (which needs torchvision)."""
+
+    def __init__(self, objective, sampling=None, eta=0.0, timesteps=20):
+        super().__init__()
+        self.model = Denoiser()
+        self.model.register_forward_hook(lambda m, a, out: out.sample)  # its Unet gives the tensor itself
+        self.objective, self.channels, self.image_size, self.self_condition = objective, 1, (8, 8), False
+        self.num_timesteps, self.sampling_timesteps = timesteps, sampling or timesteps
+        self.is_ddim_sampling, self.ddim_sampling_eta = self.sampling_timesteps < timesteps, eta
+        betas = torch.linspace(1e-3, 0.3, timesteps)
+        self.register_buffer("betas", betas)
+        self.register_buffer("alphas_cumprod", torch.cumprod(1 - betas, 0))
+        self.unnormalize = lambda t: (t + 1) * 0.5
+
+    def predictions(self, x, t):
+        a = self.alphas_cumprod[t]
+        out = self.model(x, torch.full((len(x),), t))
+        start = {
+            "pred_noise": (1 / a).sqrt() * x - (1 / a - 1).sqrt() * out,
+            "pred_x0": out,
+            "pred_v": a.sqrt() * x - (1 - a).sqrt() * out,
+        }[self.objective].clamp(-1, 1)
+        return ((1 / a).sqrt() * x - start) / (1 / a - 1).sqrt(), start
+
+    @torch.no_grad()
+    def sample(self, count, seed):
+        x, total, steps = drawn("start", count, seed), self.num_timesteps, self.sampling_timesteps
+        if self.is_ddim_sampling:
+            times = list(reversed(torch.linspace(-1, total - 1, steps=steps + 1).int().tolist()))
+        else:
+            times = list(range(total - 1, -2, -1))
+        for i, (now, then) in enumerate(itertools.pairwise(times)):
+            noise, start = self.predictions(x, now)
+            z = drawn("z", count, seed, i, steps)
+            if not self.is_ddim_sampling:
+                a, before = self.alphas_cumprod[now], self.alphas_cumprod[now - 1] if now else torch.tensor(1.0)
+                beta = self.betas[now]
+                mean = beta * before.sqrt() / (1 - a) * start + (1 - before) * (1 - beta).sqrt() / (1 - a) * x
+                x = mean + (beta * (1 - before) / (1 - a)).sqrt() * (z if now else 0)
+            elif then < 0:
+                x = start
+            else:
+                a, a2 = self.alphas_cumprod[now], self.alphas_cumprod[then]
+                sigma = self.ddim_sampling_eta * ((1 - a / a2) * (1 - a2) / (1 - a)).sqrt()
+                x = start * a2.sqrt() + (1 - a2 - sigma**2).sqrt() * noise + sigma * z
+        return self.unnormalize(x)
+
+
+@pytest.mark.parametrize(("objective", "sampling", "eta"), [
+    ("pred_noise", None, 0.0), ("pred_x0", None, 0.0), ("pred_v", 6, 0.0), ("pred_noise", 7, 0.8)
+])  # fmt: skip
+def test_a_gaussian_diffusion_gives_its_own_samples(objective, sampling, eta):
+    diffusion = GaussianDiffusion(objective, sampling, eta).train()
+    model = wrap(diffusion, space=SPACE)
+    rows = model.sample(4, seed=2)
+    assert diffusion.training
+    diffusion.eval()
+    assert almost_equal(rows, levels(diffusion.sample(4, 2), 0, 1))
+
+
+def wrong(**config):
+    return SimpleNamespace(alphas_cumprod=np.linspace(0.99, 0.1, 10), config=SimpleNamespace(**config))
+
+
+@pytest.mark.parametrize(("schedule", "message"), [
+    (wrong(thresholding=True), "thresholding"),
+    (wrong(prediction_type="flow"), "predicts 'flow'"),
+    (wrong(timestep_spacing="odd"), "timestep_spacing is 'odd'"),
+    (wrong(variance_type="learned"), "variance_type is 'learned'"),
+    (np.linspace(0.1, 0.99, 10), "alphas_cumprod"),
+    (np.ones((3, 3)), "alphas_cumprod"),
+    ("linear", "schedule is str"),
+    (None, "needs schedule="),
+])  # fmt: skip
+def test_schedules_that_wrap_does_not_take(schedule, message):
+    with pytest.raises(InputError, match=message):
+        wrap(denoiser=Denoiser(), schedule=schedule, space=SPACE)
+
+
+def test_schedulers_of_another_kind_and_learned_variances():
+    diffusers = pytest.importorskip("diffusers")
+    with pytest.raises(InputError, match="EulerDiscreteScheduler takes steps of another kind"):
+        wrap(denoiser=Denoiser(), schedule=diffusers.EulerDiscreteScheduler(), space=SPACE)
+    with pytest.raises(InputError, match="learned variance"):
+        wrap(denoiser=lambda x, t: torch.cat([x, x], 1), schedule=np.linspace(0.9, 0.1, 9), space=SPACE)
+    diffusion = GaussianDiffusion("pred_v")
+    diffusion.self_condition = True
+    with pytest.raises(InputError, match="self_condition"):
+        wrap(diffusion, space=SPACE)

@@ -1,0 +1,134 @@
+"""Flows of zuko and nflows as they come: what they give is what their own objects give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from zoo_torch import wrap
+
+import zoo
+from zoo import noise as reference
+from zoo.errors import InputError
+
+zuko = pytest.importorskip("zuko")
+
+
+def shaken(flow):
+    """Weights that are far from the identity."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return flow
+
+
+SMALL = {"transforms": 2, "hidden_features": (8,)}
+ZUKO = {
+    "nsf": lambda: zuko.flows.NSF(2, bins=4, transforms=1, hidden_features=(8,)),
+    "maf": lambda: zuko.flows.MAF(3, **SMALL),
+    "nice": lambda: zuko.flows.NICE(4, **SMALL),
+    "circular": lambda: zuko.flows.NCSF(2, bins=4, transforms=1, hidden_features=(8,)),  # its base is uniform
+}
+
+
+@pytest.mark.parametrize("name", ZUKO)
+def test_a_zuko_flow(name, tmp_path):
+    torch.manual_seed(0)
+    flow = shaken(ZUKO[name]())
+    width = flow().event_shape[0]
+    model = wrap(flow, space=zoo.Real(width))
+    assert model.name == type(flow).__name__
+    assert model.density == "exact"
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    assert set(artifact.signatures) == {"sample", "log_prob", "encode", "decode"}
+    noise = model.methods["sample"].noise["noise"]
+    assert noise.kind == ("uniform" if name == "circular" else "normal")
+    z = torch.from_numpy(reference.draw(noise, np.arange(6), seed=4, stream="sample/noise"))
+    if name == "circular":
+        z = (2 * z - 1) * torch.pi
+    x = artifact.sample(6, seed=4)
+    with torch.no_grad():
+        own = flow().transform.inv(z)
+        np.testing.assert_allclose(x, own, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(artifact.log_prob(x), flow().log_prob(torch.from_numpy(x)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(artifact.encode(x), z, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(artifact.decode(z.numpy()), x, rtol=1e-4, atol=1e-4)
+
+
+def test_functions_over_a_zuko_flow_of_images(tmp_path):
+    """What the docstring says of densities of raw observations: the scaling is the user's, with its Jacobian."""
+    torch.manual_seed(0)
+    space = zoo.Image(2, 2, 1)
+    flow = shaken(zuko.flows.NICE(4, context=3, **SMALL))
+
+    def log_prob(x, label):
+        y = (x.reshape(-1, 4).to(torch.float32) + 0.5) / 256
+        return flow(torch.eye(3)[label]).log_prob(y) - 4 * np.log(256)
+
+    def sample(z, label):
+        return flow(torch.eye(3)[label]).transform.inv(z).sigmoid()
+
+    model = wrap(sample=sample, log_prob=log_prob, noise=zoo.Normal(4), space=space, classes=3, density="lower_bound")
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    x = artifact.sample(3, seed=0, label=2)
+    own = log_prob(torch.from_numpy(x), torch.tensor([2, 2, 2])).detach()
+    np.testing.assert_allclose(artifact.log_prob(x, label=2), own, rtol=1e-4)
+
+
+def test_flows_that_wrap_does_not_take():
+    with pytest.raises(InputError, match="density of real vectors"):
+        wrap(zuko.flows.NICE(4, **SMALL), space=zoo.Image(2, 2, 1))
+    with pytest.raises(InputError, match="without a context"):
+        wrap(zuko.flows.NICE(4, context=2, **SMALL), space=zoo.Real(4))
+    with pytest.raises(InputError, match="two ways to say one thing"):
+        wrap(zuko.flows.NICE(4, **SMALL), sample=lambda z: z, space=zoo.Real(4))
+
+
+def nflows_flow(name):
+    flows, transforms, base = (
+        pytest.importorskip(f"nflows.{m}") for m in ("flows", "transforms", "distributions.normal")
+    )
+    nets = pytest.importorskip("nflows.nn.nets")
+
+    def net(inputs, outputs):
+        return nets.ResidualNet(inputs, outputs, hidden_features=8)
+
+    layers = {
+        "maf": lambda: [
+            transforms.MaskedAffineAutoregressiveTransform(4, 8),
+            transforms.ReversePermutation(4),
+            transforms.MaskedAffineAutoregressiveTransform(4, 8),
+        ],
+        "coupling": lambda: [
+            transforms.AffineCouplingTransform([1, 0, 1, 0], net),
+            transforms.RandomPermutation(4),
+            transforms.LULinear(4, identity_init=False),
+            transforms.AffineCouplingTransform([0, 1, 0, 1], net),
+        ],
+    }
+    if name == "SimpleRealNVP":
+        return flows.SimpleRealNVP(4, 8, 2, 1, batch_norm_between_layers=True)
+    return flows.Flow(transforms.CompositeTransform(layers[name]()), base.StandardNormal([4]))
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
+@pytest.mark.parametrize("name", ["maf", "coupling", "SimpleRealNVP"])
+def test_an_nflows_flow(name, tmp_path):
+    torch.manual_seed(0)
+    flow = shaken(nflows_flow(name))
+    with torch.no_grad():
+        for _ in range(40):  # batch norm starts with a variance of zero
+            flow.log_prob(torch.randn(64, 4))
+    flow.eval()
+    zoo.export(wrap(flow, space=zoo.Real(4)), tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    z = torch.from_numpy(reference.draw(zoo.Normal(4), np.arange(6), seed=4, stream="sample/noise"))
+    x = artifact.sample(6, seed=4)
+    with torch.no_grad():
+        np.testing.assert_allclose(x, flow._transform.inverse(z)[0], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(artifact.log_prob(x), flow.log_prob(torch.from_numpy(x)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(artifact.encode(x), flow.transform_to_noise(torch.from_numpy(x)), atol=1e-4)
+    np.testing.assert_allclose(artifact.encode(x), z, rtol=1e-3, atol=1e-3)
