@@ -1,4 +1,4 @@
-"""What stands in docs/*.md runs: each page in its order, in an empty folder and an environment of its own.
+"""What stands in README.md and docs/*.md runs: each page in order, in an empty folder and an environment of its own.
 
 A block fenced with ```sh is run by bash and must not fail. One fenced with ```python is run in the one namespace of its
 page. One that begins with a comment that is the path of a file is written to that file instead, whatever its language.
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 SECONDS = 900  # for a page

@@ -140,7 +140,7 @@ def export(
     from zoo.plugins import call_with
 
     spec = registry.exporter(to)
-    check_output_folder(folder, force, marker="manifest.json")
+    check_output_folder(folder, force, marker=spec.marker)
     function = registry.import_target(spec.target, spec.requires, f"export to {to}")
     source = load(model) if isinstance(model, (str, Path)) else model
     return call_with(function, {"force": force, "progress": progress}, source, Path(folder))

@@ -121,12 +121,16 @@ class DatasetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec:
-    """A format to export to. `target` is `function(model, folder, *, force, progress) -> report`."""
+    """A format to export to. `target` is `function(model, folder, *, force, progress) -> report`.
+
+    `marker` is a file of every export: `--force` replaces a folder that holds it, and no other.
+    """
 
     name: str
     target: str
     summary: str
     requires: Mapping[str, str] = field(default_factory=dict)
+    marker: str = "manifest.json"
 
     def __post_init__(self) -> None:
         _check_named(self)

@@ -1,0 +1,74 @@
+"""docs/hooks.md says of the hooks what the code says: every hook, argument and field, and no others."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import zoo
+from zoo import hookspecs, registry, spec
+from zoo.plugins import ARGUMENTS, HOOKS
+from zoo.signature import METHODS
+from zoo.spec import DatasetSpec, ExporterSpec
+
+PAGE = (Path(__file__).parents[1] / "docs" / "hooks.md").read_text()
+HEADING = re.compile(r"^(#{2,3}) `([^`]+)`\n(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+SECTIONS = {name: text for _, name, text in HEADING.findall(PAGE)}
+
+
+def rows(text):
+    """First column -> second column of the tables of a text."""
+    return dict(re.findall(r"^\| `([^`]+)` \| (.*?) \|", text, re.MULTILINE))
+
+
+def test_every_hook_has_a_section_with_its_arguments():
+    declared = {name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.GROUP}_spec")}
+    assert declared == set(HOOKS) == set(ARGUMENTS)
+    calls = {}
+    for hook, kind in HOOKS.items():
+        given = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+        assert given == list(ARGUMENTS[hook]), "zoo.plugins gives the arguments that zoo.hookspecs declares"
+        calls[f"{hook}({', '.join(given)})"] = f"`{kind.__name__}`"
+    assert [name for name in SECTIONS if name.startswith("zoo_")] == list(calls)
+    assert rows(PAGE.partition("\n## ")[0]) == calls
+    for call in calls:
+        assert ("Arguments: none." in SECTIONS[call]) == call.endswith("()")
+
+
+@pytest.mark.parametrize("kind", HOOKS.values())
+def test_every_field_of_a_spec_is_explained(kind):
+    table = rows(SECTIONS[kind.__name__].partition("\nThe function")[0])
+    assert list(table) == [f.name for f in fields(kind)]
+    for f in fields(kind):
+        optional = f.default is not MISSING or f.default_factory is not MISSING
+        says = "efault: " in table[f.name] or "as in `ModelSpec`" in table[f.name]
+        assert says or not optional, f"say the default of {f.name}"
+        assert optional or "efault: " not in table[f.name]
+
+
+def test_what_fields_may_be_is_listed():
+    section = rows(SECTIONS["ModelSpec"])
+    for field, values in (("family", spec.FAMILIES), ("methods", METHODS), ("density", get_args(spec.Density))):
+        named = set(re.findall(r"`([a-z_]+)`", section[field]))
+        assert named - {"log_prob"} == set(values) - {"log_prob"}
+
+
+def test_the_arguments_of_an_exporter_are_those_that_it_gets(monkeypatch, tmp_path):
+    seen = {}
+
+    def export(*positional, **named):
+        seen.update(zip(("model", "folder"), positional, strict=True))
+        seen.update(named)
+
+    model = zoo.create("realnvp", zoo.Real(2))
+    fake = ExporterSpec(name="fake", target="fake:export", summary="")
+    monkeypatch.setattr(registry, "exporter", lambda name: fake)
+    monkeypatch.setattr(registry, "import_target", lambda *given: export)
+    zoo.export(model, tmp_path / "out", to="fake")
+    assert set(rows(SECTIONS["ExporterSpec"].partition("The function is called")[2])) == set(seen)
+    assert "called without arguments" in rows(SECTIONS[DatasetSpec.__name__])["target"]
