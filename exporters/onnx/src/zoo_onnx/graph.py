@@ -50,6 +50,14 @@ class Scope:
         self.graph.append(node)
         return node.outputs[0]
 
+    def halves(self, value: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The two halves of a matrix's columns."""
+        node = ir.node("Split", [value], {"axis": 1, "num_outputs": 2}, num_outputs=2, name=self.name("Split"))
+        for output in node.outputs:
+            output.name = self.name("v")
+        self.graph.append(node)
+        return node.outputs[0], node.outputs[1]
+
     def constant(self, value: Any, dtype: str) -> ir.Value:
         """A constant of the outermost graph, one for each value."""
         root, array = self.root, np.asarray(value, dtype=dtype)

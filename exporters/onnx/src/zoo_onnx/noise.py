@@ -16,8 +16,8 @@ from zoo.signature import Noise
 from zoo_onnx.graph import Scope
 
 
-def squares(s: Scope, counter: ir.Value, key: ir.Value) -> ir.Value:
-    """Squares32 of uint64 counters; uint64 values below 2**32."""
+def squares(s: Scope, counter: ir.Value, key: ir.Value, bits: int = 32) -> ir.Value:
+    """Squares32 of uint64 counters: its highest `bits` bits, as uint64."""
     half = s.constant(2**32, "uint64")
 
     def swap(x: ir.Value) -> ir.Value:  # rotate by 32 bits: multiplication wraps around
@@ -28,7 +28,7 @@ def squares(s: Scope, counter: ir.Value, key: ir.Value) -> ir.Value:
     x = y
     for addend in (y, z, y):
         x = swap(s.op("Add", s.op("Mul", x, x), addend))
-    return s.op("Div", s.op("Add", s.op("Mul", x, x), z), half)
+    return s.op("Div", s.op("Add", s.op("Mul", x, x), z), s.constant(2 ** (64 - bits), "uint64"))
 
 
 def seed_key(s: Scope, seed: ir.Value) -> ir.Value:
@@ -42,7 +42,7 @@ def seed_key(s: Scope, seed: ir.Value) -> ir.Value:
 
 
 def uniform(s: Scope, counter: ir.Value, key: ir.Value) -> ir.Value:
-    bits = s.cast(s.op("Div", squares(s, counter, key), s.constant(512, "uint64")), "float32")
+    bits = s.cast(squares(s, counter, key, bits=23), "float32")
     return s.op("Mul", s.op("Add", bits, s.constant(0.5, "float32")), s.constant(2.0**-23, "float32"))
 
 
@@ -63,21 +63,19 @@ def draw(
     for value, d in zip(dims, noise.shape, strict=True):
         if isinstance(d, str):
             size = s.op("Mul", size, value)
-    width, span = size, size
+    span = size  # of counters: two uniforms make two normals
     if noise.kind == "normal":
         two = s.constant(2, "int64")
-        width = s.op("Div", s.op("Add", size, s.constant(1, "int64")), two)
-        span = s.op("Mul", width, two)
+        span = s.op("Mul", s.op("Div", s.op("Add", size, s.constant(1, "int64")), two), two)
     row = s.cast(index, "uint64")
     if step is not None and steps is not None:
         row = s.op("Add", s.op("Mul", row, s.cast(steps, "uint64")), s.cast(step, "uint64"))
     row = s.op("Mul", s.op("Reshape", row, s.constant([-1, 1], "int64")), s.cast(span, "uint64"))
-    elements = s.cast(s.op("Range", s.constant(0, "int64"), width, s.constant(1, "int64")), "uint64")
-    counter = s.op("Add", row, elements)
+    elements = s.cast(s.op("Range", s.constant(0, "int64"), span, s.constant(1, "int64")), "uint64")
     key = s.op("Add", key, s.constant(2 * GOLDEN * stream_id(stream) & MASK, "uint64"))
-    flat = uniform(s, counter, key)
+    flat = uniform(s, s.op("Add", row, elements), key)
     if noise.kind == "normal":
-        second = uniform(s, s.op("Add", counter, s.cast(width, "uint64")), key)
+        flat, second = s.halves(flat)
         angle = s.op("Mul", second, s.constant(np.float32(2 * np.pi), "float32"))
         radius = s.op("Sqrt", s.op("Mul", s.op("Log", flat), s.constant(-2, "float32")))
         cosines, sines = s.op("Mul", radius, s.op("Cos", angle)), s.op("Mul", radius, s.op("Sin", angle))
