@@ -23,10 +23,11 @@ def shaken(flow):
     return flow
 
 
+EXPORTED = {"nsf", "maf", "coupling"}  # tracing takes time; the others run the same code
 SMALL = {"transforms": 2, "hidden_features": (8,)}
 ZUKO = {
     "nsf": lambda: zuko.flows.NSF(2, bins=4, transforms=1, hidden_features=(8,)),
-    "maf": lambda: zuko.flows.MAF(3, **SMALL),
+    "maf": lambda: zuko.flows.MAF(6, **SMALL),  # more passes than are unrolled
     "nice": lambda: zuko.flows.NICE(4, **SMALL),
     "circular": lambda: zuko.flows.NCSF(2, bins=4, transforms=1, hidden_features=(8,)),  # its base is uniform
 }
@@ -40,8 +41,10 @@ def test_a_zuko_flow(name, tmp_path):
     model = wrap(flow, space=zoo.Real(width))
     assert model.name == type(flow).__name__
     assert model.density == "exact"
-    zoo.export(model, tmp_path / "artifact")
-    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    artifact = model
+    if name in EXPORTED:
+        zoo.export(model, tmp_path / "artifact")
+        artifact = zoo.open(tmp_path / "artifact", device="cpu")
     assert set(artifact.signatures) == {"sample", "log_prob", "encode", "decode"}
     noise = model.methods["sample"].noise["noise"]
     assert noise.kind == ("uniform" if name == "circular" else "normal")
@@ -98,9 +101,9 @@ def nflows_flow(name):
 
     layers = {
         "maf": lambda: [
-            transforms.MaskedAffineAutoregressiveTransform(4, 8),
-            transforms.ReversePermutation(4),
-            transforms.MaskedAffineAutoregressiveTransform(4, 8),
+            transforms.MaskedAffineAutoregressiveTransform(6, 8),
+            transforms.ReversePermutation(6),
+            transforms.MaskedAffineAutoregressiveTransform(6, 8),
         ],
         "coupling": lambda: [
             transforms.AffineCouplingTransform([1, 0, 1, 0], net),
@@ -111,21 +114,24 @@ def nflows_flow(name):
     }
     if name == "SimpleRealNVP":
         return flows.SimpleRealNVP(4, 8, 2, 1, batch_norm_between_layers=True)
-    return flows.Flow(transforms.CompositeTransform(layers[name]()), base.StandardNormal([4]))
+    return flows.Flow(transforms.CompositeTransform(layers[name]()), base.StandardNormal([6 if name == "maf" else 4]))
 
 
 @pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
 @pytest.mark.parametrize("name", ["maf", "coupling", "SimpleRealNVP"])
 def test_an_nflows_flow(name, tmp_path):
     torch.manual_seed(0)
+    width = 6 if name == "maf" else 4
     flow = shaken(nflows_flow(name))
     with torch.no_grad():
         for _ in range(40):  # batch norm starts with a variance of zero
-            flow.log_prob(torch.randn(64, 4))
+            flow.log_prob(torch.randn(64, width))
     flow.eval()
-    zoo.export(wrap(flow, space=zoo.Real(4)), tmp_path / "artifact")
-    artifact = zoo.open(tmp_path / "artifact", device="cpu")
-    z = torch.from_numpy(reference.draw(zoo.Normal(4), np.arange(6), seed=4, stream="sample/noise"))
+    artifact = wrap(flow, space=zoo.Real(width))
+    if name in EXPORTED:
+        zoo.export(artifact, tmp_path / "artifact")
+        artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    z = torch.from_numpy(reference.draw(zoo.Normal(width), np.arange(6), seed=4, stream="sample/noise"))
     x = artifact.sample(6, seed=4)
     with torch.no_grad():
         np.testing.assert_allclose(x, flow._transform.inverse(z)[0], rtol=1e-4, atol=1e-4)

@@ -11,6 +11,7 @@ from zoo.errors import InputError
 from zoo.signature import Noise
 from zoo.spaces import Image, Real, Space
 from zoo.wrapping.diffusion import Schedule, as_floats
+from zoo_torch.inverses import nflows_inverse, zuko_inverse
 
 OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
@@ -65,10 +66,10 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
         return low + (scale if name == "normal" else scale - low) * noise
 
     return {
-        "sample": lambda noise: flow().transform.inv(start(noise)),
+        "sample": lambda noise: zuko_inverse(flow().transform, start(noise)),
         "log_prob": lambda x: flow().log_prob(x),
         "encode": lambda x: flow().transform(x),
-        "decode": lambda z: flow().transform.inv(z),
+        "decode": lambda z: zuko_inverse(flow().transform, z),
         "noise": Noise(name, tuple(base.event_shape)),  # type: ignore[arg-type]
         "family": "flow",
     }
@@ -81,10 +82,10 @@ def nflows_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     if type(base).__name__ != "StandardNormal":
         raise InputError(f"the base of this flow is {type(base).__name__}; expected StandardNormal.")
     return {
-        "sample": lambda noise: flow._transform.inverse(noise)[0],
+        "sample": lambda noise: nflows_inverse(flow._transform, noise),
         "log_prob": lambda x: flow.log_prob(x),
         "encode": lambda x: flow._transform(x)[0],
-        "decode": lambda z: flow._transform.inverse(z)[0],
+        "decode": lambda z: nflows_inverse(flow._transform, z),
         "noise": Noise("normal", tuple(base._shape)),
         "family": "flow",
     }

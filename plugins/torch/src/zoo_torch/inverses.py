@@ -1,0 +1,56 @@
+"""The inverse of an autoregressive flow as a loop in the exported graph, where its library unrolls its passes.
+
+Traced as the libraries write it, with a pass for each dimension, a flow of 64 dimensions takes minutes. Outside of tracing their own code runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._higher_order_ops.while_loop import while_loop
+
+FEW = 4  # passes that are unrolled anyway
+
+
+def repeat(passes: int, once: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+    """`x = once(x, y)` from zeros, `passes` times."""
+    if passes <= FEW:
+        x = torch.zeros_like(y)
+        for _ in range(passes):
+            x = once(x, y)
+        return x
+
+    def body(i: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return i + 1, once(x, y), y.clone()
+
+    start = (torch.zeros((), dtype=torch.int64, device=y.device), torch.zeros_like(y), y)
+    return while_loop(lambda i, x, y: i < passes, body, start)[1]
+
+
+def zuko_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:
+    """`transform.inv(y)` of a transform of zuko."""
+    if not torch.compiler.is_exporting():
+        return transform.inv(y)
+    if type(transform).__name__ == "ComposedTransform":
+        for part in reversed(transform.transforms):
+            y = zuko_inverse(part, y)
+        return y
+    if type(transform).__name__ == "AutoregressiveTransform":
+        return repeat(transform.passes, lambda x, y: transform.meta(x).inv(y), y)
+    return transform.inv(y)
+
+
+def nflows_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:
+    """`transform.inverse(y)[0]` of a transform of nflows."""
+    if not torch.compiler.is_exporting():
+        return transform.inverse(y)[0]
+    if type(transform).__name__ == "CompositeTransform":
+        for part in reversed(transform._transforms):
+            y = nflows_inverse(part, y)
+        return y
+    if hasattr(transform, "autoregressive_net") and hasattr(transform, "_elementwise_inverse"):
+        net = transform.autoregressive_net
+        return repeat(y.shape[1:].numel(), lambda x, y: transform._elementwise_inverse(y, net(x, None))[0], y)
+    return transform.inverse(y)[0]
