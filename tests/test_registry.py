@@ -48,12 +48,14 @@ def test_an_argument_added_to_a_hook_reaches_who_declares_it_and_harms_nobody(in
     install("stranger-old", old)
     install("stranger-new", new.replace("zoo_architectures()", "zoo_architectures(levels)"))
     install("stranger-any", GOOD.format(name="any").replace("zoo_architectures()", "zoo_architectures(**more)"))
-    assert zoo.list_models("net*") == ["net"]
+    either = GOOD.format(name="net{levels}").replace("name=", "name=f")
+    install("stranger-either", either.replace("zoo_architectures()", "zoo_architectures(levels=1)"))
+    assert zoo.list_models("net*") == ["net", "net1"]
     (problem,) = registry.problems()
     assert (problem.plugin, "needs a newer genzoo" in problem.message) == ("stranger-new", True)
     plugins.load_plugins.cache_clear()
     monkeypatch.setitem(plugins.ARGUMENTS, "zoo_architectures", {"levels": 4, "colours": 3})
-    assert zoo.list_models("net*") == ["net", "net12"]
+    assert zoo.list_models("net*") == ["net", "net4", "net12"]
     assert "any" in zoo.list_models()
     assert registry.problems() == []
 
