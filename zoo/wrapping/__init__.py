@@ -6,8 +6,8 @@ framework: tensors are used through the methods that they have, and `WrappedNetw
 
 from __future__ import annotations
 
-from zoo.wrapping.build import Given, WrapConfig, WrappedNetwork, build
+from zoo.wrapping.build import build
 from zoo.wrapping.diffusion import read_schedule
-from zoo.wrapping.modules import find
+from zoo.wrapping.wish import Wish, WrapConfig, WrappedNetwork
 
-__all__ = ["Given", "WrapConfig", "WrappedNetwork", "build", "find", "read_schedule"]
+__all__ = ["Wish", "WrapConfig", "WrappedNetwork", "build", "read_schedule"]

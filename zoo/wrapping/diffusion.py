@@ -18,7 +18,7 @@ from zoo.signature import Loop, Noise, Option, Tensor
 from zoo.wrapping.calling import Given
 
 if TYPE_CHECKING:
-    from zoo.wrapping.build import WrappedNetwork
+    from zoo.wrapping.wish import WrappedNetwork
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 SPACINGS = ("leading", "trailing", "linspace", "even")

@@ -16,7 +16,7 @@ from zoo.spaces import Labels, real_examples
 from zoo.wrapping.calling import running
 
 if TYPE_CHECKING:
-    from zoo.wrapping.build import WrappedNetwork
+    from zoo.wrapping.wish import WrappedNetwork
 
 ROWS = 3
 DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact carries from step to step

@@ -13,8 +13,7 @@ from zoo.eager import EagerModel
 from zoo.signature import Call, Loop, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
-from zoo.wrapping import WrapConfig, WrappedNetwork, build, read_schedule
-from zoo.wrapping.build import Wish
+from zoo.wrapping import Wish, WrapConfig, WrappedNetwork, build, read_schedule
 from zoo.wrapping.calling import user_line
 from zoo.wrapping.units import Layout
 from zoo_keras.backend import keras

@@ -1,6 +1,7 @@
 """The inverse of an autoregressive flow as a loop in the exported graph, where its library unrolls its passes.
 
-Traced as the libraries write it, with a pass for each dimension, a flow of 64 dimensions takes minutes. Outside of tracing their own code runs.
+Traced as the libraries write it, with a pass for each dimension, a flow of 64 dimensions takes minutes. Outside of
+tracing their own code runs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""What making the methods of one wish shares: its arguments as read, and what was found out on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from zoo.errors import InputError
+from zoo.signature import Option, Tensor
+from zoo.spec import Density
+from zoo.wrapping import probe
+from zoo.wrapping.calling import Given
+from zoo.wrapping.units import Units, View
+from zoo.wrapping.wish import Wish, WrappedNetwork, read_latent, read_noise, read_options, title
+
+
+class Builder:
+    """The network that is being made. `adapted` are the user's functions, `views` how they see observations."""
+
+    def __init__(self, network: WrappedNetwork, wish: Wish, given: Mapping[str, Any]) -> None:
+        self.network, self.wish, self.given = network, wish, given
+        self.units = Units(wish.space, network.cast, network.first, wish.values, wish.layout)
+        self.options = read_options(wish.options)
+        self.noise = read_noise(wish.noise, "noise")
+        self.adapted: list[Given] = []
+        self.views: dict[str, View] = {}
+        self.used: set[str] = set()  # options that no function needs to take
+        self.inferred = ""  # how the range of an image's floats was found
+        self.latent = read_latent(wish.latent)
+        self.name = wish.name or title(given)
+        if wish.density not in get_args(Density):
+            raise InputError(f"density is {wish.density!r}; expected {', '.join(map(repr, get_args(Density)))}.")
+        network.made = {}
+        self.probe = probe.Probe(network, self.options)
+
+    def bind(self, what: str, tensors: Any, extra: Sequence[str] = ()) -> Given:
+        given = Given(what, self.given[what])
+        given.bind(tensors, self.options, self.network.classes is not None, extra)
+        self.adapted.append(given)
+        return given
+
+    def after(self, what: str) -> Given | None:
+        """`finish` or `until`, which see the state alone."""
+        if what not in self.given:
+            return None
+        given = Given(what, self.given[what])
+        given.bind(("state",), (), False)
+        return given
+
+    def label(self, *given: Given) -> dict[str, Tensor]:
+        return {"label": Tensor("int64")} if any("label" in g.keywords for g in given) else {}
+
+    def taken(self, given: Given) -> dict[str, Option]:
+        return {n: o for n, o in self.options.items() if n in given.keywords}
+
+    def view(self, what: str, y: Any) -> View:
+        """Checks an output that stands for observations."""
+        self.probe.check(what, y)
+        view = self.units.recognise(what, tuple(y.shape[1:]), probe.dtype_name(y))
+        if self.units.image is None or view.integers:
+            values = self.network.numpy(y).reshape(len(y), *self.wish.space.shape)  # an image's axes in any order
+            self.wish.space.check(values, f"what {what} gives")
+        self.views[what] = view
+        return view

@@ -1,0 +1,117 @@
+"""Samplers from a user's functions: one call, an iteration, a denoiser, or decoded noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from zoo.errors import InputError
+from zoo.signature import Call, Loop, Method
+from zoo.wrapping import loops
+from zoo.wrapping.builder import Builder
+from zoo.wrapping.diffusion import denoising
+from zoo.wrapping.wish import read_noise
+
+
+def sampler(b: Builder) -> Method | None:
+    given, wish = b.given, b.wish
+    ways = [w for w in ("sample", "step", "denoiser") if w in given]
+    if len(ways) > 1:
+        raise InputError(f"{' and '.join(f'{w}=' for w in ways)} are two samplers; give one.")
+    if "denoiser" in given:
+        return denoiser(b)
+    if "step" in given or "init" in given:
+        return loop(b)
+    if wish.step_noise is not None or wish.finish is not None:
+        raise InputError("step_noise= and finish= belong to an iterative sampler: give init= and step= too.")
+    if "sample" not in given or isinstance(given["sample"], (Call, Loop)):
+        return given.get("sample")
+    if not b.noise:
+        raise InputError(
+            "sample= needs noise=: what one example is made from, such as noise=zoo.Normal(128). Draw nothing "
+            "inside: the model that is exported gets its noise from a seed."
+        )
+    sample = b.bind("sample", b.noise)
+    inputs = b.label(sample)
+    arguments = b.probe.arguments("sample", inputs, b.noise)
+
+    def raw(**named: Any) -> Any:
+        return sample(*(named[n] for n in b.noise), **named)
+
+    view = b.view("sample", b.probe.run("sample", lambda: raw(**arguments)))
+
+    def function(**named: Any) -> Any:
+        return b.units.observe(raw(**named), view)
+
+    return Call(function, inputs, {"x": b.wish.space.tensor}, b.noise, b.taken(sample))
+
+
+def loop(b: Builder) -> Loop:
+    if "init" not in b.given or "step" not in b.given:
+        raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
+    length = loops.read_length(b.wish.length, b.options)
+    b.used.add(str(length))
+    fresh = read_noise(b.wish.step_noise, "step_noise")
+    init = b.bind("init", b.noise, extra=("index",))
+    step = b.bind("step", ("i", "state", *fresh))
+    finish, until = b.after("finish"), b.after("until")
+    inputs = b.label(init, step)
+    parts = loops.Parts(init, step, finish, until, tuple(b.noise), tuple(fresh))
+    state, y = loops.try_out(parts, b.probe, inputs, b.noise, fresh)
+    view = b.view("finish" if finish else "step", y)
+    options = {n: o for n, o in b.options.items() if n in init.keywords or n in step.keywords or n == length}
+    return Loop(
+        length,
+        parts.first,
+        parts.next,
+        lambda state: b.units.observe(parts.last(state), view),
+        state,
+        inputs,
+        {"x": b.wish.space.tensor},
+        init_noise=b.noise,
+        noise=fresh,
+        options=options,
+        until=parts.stop if until else None,
+    )
+
+
+def denoiser(b: Builder) -> Loop:
+    schedule, space = b.wish.schedule, b.wish.space
+    if schedule is None:
+        raise InputError("denoiser= needs schedule=: the noise levels that it was trained with, or a scheduler.")
+    image = b.units.image is not None
+    shape: tuple[Any, ...] = b.units.layouts()[b.units.layout or b.network.first] if image else space.shape
+    if b.noise:
+        (shape,) = (n.shape for n in b.noise.values())
+    denoiser = b.bind("denoiser", ("x_t", "t"))
+    finish = b.after("finish")
+    if image and b.units.values is None and finish is None:
+        b.units.values = (-1.0, 1.0)  # what such models are trained on
+        b.inferred = "the usual range of a denoiser"
+    inputs = b.label(denoiser)
+    length = b.wish.length
+    b.used |= {"steps", "eta"}
+    loop = denoising(b.network, denoiser, schedule, shape, inputs, length, b.options)
+    y = b.probe.loop(loop, "denoiser", inputs)
+    if finish:
+        y = b.probe.run("finish", partial(finish, y))
+    view = b.view("finish" if finish else "denoiser", y)
+
+    def observe(state: Mapping[str, Any]) -> Any:
+        return b.units.observe(finish(state["x"]) if finish else state["x"], view)
+
+    return replace(loop, finish=observe, outputs={"x": space.tensor})
+
+
+def decoded_noise(b: Builder, decode: Method) -> Method:
+    """`sample` as `decode` of noise, for a decoder whose latents have a prior."""
+    ((name, noise),) = b.noise.items()
+    if noise.shape != decode.inputs["z"].shape:
+        raise InputError(f"noise has the shape {noise.shape} and a latent {decode.inputs['z'].shape}.")
+    if not isinstance(decode, Call):
+        raise InputError("noise= needs sample= where decode= is a loop.")
+    inner = decode.function
+    inputs = {n: t for n, t in decode.inputs.items() if n != "z"}
+    return replace(decode, function=lambda noise, **more: inner(z=noise, **more), inputs=inputs, noise={name: noise})

@@ -1,0 +1,140 @@
+"""The arguments of `wrap` as data, and what a framework's plugin brings to fulfil them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from zoo.errors import InputError
+from zoo.network import Network
+from zoo.signature import Call, Loop, Method, Noise, Option
+from zoo.spaces import Labels, Space
+from zoo.spec import Density
+from zoo.wrapping.diffusion import Schedule
+from zoo.wrapping.units import Layout
+
+FUNCTIONS = ("sample", "init", "step", "finish", "until", "denoiser", "log_prob", "encode", "decode", "predict")
+
+
+@dataclass(frozen=True)
+class WrapConfig:
+    """What an artifact says of a wrapped model: the user's functions, and how floats stand for an image's levels."""
+
+    functions: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    values_from: str = ""  # "given", or which draws they were inferred from
+    layouts: tuple[str, ...] = ()
+
+
+class WrappedNetwork(Network):
+    """What a framework's plugin adds to its base class to wrap functions: this, mixed in before it."""
+
+    Config = WrapConfig
+    spaces = (Space,)
+    first: ClassVar[Layout]  # how people of this framework lay out images
+    made: dict[str, Method]
+
+    def methods(self) -> Mapping[str, Method]:
+        return self.made
+
+    def objectives(self) -> Mapping[str, Any]:
+        return {}
+
+    def cast(self, tensor: Any, dtype: str) -> Any:
+        """A tensor with the dtype of this name."""
+        raise NotImplementedError
+
+    def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
+        """The result of `call()`, and the operations in it that draw random numbers, as `name (file:line)`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The arguments of `wrap`, the same in every framework; its docstring says what they mean."""
+
+    space: Space
+    sample: Any = None
+    log_prob: Any = None
+    encode: Any = None
+    decode: Any = None
+    predict: Any = None
+    noise: Any = None
+    init: Any = None
+    step: Any = None
+    finish: Any = None
+    until: Any = None
+    length: int | str | None = None
+    step_noise: Any = None
+    denoiser: Any = None
+    schedule: Schedule | None = None
+    options: Mapping[str, Option | float] | None = None
+    classes: Any = None
+    density: Density = "exact"
+    values: Any = None
+    layout: Layout | None = None
+    latent: int | Sequence[int] | None = None
+    name: str = ""
+    family: str = ""
+    modules: Sequence[Any] = ()
+
+
+def labels(classes: Any) -> Labels | None:
+    """`Labels` from names or from how many there are."""
+    if classes is None or isinstance(classes, Labels):
+        return classes
+    if isinstance(classes, int) and not isinstance(classes, bool) and classes > 1:
+        return Labels(tuple(map(str, range(classes))))
+    if isinstance(classes, (list, tuple)) and len(classes) > 1:
+        return Labels(tuple(map(str, classes)))
+    raise InputError(f"classes is {classes!r}; expected the names of at least two classes, or how many there are.")
+
+
+def read_options(options: Any) -> dict[str, Option]:
+    made = {}
+    for name, option in dict(options or {}).items():
+        if isinstance(option, Option):
+            made[name] = option
+        elif isinstance(option, (int, float)) and not isinstance(option, bool):
+            made[name] = Option(option)
+        else:
+            raise InputError(f"option {name!r} is {option!r}; expected a number or zoo.Option(...).")
+    return made
+
+
+def read_noise(noise: Any, name: str) -> dict[str, Noise]:
+    """Noise by name, from one, several in a row, or a dict."""
+    if noise is None:
+        return {}
+    if isinstance(noise, Noise):
+        noise = {name: noise}
+    elif isinstance(noise, (list, tuple)):
+        noise = {f"{name}_{i}": n for i, n in enumerate(noise)}
+    if not isinstance(noise, Mapping) or not all(isinstance(n, Noise) for n in noise.values()):
+        raise InputError(f"{name} is {noise!r}; expected zoo.Normal(...) or zoo.Uniform(...), or several in a tuple.")
+    return dict(noise)
+
+
+def called(given: Any) -> Any:
+    """What is called, of a function or of the parts of a call or loop."""
+    return [getattr(given, f.name) for f in dataclasses.fields(given)] if isinstance(given, (Call, Loop)) else given
+
+
+def read_latent(latent: Any) -> tuple[int, ...] | None:
+    if latent is None:
+        return None
+    shape = (latent,) if isinstance(latent, int) else tuple(latent)
+    if not all(isinstance(d, int) and d > 0 for d in shape):
+        raise InputError(f"latent is {latent!r}; expected a whole number, or the shape of one latent.")
+    return shape
+
+
+def title(given: Mapping[str, Any]) -> str:
+    """What to call a model or function: the class of a module, or a function's own name."""
+    for function in given.values():
+        name = getattr(function, "__name__", None) or type(function).__name__
+        if name not in ("<lambda>", "Call", "Loop", "partial"):
+            return str(name)
+    return "wrapped"
