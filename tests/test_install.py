@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,10 @@ def test_what_needs_a_framework_says_what_to_install(bare, tmp_path):
         assert result.returncode == 2
         assert "genzoo-" in result.stderr
         assert "Traceback" not in result.stderr
+    result = zoo("new-plugin", "tiny", "--framework", "numpy", "--out", str(tmp_path / "a" / "tiny"))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "a" / "tiny" / "src" / "tiny" / "tiny.py").exists(), "the templates are in the wheel"
+    shutil.rmtree(tmp_path / "a")
     result = zoo("sample", "lstm.names", "-n", "5", "--seed", "1")
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.split()) == 5
