@@ -23,7 +23,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing genzoo, PyTorch, Keras and onnxruntime into $(VENV): this takes some minutes"
-	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,names,evaluate,test]' -e plugins/torch -e plugins/keras \
+	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,test]' -e plugins/torch -e plugins/keras \
 		-e plugins/pretrained -e exporters/onnx
 	touch $@
 
