@@ -58,7 +58,7 @@ class Builder:
         self.probe.check(what, y)
         view = self.units.recognise(what, tuple(y.shape[1:]), probe.dtype_name(y))
         if self.units.image is None or view.integers:
-            values = self.network.numpy(y).reshape(len(y), *self.wish.space.shape)  # an image's axes in any order
+            values = self.probe.array(y).reshape(len(y), *self.wish.space.shape)  # an image's axes in any order
             self.wish.space.check(values, f"what {what} gives")
         self.views[what] = view
         return view

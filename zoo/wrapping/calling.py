@@ -111,7 +111,7 @@ def user_line(error: BaseException | None = None) -> str:
     for frame, line in frames:
         root = str(frame.f_globals.get("__name__", "")).split(".")[0]
         name = frame.f_code.co_filename.replace("\\", "/")
-        if root not in OURS and "site-packages/" not in name and not name.startswith("<frozen"):
+        if root not in OURS and "site-packages/" not in name and not name.startswith(("<frozen", "<string>")):
             return f"{name.rsplit('/', 1)[-1]}:{line}"
     return ""
 

@@ -87,7 +87,7 @@ def latent_of_encoder(b: Builder) -> tuple[int, ...]:
 def predict(b: Builder, given: Given) -> Method:
     raw, inputs, y = of_observations(b, given)
     classes, shape = b.network.classes, tuple(y.shape[1:])
-    probe.check_prediction(b.network.numpy(y), classes if "label" not in given.keywords else None)
+    probe.check_prediction(b.probe.array(y), classes if "label" not in given.keywords else None)
     out = () if shape == (1,) else shape
     return Call(
         lambda **named: b.network.cast(raw(**named).reshape(-1, *out), "float32"),

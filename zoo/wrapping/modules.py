@@ -46,8 +46,7 @@ def _parts(thing: Any) -> Iterator[Any]:
     elif isinstance(thing, types.MethodType):
         yield from (thing.__self__, thing.__func__)
     elif isinstance(thing, types.FunctionType):
-        if (thing.__module__ or "").split(".")[0] not in LIBRARIES:
-            yield from _of_function(thing)
+        yield from _of_function(thing)
     elif type(thing).__module__.split(".")[0] not in LIBRARIES - {"zoo"}:
         yield from vars(thing).values() if hasattr(thing, "__dict__") else ()
         slots = (s for cls in type(thing).__mro__ for s in getattr(cls, "__slots__", ()))
@@ -67,6 +66,8 @@ def _of_function(function: types.FunctionType) -> Iterator[Any]:
             continue
     if hasattr(function, "__wrapped__"):
         yield function.__wrapped__
+    if (function.__module__ or "").split(".")[0] in LIBRARIES:  # such as what torch.no_grad() makes of a function
+        return
     names = set(_names(function.__code__))
     for name in sorted(names & function.__globals__.keys()):
         value = function.__globals__[name]

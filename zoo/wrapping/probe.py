@@ -64,12 +64,16 @@ class Probe:
             )
         return first
 
+    def array(self, tensor: Any) -> Any:
+        """A tensor in numpy, which has no bfloat16."""
+        return self.network.numpy(self.network.cast(tensor, "float32") if dtype_name(tensor) == "bfloat16" else tensor)
+
     def _same(self, a: Any, b: Any) -> bool:
         if isinstance(a, Mapping):
             return all(self._same(a[k], b[k]) for k in a)
         if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
             return True
-        one, other = (t if isinstance(t, np.ndarray) else self.network.numpy(t) for t in (a, b))
+        one, other = (t if isinstance(t, np.ndarray) else self.array(t) for t in (a, b))
         return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
 
     def check(self, what: str, y: Any) -> None:
@@ -88,7 +92,7 @@ class Probe:
                 f"{what} gives shape {shape} for {ROWS} examples; expected one row each, ({ROWS}, ...). Rows that are "
                 "left out by a mask or a fixed batch size cannot be exported; torch.where keeps every row."
             )
-        array = self.network.numpy(y)
+        array = self.array(y)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{what} gives {array[~np.isfinite(array)][0]} on examples; expected finite numbers.")
 

@@ -37,10 +37,12 @@ def sampler(b: Builder) -> Method | None:
     inputs = b.label(sample)
     arguments = b.probe.arguments("sample", inputs, b.noise)
 
+    hint = "It gets the noise of a batch as tensors, not a number of rows."
+
     def raw(**named: Any) -> Any:
         return sample(*(named[n] for n in b.noise), **named)
 
-    view = b.view("sample", b.probe.run("sample", lambda: raw(**arguments)))
+    view = b.view("sample", b.probe.run("sample", lambda: raw(**arguments), hint))
 
     def function(**named: Any) -> Any:
         return b.units.observe(raw(**named), view)

@@ -74,6 +74,12 @@ def samples(x):
     return torch.distributions.Normal(x, 1.0).rsample()
 
 
+def langevin(x):
+    with torch.enable_grad():
+        y = x.detach().requires_grad_(True)
+        return x - torch.autograd.grad((NETWORK(y) ** 2).sum(), y)[0]
+
+
 CASES = {
     "if": (branch, r"`if x.sum\(\) > 3:` \(test_errors.py:\d+\) needs the value", "torch.where"),
     "while": (until, r"`while \(x.abs\(\) > 1\).any\(\):` \(test_errors.py:\d+\) needs the value", "until="),
@@ -90,7 +96,8 @@ CASES = {
     "generator": (lambda x: x + torch.randn(x.shape, generator=torch.Generator()), "draws random numbers", "noise="),
     "no operator": (lambda x: x.median(1)[0], r"torch.median \(test_errors.py:\d+\), for which", "write"),
     "matrix": (lambda x: x @ torch.linalg.inv(NETWORK.weight), r"torch.linalg.inv \(test_errors", "outside"),
-    "gradient": (lambda x: torch.func.grad(lambda v: (v**3).sum())(x), "takes a gradient", "torch.enable_grad"),
+    "gradient": (lambda x: torch.func.grad(lambda v: (v**3).sum())(x), "takes a gradient", r"zoo_torch.gradient"),
+    "autograd": (langevin, r"takes a gradient \(test_errors.py:\d+\)", r"gradient\(module, x\)"),
 }  # fmt: skip
 
 

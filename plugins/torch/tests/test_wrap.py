@@ -6,6 +6,7 @@ import functools
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -256,6 +257,20 @@ def test_an_autoregressive_sampler_starts_from_the_index(tmp_path):
     assert set(np.unique(x)) == {0, 1, 2}
 
 
+def test_a_gradient_inside_a_step(tmp_path):
+    from zoo_torch.gradient import gradient
+
+    energy = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+
+    def step(i, x, fresh):
+        return x - 0.1 * gradient(energy, x) + 0.01 * fresh
+
+    two = zoo.Normal(2)
+    model = wrap(init=lambda z: z, step=step, length=3, noise=two, step_noise=two, space=zoo.Real(2))
+    artifact = exported(model, tmp_path)
+    np.testing.assert_allclose(artifact.sample(4, seed=1), model.sample(4, seed=1), rtol=1e-5, atol=1e-6)
+
+
 # ---- finding modules ---------------------------------------------------------------------------------------------
 
 GLOBAL = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9))
@@ -291,6 +306,7 @@ def _routes(net):
         "default": lambda z, net=net: net(z),
         "holder": Holder(net).draw,
         "callable": Holder(net),
+        "decorated": torch.no_grad()(net.forward),
         "nested": lambda z: (lambda y: net(y))(z),
     }
 
@@ -321,6 +337,8 @@ def test_a_module_that_cannot_be_found_is_named():
 
 REAL = zoo.Real(2)
 TWO = zoo.Normal(2)
+with warnings.catch_warnings(action="ignore"):  # PyTorch advises against it
+    SCRIPT = torch.jit.script(nn.Linear(2, 2))
 WRONG = {
     "nothing": ({"space": REAL}, "nothing to wrap"),
     "no noise": ({"sample": nn.Linear(2, 2), "space": REAL}, "needs noise="),
@@ -387,6 +405,8 @@ WRONG = {
         {"init": lambda z: {"a": z}, "step": lambda i, s: {"b": s["a"]}, "noise": TWO, "space": REAL, "length": 5},
         "expected the state as init gives it",
     ),
+    "script": ({"sample": SCRIPT, "noise": TWO, "space": REAL}, "TorchScript cannot be traced"),
+    "count": ({"sample": lambda n: torch.zeros(n, 2), "noise": TWO, "space": REAL}, "not a number of rows"),
     "no space": ({"sample": lambda z: z, "noise": TWO, "space": 2}, "expected a sample space"),
     "unknown model": ({"model": nn.Linear(2, 2), "space": REAL}, "wrap does not know what a Linear does"),
 }

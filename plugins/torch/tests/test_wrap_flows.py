@@ -105,6 +105,12 @@ def nflows_flow(name):
             transforms.ReversePermutation(6),
             transforms.MaskedAffineAutoregressiveTransform(6, 8),
         ],
+        "nsf": lambda: [
+            transforms.PiecewiseRationalQuadraticCouplingTransform(
+                [1, 0, 1, 0], net, num_bins=4, tails="linear", tail_bound=1.5
+            ),
+            transforms.ReversePermutation(4),
+        ],
         "coupling": lambda: [
             transforms.AffineCouplingTransform([1, 0, 1, 0], net),
             transforms.RandomPermutation(4),
@@ -118,7 +124,7 @@ def nflows_flow(name):
 
 
 @pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
-@pytest.mark.parametrize("name", ["maf", "coupling", "SimpleRealNVP"])
+@pytest.mark.parametrize("name", ["maf", "coupling", "nsf", "SimpleRealNVP"])
 def test_an_nflows_flow(name, tmp_path):
     torch.manual_seed(0)
     width = 6 if name == "maf" else 4

@@ -34,13 +34,15 @@ RANDOM = (
     "evaluation mode"
 )
 GRADIENT = (
-    "takes a gradient inside, which leaves no trace. Way around: torch.autograd.grad inside torch.enable_grad(), or "
-    "zoo_torch.gradient.gradient(module, x)"
+    "takes a gradient{where}, which leaves no trace. Way around: zoo_torch.gradient.gradient(module, x), the gradient "
+    "of a module's output with respect to its input"
 )
 MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
 # what the weights alone decide can be computed before
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
-OURS = re.compile(r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<frozen|/lib/python3")
+OURS = re.compile(
+    r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3"
+)
 RANDOM_NODES = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
@@ -66,7 +68,9 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
     if "DynamicOutputShapeException" in names:
         return f"{where} {SHAPES}"
     if "TensorWrapper" in text or "does not require grad" in text:
-        return f"it {GRADIENT}"
+        return "it " + GRADIENT.format(where=locate("grad"))
+    if "fake tensor in the exported program" in text and (where := locate("grad")):
+        return "it " + GRADIENT.format(where=where)
     if "generator" in text.lower() or "concrete integers" in text:
         return f"{where} " + RANDOM.format(found="with a torch.Generator")
     cause = chain[-1]
@@ -172,7 +176,7 @@ def _files(chain: list[BaseException]) -> Iterator[str]:
 def _of_user(filename: str) -> bool:
     name = filename.replace("\\", "/")
     return not re.search(
-        r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<frozen|/lib/python3", name
+        r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3", name
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from zoo.signature import Noise
 from zoo.spaces import Image, Real, Space
 from zoo.wrapping.diffusion import Schedule, as_floats
 from zoo_torch.inverses import nflows_inverse, zuko_inverse
+from zoo_torch.splines import traceable
 
 OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
@@ -81,11 +82,19 @@ def nflows_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     base = flow._distribution
     if type(base).__name__ != "StandardNormal":
         raise InputError(f"the base of this flow is {type(base).__name__}; expected StandardNormal.")
+
+    def traced(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        def inner(x: torch.Tensor) -> torch.Tensor:
+            with traceable():
+                return function(x)
+
+        return inner
+
     return {
-        "sample": lambda noise: nflows_inverse(flow._transform, noise),
-        "log_prob": lambda x: flow.log_prob(x),
-        "encode": lambda x: flow._transform(x)[0],
-        "decode": lambda z: nflows_inverse(flow._transform, z),
+        "sample": traced(lambda noise: nflows_inverse(flow._transform, noise)),
+        "log_prob": traced(lambda x: flow.log_prob(x)),
+        "encode": traced(lambda x: flow._transform(x)[0]),
+        "decode": traced(lambda z: nflows_inverse(flow._transform, z)),
         "noise": Noise("normal", tuple(base._shape)),
         "family": "flow",
     }

@@ -135,6 +135,8 @@ class WrappedTorch(WrappedNetwork, TorchNetwork):
 
     def __init__(self, space: Space, config: WrapConfig, classes: Labels | None, modules: list[nn.Module]) -> None:
         super().__init__(space, config, classes)
+        if any(isinstance(m, torch.jit.ScriptModule) for part in modules for m in part.modules()):
+            raise InputError("TorchScript cannot be traced; give the nn.Module that it was made from.")
         self.parts = nn.ModuleList(modules)
 
     def cast(self, tensor: torch.Tensor, dtype: str) -> torch.Tensor:

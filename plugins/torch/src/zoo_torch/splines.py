@@ -1,0 +1,89 @@
+"""The rational-quadratic spline of nflows without what cannot be traced: its selection of rows by masks, its checks.
+
+Durkan, Bekasov, Murray, Papamakarios, "Neural Spline Flows", arXiv 1906.04032, with the parameters of nflows 0.14. Only
+while a flow is traced does it stand in for nflows' own function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+NAME = "unconstrained_rational_quadratic_spline"
+
+
+@contextlib.contextmanager
+def traceable() -> Iterator[None]:
+    """Inside, while exporting, the modules of nflows use `spline`."""
+    found = [m for name, m in sys.modules.items() if name.startswith("nflows.") and hasattr(m, NAME)]
+    own = [getattr(m, NAME) for m in found]
+    if torch.compiler.is_exporting():
+        for module in found:
+            setattr(module, NAME, spline)
+    try:
+        yield
+    finally:
+        for module, function in zip(found, own, strict=True):
+            setattr(module, NAME, function)
+
+
+def spline(
+    inputs: torch.Tensor,
+    unnormalized_widths: torch.Tensor,
+    unnormalized_heights: torch.Tensor,
+    unnormalized_derivatives: torch.Tensor,
+    inverse: bool = False,
+    tails: str = "linear",
+    tail_bound: float = 1.0,
+    min_bin_width: float = 1e-3,
+    min_bin_height: float = 1e-3,
+    min_derivative: float = 1e-3,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The transformed inputs and the log of the derivative, elementwise; the identity beyond the bounds."""
+    if tails != "linear":
+        raise RuntimeError(f"{tails} tails are not implemented.")
+    bound = tail_bound
+    edge = math.log(math.exp(1 - min_derivative) - 1)  # a slope of one at the bounds
+    slopes = min_derivative + F.softplus(F.pad(unnormalized_derivatives, (1, 1), value=edge))
+    xs = _knots(unnormalized_widths, min_bin_width, bound)
+    ys = _knots(unnormalized_heights, min_bin_height, bound)
+    inside = (inputs >= -bound) & (inputs <= bound)
+    value = inputs.clamp(-bound, bound)[..., None]
+    place = ((value >= (ys if inverse else xs)[..., 1:-1]).sum(-1, keepdim=True)).clamp(max=xs.shape[-1] - 2)
+
+    def at(table: torch.Tensor) -> Any:
+        return table.gather(-1, place).squeeze(-1), table.gather(-1, place + 1).squeeze(-1)
+
+    (x0, x1), (y0, y1), (d0, d1) = at(xs), at(ys), at(slopes)
+    value, width, height = value.squeeze(-1), x1 - x0, y1 - y0
+    delta = height / width
+    bend = d0 + d1 - 2 * delta
+    if inverse:
+        rise = value - y0
+        a, b, c = rise * bend + height * (delta - d0), height * d0 - rise * bend, -delta * rise
+        theta = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
+    else:
+        theta = (value - x0) / width
+    rest = theta * (1 - theta)
+    denominator = delta + bend * rest
+    top = delta.square() * (d1 * theta.square() + 2 * delta * rest + d0 * (1 - theta).square())
+    log_slope = top.log() - 2 * denominator.log()
+    if inverse:
+        outputs, log_slope = theta * width + x0, -log_slope
+    else:
+        outputs = y0 + height * (delta * theta.square() + d0 * rest) / denominator
+    return torch.where(inside, outputs, inputs), torch.where(inside, log_slope, torch.zeros_like(log_slope))
+
+
+def _knots(unnormalized: torch.Tensor, least: float, bound: float) -> torch.Tensor:
+    """Where the bins begin and end, from -bound to bound."""
+    bins = unnormalized.shape[-1]
+    sizes = least + (1 - least * bins) * F.softmax(unnormalized, dim=-1)
+    inner = 2 * bound * sizes.cumsum(-1)[..., :-1] - bound
+    return F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound)
