@@ -72,6 +72,16 @@ def test_a_generator_of_images(layout, tmp_path):
     assert config["layouts"] == [f"sample: {layout}"]
 
 
+def test_colours_come_last():
+    last = nn.Sequential(nn.Sigmoid(), nn.Unflatten(1, (3, 5, 2)))
+    net = generator(last, outputs=30)
+    model = wrap(sample=net, noise=zoo.Normal(8), space=zoo.Image(5, 2, 3), predict=lambda x: x[:, 0].mean((1, 2)))
+    own = net.eval()(drawn(zoo.Normal(8), 4, 0, "sample/noise")).detach()
+    x = model.sample(4, seed=0)
+    assert np.array_equal(x, levels(own.permute(0, 2, 3, 1), 0, 1))
+    np.testing.assert_allclose(model.predict(x), x[..., 0].mean((1, 2)) / 255, rtol=1e-5)  # the first channel
+
+
 def test_given_values_are_used_and_recorded():
     net = generator(nn.Tanh())
     model = wrap(sample=net, noise=zoo.Normal(8), space=IMAGE, values=(-2, 2))
