@@ -17,7 +17,7 @@ from torch import nn
 from zoo import parity
 from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntry, Manifest, MethodEntry
 from zoo.eager import EagerModel
-from zoo.errors import ExportError
+from zoo.errors import CorruptFile, ExportError
 from zoo.files import atomic_folder, sha256
 from zoo.numpy_network import NumpyNetwork
 from zoo.signature import Method
@@ -62,7 +62,11 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
         )
         write_manifest(work, manifest)
         say("comparing the artifact with the source")
-        manifest = msgspec.structs.replace(manifest, parity=parity.check(Artifact(work, device="cpu"), cases))
+        try:
+            found = parity.check(Artifact(work, device="cpu"), cases)
+        except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
+            raise ExportError(f"{model.name}: the exported graph does not run. {error}") from error
+        manifest = msgspec.structs.replace(manifest, parity=found)
         write_manifest(work, manifest)
     return manifest
 

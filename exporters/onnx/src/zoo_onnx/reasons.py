@@ -40,9 +40,7 @@ GRADIENT = (
 MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
 # what the weights alone decide can be computed before
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
-OURS = re.compile(
-    r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3"
-)
+OURS = re.compile(r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3")
 RANDOM_NODES = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 

@@ -16,18 +16,20 @@ FEW = 4  # passes that are unrolled anyway
 
 
 def repeat(passes: int, once: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-    """`x = once(x, y)` from zeros, `passes` times."""
+    """`x = once(x, y)` from zeros, `passes` times, or until nothing changes: another pass would change nothing either,
+    so that rows stay independent. Dimensions that depend on few others arrive together, long before the last pass."""
     if passes <= FEW:
         x = torch.zeros_like(y)
         for _ in range(passes):
             x = once(x, y)
         return x
 
-    def body(i: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return i + 1, once(x, y), y.clone()
+    def body(left: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        new = once(x, y)
+        return torch.where((new != x).sum() > 0, left - 1, 0), new, y.clone()
 
-    start = (torch.zeros((), dtype=torch.int64, device=y.device), torch.zeros_like(y), y)
-    return while_loop(lambda i, x, y: i < passes, body, start)[1]
+    start = (torch.full((), passes, dtype=torch.int64, device=y.device), torch.zeros_like(y), y)
+    return while_loop(lambda left, x, y: left > 0, body, start)[1]
 
 
 def zuko_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:

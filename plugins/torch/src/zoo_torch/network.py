@@ -87,13 +87,14 @@ class TorchNetwork(Network, nn.Module):
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             with torch.no_grad():  # not inference_mode: Langevin steps need the gradient of the energy
                 yield
         finally:
-            self.train(training)
+            for module, mode in modes:  # each its own: some may have been frozen
+                module.training = mode
 
     def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> TorchLearner:
         from zoo_torch.learner import TorchLearner

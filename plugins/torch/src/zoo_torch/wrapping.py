@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,17 +144,6 @@ class WrappedTorch(WrappedNetwork, TorchNetwork):
     def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
         with Watch() as watch:
             return call(), watch.found
-
-    @contextmanager
-    def inference(self) -> Iterator[None]:
-        modes = [(m, m.training) for m in self.modules()]
-        self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module, mode in modes:  # each its own: a user may have frozen some
-                module.training = mode
 
 
 class Watch(TorchDispatchMode):
