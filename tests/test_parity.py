@@ -85,3 +85,36 @@ def test_one_row_of_a_sampler_may_be_drawn_otherwise_and_no_more():
     assert check(Otherwise(source, [0]), cases)["sample"]["random"] == 1  # all of the one row at batch 1: it is told
     with pytest.raises(ExportError, match="values differ"):
         check(Otherwise(source, [0, 4]), cases)
+
+
+def test_where_the_source_itself_gives_nan_far_out_there_is_nothing_to_compare(artifact_folder):
+    """Rows of tail inputs may be NaN in the source; the others are compared still, and random inputs may not be."""
+    model = zoo.open(artifact_folder, device="cpu")
+    cases = [c for c in make_cases(model) if c.method == "log_prob"]
+    for spoilt, kind in ((0, "tail"), (1, "boundary")):
+        case = next(c for c in cases if c.kind == kind)
+        case.outputs["log_prob"][spoilt] = np.nan
+    check(model, cases)
+    tail = next(c for c in cases if c.kind == "tail").outputs["log_prob"]
+    tail[3] *= 1.01
+    with pytest.raises(ExportError, match="tail"):
+        check(model, cases)
+    tail[:] = np.nan
+    assert set(check(model, cases)["log_prob"]) == {"random", "boundary"}
+
+
+@pytest.mark.parametrize(("kind", "rows", "fine"), [("tail", 1, True), ("tail", 7, True), ("random", 1, False)])
+def test_a_source_of_nan(artifact_folder, kind, rows, fine):
+    class Spoilt(zoo.open(artifact_folder, device="cpu").__class__):
+        def _execute(self, method, inputs, index, seed, options):
+            out = super()._execute(method, inputs, index, seed, options)
+            if method == "log_prob" and (np.abs(inputs["x"]).max() > 5) == (kind == "tail"):
+                out["log_prob"][:rows] = np.nan
+            return out
+
+    source = Spoilt(artifact_folder, device="cpu")
+    if fine:
+        assert len(list(make_cases(source))) == 3 * len(source.signatures)
+    else:
+        with pytest.raises(ExportError, match=f"itself gives NaN in log_prob on {kind}"):
+            list(make_cases(source))

@@ -117,7 +117,7 @@ def wrap(
     }  # fmt: skip
     if model is not None:
         found = recognise(model, space)
-        twice = [name for name in found if name in given and given[name] not in (None, "", ())]
+        twice = [name for name in found if name in given and given[name] not in (None, "", (), found[name])]
         if twice:
             raise InputError(f"{twice[0]}= and a {type(model).__name__} are two ways to say one thing; give one.")
         given |= {"name": type(model).__name__} | found if not name else found
