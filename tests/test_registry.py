@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from zoo import plugins, registry
-from zoo.errors import InputError, PluginError, UnknownName
+from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
 from zoo.spec import ModelSpec, PresetSpec
 
 GOOD = """
@@ -75,6 +75,26 @@ def test_an_exporter_may_declare_fewer_arguments_than_there_are(install, tmp_pat
     install("stranger-exporter", code)
     model = zoo.create("realnvp", zoo.Real(2))
     assert (zoo.export(model, tmp_path / "out", to="names") / "name.txt").read_text() == "realnvp"
+
+
+def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path):
+    install("stranger-twice", GOOD.format(name="dup"))
+    (tmp_path / "stranger_more.py").write_text(GOOD.format(name="dup"))
+    (tmp_path / "stranger_twice-1.0.dist-info" / "entry_points.txt").write_text(
+        "[genzoo]\nmain = stranger_twice\nmore = stranger_more\n"
+    )
+    plugins.load_plugins.cache_clear()
+    assert zoo.list_models("dup") == ["dup"]
+    (problem,) = registry.problems()
+    assert "gave 'dup' twice; the first counts" in problem.message
+
+
+def test_a_target_that_no_plugin_offered():
+    spec = ModelSpec(
+        name="own", target="nosuchmod:X", family="flow", framework="torch", methods=("sample",), summary=""
+    )
+    with pytest.raises(MissingDependency, match="own cannot be imported: No module named 'nosuchmod'"):
+        registry.network_class(spec)
 
 
 def test_unknown_names_suggest_known_ones():

@@ -99,7 +99,10 @@ def _line(error: BaseException) -> str:
 
 def explain_import(error: BaseException, what: str, target: str) -> ZooError:
     """The error to raise where `what`, of an installed plugin, is used and its target's module cannot be imported."""
-    owner = next(p.name for p in load_plugins() if any(getattr(s, "target", None) == target for s in p.specs))
+    offered = (p.name for p in load_plugins() if any(getattr(s, "target", None) == target for s in p.specs))
+    owner = next(offered, None)
+    if owner is None:  # a spec that no plugin offered
+        return MissingDependency(f"{what} cannot be imported: {_line(error)}.")
     message, remedy = explain(error, "cannot be imported", owner, target, distribution(owner))
     kind = MissingDependency if isinstance(error, ImportError) and NEWER not in remedy else PluginError
     return kind(f"{what} {message} {remedy}")

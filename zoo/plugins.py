@@ -109,7 +109,7 @@ def load_plugins() -> tuple[Plugin, ...]:
                 )
         for name, function in hooks:
             with _watched(plugin, entry, f"{name} failed"):
-                _collect(plugin, name, function)
+                _collect(plugin, name, function, [s for p in plugins if p.name == plugin.name for s in p.specs])
     return tuple(plugins)
 
 
@@ -153,8 +153,8 @@ def _hooks(plugin: Plugin, module: object, manager: pluggy.PluginManager) -> lis
     return hooks
 
 
-def _collect(plugin: Plugin, hook: str, function: Callable[..., Any]) -> None:
-    """Keep the specs that a hook gives."""
+def _collect(plugin: Plugin, hook: str, function: Callable[..., Any], known: list[Spec]) -> None:
+    """Keep the specs that a hook gives. `known` are those that the distribution has given before."""
     kind, given = HOOKS[hook], call_with(function, ARGUMENTS[hook])
     if not isinstance(given, Iterable):
         given = [given]
@@ -162,10 +162,11 @@ def _collect(plugin: Plugin, hook: str, function: Callable[..., Any]) -> None:
         if not isinstance(spec, kind):
             message = f"{hook} gave {spec!r}; expected it to yield one {kind.__name__} after another."
             plugin.blame(message, f"Its author should mend {hook}.")
-        elif any(type(s) is kind and s.name == spec.name for s in plugin.specs):
+        elif any(type(s) is kind and s.name == spec.name for s in known):
             plugin.blame(f"{hook} gave {spec.name!r} twice; the first counts.", "Its author should rename one.")
         else:
             plugin.specs.append(spec)
+            known.append(spec)
 
 
 def call_with(function: Callable[..., Any], given: Mapping[str, Any], *positional: Any) -> Any:

@@ -69,10 +69,11 @@ def names_of(distribution: str) -> Names:
     module = model.replace("-", "_")
     if not DISTRIBUTION.fullmatch(distribution):
         raise InputError(f"{distribution!r} is not the name of a distribution: letters, digits, '-', '_' and '.'.")
-    for word in (module, package):
-        if not NAME.fullmatch(word) or keyword.iskeyword(word):
-            raise InputError(f"{distribution!r} would give a module called {word!r}; expected a name like 'tiny-flow'.")
-    return Names(name, package, model, module, "".join(part.capitalize() for part in model.split("-")))
+    name_of_class = "".join(part.capitalize() for part in model.split("-"))
+    for word in (module, package, name_of_class):
+        if not NAME.fullmatch(word.lower()) or keyword.iskeyword(word):
+            raise InputError(f"{distribution!r} would give a name like {word!r} in code; expected one like 'tiny-flow'.")
+    return Names(name, package, model, module, name_of_class)
 
 
 def check_free(names: Names) -> None:

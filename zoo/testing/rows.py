@@ -143,7 +143,6 @@ def seeds(subject: Subject) -> None:
 def random_state(subject: Subject) -> None:
     """Methods and losses draw nothing from the global random numbers of Python, numpy or the framework."""
     network = subject.network
-    random.seed(0)
 
     def states() -> dict[str, object]:
         kind, keys, *place = np.random.get_state()
