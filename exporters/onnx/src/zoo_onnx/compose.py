@@ -14,6 +14,7 @@ from zoo.signature import Call, Loop, Method, Noise, Option, Signature, Tensor, 
 from zoo_onnx import noise
 from zoo_onnx.graph import DTYPES, Scope
 from zoo_onnx.trace import Argument, trace
+from zoo_onnx.transposed import without_transposed
 
 INDEX = Tensor("int64", ())
 
@@ -53,6 +54,7 @@ class _Composer:
         for (name, tensor), value in zip(signature.outputs.items(), outputs, strict=True):
             main.output(value, name, tensor.dtype, ["batch", *tensor.shape])
         model = main.model()
+        without_transposed(model)
         passes.RemoveUnusedNodesPass()(model)
         return model
 

@@ -75,7 +75,9 @@ class VAE(KerasNetwork):
         h = ops.reshape(self.spread(self.joined(z, label)), (-1, config.filters[-1], *self.grid))
         for layer in self.up:
             h = layer(h)
-        h = self.pixels(h)[:, :, : space.height, : space.width]
+        h = self.pixels(h)
+        if h.shape[2:] != (space.height, space.width):
+            h = h[:, :, : space.height, : space.width]
         h = ops.cast(ops.reshape(h, (-1, 3, config.mixtures, space.size)), "float32")
         scale = ops.reshape(ops.convert_to_tensor([1.0, (space.levels - 1) / 4, 1.0]), (3, 1, 1))
         return self.base + h * scale
