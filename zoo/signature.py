@@ -84,6 +84,9 @@ class Call:
     noise: Mapping[str, Noise] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _once("a call", self.inputs, self.noise, self.options)
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -115,10 +118,14 @@ class Loop:
 
     def __post_init__(self) -> None:
         # one name for two noises would be one stream: the first step would repeat the initial noise
-        names = [*self.inputs, *self.invariants, *self.init_noise, *self.noise, *self.options]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"a loop uses the name {twice[0]!r} twice; give each input, noise and option its own.")
+        _once("a loop", self.inputs, self.invariants, self.init_noise, self.noise, self.options)
+
+
+def _once(what: str, *groups: Mapping[str, Any]) -> None:
+    names = [name for group in groups for name in group]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} uses the name {twice[0]!r} twice; give each input, noise and option its own.")
 
 
 Method = Call | Loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from zoo.eager import EagerModel
@@ -12,11 +13,12 @@ from zoo.signature import Call, Loop
 from zoo.spaces import Labels, Space
 from zoo.wrapping.builder import Builder
 from zoo.wrapping.calling import Given, check_taken
+from zoo.wrapping.diffusion import read_schedule
 from zoo.wrapping.methods import MADE
 from zoo.wrapping.modules import find
 from zoo.wrapping.samplers import decoded_noise, sampler
 from zoo.wrapping.units import infer_values
-from zoo.wrapping.wish import FUNCTIONS, Wish, WrapConfig, WrappedNetwork, called, labels, title
+from zoo.wrapping.wish import FUNCTIONS, Wish, WrapConfig, WrappedNetwork, called, check_used, labels, title
 
 
 def build(
@@ -28,6 +30,9 @@ def build(
     if not isinstance(wish.space, Space):
         raise InputError(f"space is {wish.space!r}; expected a sample space such as zoo.Image(28, 28, 1).")
     given = {name: f for name in FUNCTIONS if (f := getattr(wish, name)) is not None}
+    check_used(wish, given)
+    if wish.schedule is not None:
+        wish = replace(wish, schedule=read_schedule(wish.schedule, wish.prediction))
     modules = find([*wish.modules, *map(called, given.values())], kind)
     network = network_class(wish.space, WrapConfig(), labels(wish.classes), modules)
     return _model(Builder(network, wish, given))
@@ -59,7 +64,7 @@ def _model(b: Builder) -> EagerModel:
         b.adapted,
     )
     network.made = {m: made[m] for m in FIRST_OUTPUT if m in made}
-    network.density = wish.density if "log_prob" in made else None
+    network.density = wish.density or "exact" if "log_prob" in made else None
     network.config = WrapConfig(
         tuple(f"{what}: {title({what: f})}" for what, f in b.given.items()),
         b.units.values or (),
@@ -81,7 +86,8 @@ def _infer_values(b: Builder, method: str) -> None:
         return
     if isinstance(b.given.get(method), (Call, Loop)):
         return
-    count = max(4, min(32, 2**18 // b.wish.space.size))
+    # a loop runs once, whatever its length
+    count = 4 if isinstance(b.network.made[method], Loop) else max(4, min(32, 2**18 // b.wish.space.size))
     low, high = b.probe.extremes(EagerModel(b.network, b.name), method, count)
     b.units.values = infer_values(method, low, high)
     b.inferred = f"inferred from {count} draws of {method}, {low:.3g} to {high:.3g}"

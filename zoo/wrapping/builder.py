@@ -11,7 +11,7 @@ from zoo.spec import Density
 from zoo.wrapping import probe
 from zoo.wrapping.calling import Given
 from zoo.wrapping.units import Units, View
-from zoo.wrapping.wish import Wish, WrappedNetwork, read_latent, read_noise, read_options, title
+from zoo.wrapping.wish import Wish, WrappedNetwork, check_names, read_latent, read_noise, read_options, title
 
 
 class Builder:
@@ -22,13 +22,15 @@ class Builder:
         self.units = Units(wish.space, network.cast, network.first, wish.values, wish.layout)
         self.options = read_options(wish.options)
         self.noise = read_noise(wish.noise, "noise")
+        self.fresh = read_noise(wish.step_noise, "step_noise")
+        check_names(self.noise, self.fresh, self.options, network.classes is not None)
         self.adapted: list[Given] = []
         self.views: dict[str, View] = {}
         self.used: set[str] = set()  # options that no function needs to take
         self.inferred = ""  # how the range of an image's floats was found
         self.latent = read_latent(wish.latent)
         self.name = wish.name or title(given)
-        if wish.density not in get_args(Density):
+        if wish.density not in (None, *get_args(Density)):
             raise InputError(f"density is {wish.density!r}; expected {', '.join(map(repr, get_args(Density)))}.")
         network.made = {}
         self.probe = probe.Probe(network, self.options)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from zoo.errors import InputError, ZooError
 
-OURS = {"zoo", "zoo_torch", "zoo_keras", "zoo_onnx", "contextlib"}
+OURS = ("zoo", "zoo_torch", "zoo_keras", "zoo_onnx")
 # what people call the class of an example
 LABELS = ("label", "labels", "class_labels", "class_label", "classes", "y")
 
@@ -109,11 +112,16 @@ def user_line(error: BaseException | None = None) -> str:
     else:
         frames = list(traceback.walk_stack(None))
     for frame, line in frames:
-        root = str(frame.f_globals.get("__name__", "")).split(".")[0]
-        name = frame.f_code.co_filename.replace("\\", "/")
-        if root not in OURS and "site-packages/" not in name and not name.startswith(("<frozen", "<string>")):
-            return f"{name.rsplit('/', 1)[-1]}:{line}"
+        if of_user(frame.f_code.co_filename):
+            return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
     return ""
 
 
-__all__ = ["LABELS", "Given", "check_taken", "running", "user_line"]
+def of_user(filename: str) -> bool:
+    """Whether a file of code is the user's own: no library's, and not of these packages."""
+    ours = [folder for name in OURS if name in sys.modules for folder in sys.modules[name].__path__]
+    folders = tuple(f"{folder}{os.sep}" for folder in (*ours, sysconfig.get_path("stdlib")))
+    return "site-packages" not in filename and not filename.startswith(("<frozen", "<string>", *folders))
+
+
+__all__ = ["LABELS", "Given", "check_taken", "of_user", "running", "user_line"]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError
+from zoo.model import check_option
 from zoo.signature import Loop, Noise, Option, Tensor
 from zoo.wrapping.calling import Given
 
@@ -61,12 +62,11 @@ class Schedule:
 
 def read_schedule(schedule: Any, prediction: str | None = None, clip: float | None = None) -> Schedule:
     """A schedule from an array of alphas_cumprod, or from a scheduler with the attributes of diffusers'."""
-    if isinstance(schedule, Schedule):  # of a model that `wrap` knows
-        return schedule
-    if hasattr(schedule, "alphas_cumprod"):
+    known = isinstance(schedule, Schedule)  # of a model that `wrap` knows
+    if known or hasattr(schedule, "alphas_cumprod"):
         if prediction is not None:
-            raise InputError("prediction= is for a bare array; a scheduler says it in its config.")
-        return _of_scheduler(schedule)
+            raise InputError("prediction= is for a bare array; a scheduler or a whole model says it itself.")
+        return schedule if known else _of_scheduler(schedule)
     try:
         signal = as_floats(schedule)
     except (TypeError, ValueError):
@@ -122,12 +122,14 @@ def denoising(
     schedule: Schedule,
     shape: tuple[Any, ...],
     inputs: Mapping[str, Tensor],
-    length: int | str | None,
+    length: Any,
     more: Mapping[str, Option],
 ) -> Loop:
     """The loop over `x_t` of this shape. Its state is `x`; what `finish` and `outputs` are is the caller's."""
-    steps = length if isinstance(length, int) else schedule.steps
     top = len(schedule.signal) - (schedule.offset if schedule.spacing == "leading" else 0)
+    steps = schedule.steps if length is None else length
+    if not isinstance(steps, int) or isinstance(steps, bool):
+        raise InputError(f"length is {length!r}; expected the number of denoising steps, from 1 to {top}.")
     options = {
         "steps": Option(steps, low=1, high=top, help="denoising steps"),
         "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
@@ -135,6 +137,8 @@ def denoising(
     for name, option in more.items():  # a bare number is another default, within the same bounds
         known = options.get(name)
         options[name] = replace(known, default=option.default) if known and option.low is None else option
+    for name, option in options.items():
+        check_option(name, option, option.default)
     walk = Walk(network, schedule)
 
     def step(i: Any, state: Mapping[str, Any], z: Any, steps: Any, eta: Any, **named: Any) -> dict[str, Any]:

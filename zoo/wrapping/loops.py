@@ -65,21 +65,26 @@ def read_length(length: Any, options: Mapping[str, Option]) -> int | str:
 
 
 def try_out(
-    parts: Parts, probe: Probe, inputs: Mapping[str, Tensor], noise: Mapping[str, Noise], fresh: Mapping[str, Noise]
+    parts: Parts,
+    probe: Probe,
+    inputs: Mapping[str, Tensor],
+    noise: Mapping[str, Noise],
+    fresh: Mapping[str, Noise],
+    steps: int,
 ) -> tuple[dict[str, Tensor], Any]:
-    """The state that the functions carry, and what the last of them gives, after one step on examples."""
+    """The state that the functions carry, and what the last of them gives, after one step on examples.
+    Another, with the number of the last, is only looked at for what it draws."""
     named = probe.arguments("sample", inputs, {**noise, **fresh})
     index = named.pop("index")
     made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
     parts.bare = not isinstance(made, Mapping)
     first = parts.pack(made)
     state = {name: _tensor(probe, "init", name, t) for name, t in first.items()}
-    i = probe.network.tensor(np.asarray(0))
 
-    def step() -> Any:
-        return parts.step(i, parts.unpack(first), *(named[n] for n in fresh), **named)
+    def step(i: int, state: Mapping[str, Any]) -> Any:
+        return parts.step(probe.network.tensor(np.asarray(i)), parts.unpack(state), *(named[n] for n in fresh), **named)
 
-    made = probe.run("step", step)
+    made = probe.run("step", lambda: step(0, first))
     if isinstance(made, Mapping) == parts.bare or (not parts.bare and set(made) != set(first)):
         raise InputError(
             f"step gives {_names(made)}; expected the state as init gives it: {_names(parts.unpack(first))}."
@@ -91,6 +96,8 @@ def try_out(
                 f"step turns {name} from {state[name].dtype} {state[name].shape} into {got.dtype} {got.shape}; a state "
                 "keeps its shape and dtype. Give it its full length from the start, and write into it with torch.where."
             )
+    if steps > 1:
+        probe.run("step", lambda: step(steps - 1, after))
     if parts.until:
         done = probe.run("until", lambda: parts.stop(after))
         if dtype_name(done) != "bool" or tuple(done.shape) != ():

@@ -33,7 +33,7 @@ def encode(b: Builder, given: Given) -> Method:
     raw, inputs, y = of_observations(b, given)
     b.latent = b.latent or tuple(y.shape[1:])
     if tuple(y.shape[1:]) != b.latent:
-        raise InputError(f"encode gives {rows(tuple(y.shape[1:]))}; latent= says {rows(b.latent)}.")
+        raise InputError(f"encode gives {rows(tuple(y.shape[1:]))}; a latent is {rows(b.latent)}.")
     return Call(
         lambda **named: b.network.cast(raw(**named), "float32"),
         inputs,
@@ -45,12 +45,12 @@ def encode(b: Builder, given: Given) -> Method:
 def decode(b: Builder, given: Given) -> Method:
     if b.latent is None and isinstance(b.given.get("encode"), Call | Loop):
         b.latent = tuple(int(d) for d in b.given["encode"].outputs["z"].shape)
+    elif b.latent is None and "sample" not in b.network.made and len(b.noise) == 1:  # samples are decoded noise
+        (b.latent,) = (tuple(int(d) for d in n.shape) for n in b.noise.values())
     elif b.latent is None and "encode" in b.given:
         b.latent = latent_of_encoder(b)
     if b.latent is None:
-        if len(b.noise) != 1:
-            raise InputError("decode= alone does not say how large a latent is: give latent=16, or encode= too.")
-        (b.latent,) = (tuple(int(d) for d in n.shape) for n in b.noise.values())
+        raise InputError("decode= alone does not say how large a latent is: give latent=16, or encode= too.")
     given.bind(("z",), b.options, b.network.classes is not None)
     b.adapted.append(given)
     inputs = {"z": Tensor("float32", b.latent)} | b.label(given)
@@ -87,7 +87,7 @@ def latent_of_encoder(b: Builder) -> tuple[int, ...]:
 def predict(b: Builder, given: Given) -> Method:
     raw, inputs, y = of_observations(b, given)
     classes, shape = b.network.classes, tuple(y.shape[1:])
-    probe.check_prediction(b.probe.array(y), classes if "label" not in given.keywords else None)
+    probe.check_prediction(b.probe.array(y), classes)
     out = () if shape == (1,) else shape
     return Call(
         lambda **named: b.network.cast(raw(**named).reshape(-1, *out), "float32"),

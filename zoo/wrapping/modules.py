@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 LIBRARIES = {"torch", "keras", "numpy", "builtins", "zoo"}  # their functions own no module of the user's
+LEAVES = (type(None), str, bytes, int, float, complex, np.generic, type, types.ModuleType)
 DEPTH = 12  # objects in objects
 
 
 def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
     """The objects of type `kind` that functions reach, each once, in order: the function itself, the object of a bound
-    method and its attributes, closures, arguments of a partial, defaults, and the globals that its code names.
+    method and its attributes, closures, arguments of a partial, defaults, the globals that its code names, and all this
+    of the methods that it names of the object that it belongs to, or of one that it reaches.
 
     Inside a found object nothing is looked for: it brings its own parts.
     """
@@ -28,15 +32,14 @@ def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
             found[id(thing)] = thing
             return
         for part in _parts(thing):
-            visit(part, depth + 1)
+            if not isinstance(part, LEAVES):
+                visit(part, depth + 1)
 
     visit(things, 0)
     return list(found.values())
 
 
 def _parts(thing: Any) -> Iterator[Any]:
-    if isinstance(thing, (str, bytes, int, float, complex, type, types.ModuleType)) or thing is None:
-        return
     if isinstance(thing, Mapping):
         yield from thing.values()
     elif isinstance(thing, (list, tuple, set, frozenset)):
@@ -45,18 +48,39 @@ def _parts(thing: Any) -> Iterator[Any]:
         yield from (thing.func, *thing.args, *thing.keywords.values())
     elif isinstance(thing, types.MethodType):
         yield from (thing.__self__, thing.__func__)
+        if isinstance(thing.__func__, types.FunctionType):
+            yield from _methods(thing.__self__, _names(thing.__func__.__code__))
     elif isinstance(thing, types.FunctionType):
-        yield from _of_function(thing)
-    elif type(thing).__module__.split(".")[0] not in LIBRARIES - {"zoo"}:
+        names = set(_names(thing.__code__))
+        for part in _of_function(thing, names):
+            yield part
+            yield from _methods(part, names)
+    elif _root(type(thing)) not in LIBRARIES - {"zoo"}:
         yield from vars(thing).values() if hasattr(thing, "__dict__") else ()
         slots = (s for cls in type(thing).__mro__ for s in getattr(cls, "__slots__", ()))
         yield from (getattr(thing, slot) for slot in slots if isinstance(slot, str) and hasattr(thing, slot))
-        call = vars(type(thing)).get("__call__")  # what an object's own code names in its module
-        if isinstance(call, types.FunctionType):
-            yield call
+        yield from _methods(thing, ["__call__"])
 
 
-def _of_function(function: types.FunctionType) -> Iterator[Any]:
+def _methods(thing: Any, names: Iterable[str]) -> list[types.FunctionType]:
+    """The methods of an object that go by these names, and those that they name in turn."""
+    found: list[types.FunctionType] = []
+    waiting = set(names) if _root(type(thing)) not in LIBRARIES else set()
+    while waiting:
+        method = getattr(type(thing), waiting.pop(), None)
+        method = getattr(method, "fget", None) or getattr(method, "__func__", method)  # a property, a class method
+        if isinstance(method, types.FunctionType) and method not in found and _root(method) not in LIBRARIES:
+            found.append(method)
+            waiting |= set(_names(method.__code__))
+    return found
+
+
+def _root(thing: Any) -> str:
+    """The package that a class or function is of."""
+    return (thing.__module__ or "").split(".")[0]
+
+
+def _of_function(function: types.FunctionType, names: set[str]) -> Iterator[Any]:
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
@@ -66,9 +90,8 @@ def _of_function(function: types.FunctionType) -> Iterator[Any]:
             continue
     if hasattr(function, "__wrapped__"):
         yield function.__wrapped__
-    if (function.__module__ or "").split(".")[0] in LIBRARIES:  # such as what torch.no_grad() makes of a function
+    if _root(function) in LIBRARIES:  # such as what torch.no_grad() makes of a function
         return
-    names = set(_names(function.__code__))
     for name in sorted(names & function.__globals__.keys()):
         value = function.__globals__[name]
         if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] not in LIBRARIES:

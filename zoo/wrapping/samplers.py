@@ -12,20 +12,17 @@ from zoo.signature import Call, Loop, Method
 from zoo.wrapping import loops
 from zoo.wrapping.builder import Builder
 from zoo.wrapping.diffusion import denoising
-from zoo.wrapping.wish import read_noise
 
 
 def sampler(b: Builder) -> Method | None:
-    given, wish = b.given, b.wish
+    given = b.given
     ways = [w for w in ("sample", "step", "denoiser") if w in given]
     if len(ways) > 1:
         raise InputError(f"{' and '.join(f'{w}=' for w in ways)} are two samplers; give one.")
     if "denoiser" in given:
         return denoiser(b)
-    if "step" in given or "init" in given:
+    if "step" in given:
         return loop(b)
-    if wish.step_noise is not None or wish.finish is not None:
-        raise InputError("step_noise= and finish= belong to an iterative sampler: give init= and step= too.")
     if "sample" not in given or isinstance(given["sample"], (Call, Loop)):
         return given.get("sample")
     if not b.noise:
@@ -51,17 +48,18 @@ def sampler(b: Builder) -> Method | None:
 
 
 def loop(b: Builder) -> Loop:
-    if "init" not in b.given or "step" not in b.given:
+    if "init" not in b.given:
         raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
     length = loops.read_length(b.wish.length, b.options)
     b.used.add(str(length))
-    fresh = read_noise(b.wish.step_noise, "step_noise")
+    fresh = b.fresh
     init = b.bind("init", b.noise, extra=("index",))
     step = b.bind("step", ("i", "state", *fresh))
     finish, until = b.after("finish"), b.after("until")
     inputs = b.label(init, step)
     parts = loops.Parts(init, step, finish, until, tuple(b.noise), tuple(fresh))
-    state, y = loops.try_out(parts, b.probe, inputs, b.noise, fresh)
+    steps = length if isinstance(length, int) else int(b.options[length].default)
+    state, y = loops.try_out(parts, b.probe, inputs, b.noise, fresh, steps)
     view = b.view("finish" if finish else "step", y)
     options = {n: o for n, o in b.options.items() if n in init.keywords or n in step.keywords or n == length}
     return Loop(
@@ -86,6 +84,9 @@ def denoiser(b: Builder) -> Loop:
     image = b.units.image is not None
     shape: tuple[Any, ...] = b.units.layouts()[b.units.layout or b.network.first] if image else space.shape
     if b.noise:
+        kinds = [n.kind for n in b.noise.values()]
+        if kinds != ["normal"]:
+            raise InputError(f"a denoiser starts from one noise, zoo.Normal(...), not from {' and '.join(kinds)}.")
         (shape,) = (n.shape for n in b.noise.values())
     denoiser = b.bind("denoiser", ("x_t", "t"))
     finish = b.after("finish")
@@ -116,4 +117,5 @@ def decoded_noise(b: Builder, decode: Method) -> Method:
         raise InputError("noise= needs sample= where decode= is a loop.")
     inner = decode.function
     inputs = {n: t for n, t in decode.inputs.items() if n != "z"}
-    return replace(decode, function=lambda noise, **more: inner(z=noise, **more), inputs=inputs, noise={name: noise})
+    noises = {**decode.noise, **b.noise}
+    return replace(decode, function=lambda **named: inner(z=named.pop(name), **named), inputs=inputs, noise=noises)

@@ -12,10 +12,25 @@ from zoo.network import Network
 from zoo.signature import Call, Loop, Method, Noise, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
-from zoo.wrapping.diffusion import Schedule
+from zoo.wrapping.calling import LABELS
 from zoo.wrapping.units import Layout
 
 FUNCTIONS = ("sample", "init", "step", "finish", "until", "denoiser", "log_prob", "encode", "decode", "predict")
+# what does something only beside one of these
+ONLY = {
+    "noise": ("sample", "step", "denoiser", "decode"),
+    "init": ("step",),
+    "until": ("step",),
+    "step_noise": ("step",),
+    "finish": ("step", "denoiser"),
+    "length": ("step", "denoiser"),
+    "schedule": ("denoiser",),
+    "prediction": ("denoiser",),
+    "density": ("log_prob",),
+    "latent": ("encode", "decode"),
+}
+# what a caller or a function is given beside noise and options
+TAKEN = {"count", "seed", "start", "chunk", "progress", "method", "inputs", "index", "i", "state", "label", "x", "z"}
 
 
 @dataclass(frozen=True)
@@ -69,16 +84,41 @@ class Wish:
     length: int | str | None = None
     step_noise: Any = None
     denoiser: Any = None
-    schedule: Schedule | None = None
+    schedule: Any = None
+    prediction: str | None = None
     options: Mapping[str, Option | float] | None = None
     classes: Any = None
-    density: Density = "exact"
+    density: Density | None = None
     values: Any = None
     layout: Layout | None = None
     latent: int | Sequence[int] | None = None
     name: str = ""
     family: str = ""
     modules: Sequence[Any] = ()
+
+
+def check_used(wish: Wish, given: Mapping[str, Any]) -> None:
+    """`InputError` for an argument that would do nothing."""
+    ways = {w for w, f in given.items() if not isinstance(f, (Call, Loop)) or w == "log_prob"}
+    for name, beside in ONLY.items():
+        if getattr(wish, name) is not None and not ways & set(beside):
+            *others, last = (f"{w}=" for w in beside)
+            either = f"{', '.join(others)} or {last}" if others else last
+            raise InputError(f"{name}= does nothing here: it belongs to a function {either}.")
+
+
+def check_names(
+    noises: Mapping[str, Noise], fresh: Mapping[str, Noise], options: Mapping[str, Option], conditional: bool
+) -> None:
+    """`InputError` for a name that means something else already. Noise is no argument of a caller's."""
+    for kind, names, taken in (
+        ("noise", noises, {"index", "label", "i", "state"}),
+        ("step_noise", fresh, {"index", "label", "i", "state", *noises}),
+        ("option", options, {*TAKEN, *noises, *fresh, *(LABELS if conditional else ())}),
+    ):
+        for name in names:
+            if name in taken:
+                raise InputError(f"{kind} {name!r} has a name that is taken; give it another.")
 
 
 def labels(classes: Any) -> Labels | None:

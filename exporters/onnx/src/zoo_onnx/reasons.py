@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 from torch.overrides import TorchFunctionMode
 
-from zoo.wrapping.calling import user_line
+from zoo.wrapping.calling import of_user, user_line
 
 BRANCH = (
     "needs the value of a tensor while it is traced (an if, a while, a loop bound, int(), float() or a list index). "
@@ -40,7 +40,6 @@ GRADIENT = (
 MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
 # what the weights alone decide can be computed before
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
-OURS = re.compile(r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3")
 RANDOM_NODES = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
@@ -60,7 +59,7 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
         return "it " + ROWS.format(rows=next((g for g in rows.groups() if g), "?") if rows else "?")
     if any("/keras/src/" in f and f.endswith("random.py") for f in _files(chain)):
         return f"{where} " + RANDOM.format(found="with keras.random")
-    if names & {"GuardOnDataDependentSymNode", "DataDependentOutputException", "UserErrorType.DYNAMIC_CONTROL_FLOW"}:
+    if names & {"GuardOnDataDependentSymNode", "DataDependentOutputException"}:
         sized = re.search(r"Size-like symbols: [uz]", text)
         return f"{where} {SHAPES if sized else BRANCH}"
     if "DynamicOutputShapeException" in names:
@@ -69,7 +68,7 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
         return "it " + GRADIENT.format(where=locate("grad"))
     if "fake tensor in the exported program" in text and (where := locate("grad")):
         return "it " + GRADIENT.format(where=where)
-    if "generator" in text.lower() or "concrete integers" in text:
+    if re.search(r"torch\.(_C\.)?Generator", text) or "concrete integers" in text:
         return f"{where} " + RANDOM.format(found="with a torch.Generator")
     cause = chain[-1]
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
@@ -157,11 +156,11 @@ def _where(chain: list[BaseException]) -> str:
     """The user's line, as `if x > 0:` (file.py:12), or "it"."""
     for error in reversed(chain):
         found = re.search(r'raised this error:\s+File "(.+?)", line (\d+)', str(error))
-        if found and _of_user(found.group(1)):
+        if found and of_user(found.group(1)):
             return _quote(found.group(1), int(found.group(2)))
     for error in reversed(chain):
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if _of_user(frame.filename):
+            if of_user(frame.filename):
                 return _quote(frame.filename, frame.lineno or 0)
     return "it"
 
@@ -169,13 +168,6 @@ def _where(chain: list[BaseException]) -> str:
 def _files(chain: list[BaseException]) -> Iterator[str]:
     for error in chain:
         yield from (frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__))
-
-
-def _of_user(filename: str) -> bool:
-    name = filename.replace("\\", "/")
-    return not re.search(
-        r"site-packages/|/zoo/\w+\.py|/zoo/wrapping/|/zoo_(onnx|torch|keras)/|^<(frozen|string)|/lib/python3", name
-    )
 
 
 def _quote(filename: str, line: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -49,11 +50,15 @@ def trace(
     dynamic = tuple(dynamic_shape(a) for a in arguments.values())
     piece = Piece(network, function).eval()
 
-    def locate(op: str) -> str:
-        """Where the user calls an operation: found by running it all once more."""
-        with quiet(), translations(), contextlib.suppress(Exception), Lines() as lines:
+    @functools.cache
+    def lines() -> Lines:
+        """Where the user calls each operation: found by running it all once more."""
+        with quiet(), translations(), contextlib.suppress(Exception), Lines() as found:
             torch.export.export(piece, tuple(examples), strict=False)
-        return lines.place(op)
+        return found
+
+    def locate(op: str) -> str:
+        return lines().place(op)
 
     try:
         with quiet(), translations():
@@ -84,7 +89,7 @@ def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:
     values = {k: max(int(v), 2) for k, v in defaults.items() if isinstance(v, int)}  # 1 would become a constant too
     shape = (BATCH, *resolve(argument.shape, values))
     if isinstance(argument, Noise):
-        return torch.rand(shape)
+        return torch.rand(shape, generator=torch.Generator().manual_seed(0))
     return torch.zeros(shape, dtype=getattr(torch, argument.dtype))
 
 

@@ -13,7 +13,7 @@ from zoo.eager import EagerModel
 from zoo.signature import Call, Loop, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
-from zoo.wrapping import Wish, WrapConfig, WrappedNetwork, build, read_schedule
+from zoo.wrapping import Wish, WrapConfig, WrappedNetwork, build
 from zoo.wrapping.calling import user_line
 from zoo.wrapping.units import Layout
 from zoo_keras.backend import keras
@@ -42,7 +42,7 @@ def wrap(
     prediction: str | None = None,
     options: Mapping[str, Option | float] | None = None,
     classes: Labels | Sequence[str] | int | None = None,
-    density: Density = "exact",
+    density: Density | None = None,
     values: tuple[float, float] | None = None,
     layout: Layout | None = None,
     latent: int | Sequence[int] | None = None,
@@ -57,8 +57,8 @@ def wrap(
         model.sample(16, seed=7)              # (16, 28, 28, 1) uint8
         zoo.export(model, "out/mine")         # checked against these functions, or it fails
 
-    Each function works on a batch of tensors, first axis N, and draws no random numbers. It is run once on a few
-    examples here, to find shapes and to say early what is wrong. Your layers and models are used as they are (no
+    Each function works on a batch of tensors, first axis N, and draws no random numbers. It is run on a few examples
+    here, to find shapes and to say early what is wrong. Your layers and models are used as they are (no
     copy), in evaluation mode while they run, and afterwards in the mode that you left them in.
 
     What a model does:
@@ -68,7 +68,7 @@ def wrap(
       With `decode` and no `sample`, samples are decoded noise.
     - `log_prob(x) -> (N,)` in nats. It gets raw observations of the space, whatever `values` says, because its nats
       are about them: whoever scales inside it adds the log-determinant of the scaling. `density` says what the
-      number is: `"exact"`, `"lower_bound"` or `"unnormalized"`.
+      number is: `"exact"` (unless given), `"lower_bound"` or `"unnormalized"`.
     - `encode(x) -> z`, `decode(z) -> x`; `latent` is the shape of one z where nothing else tells.
     - `predict(x)`: probabilities (N, classes), or a score (N,).
 
@@ -91,7 +91,7 @@ def wrap(
     - `space`: what an observation is. Real vectors are float32 (N, width); images uint8 (N, height, width, channels).
     - `values`: for images, the floats of black and white, such as `(-1, 1)`: outputs are scaled from them, rounded and
       clipped, inputs of `encode` and `predict` scaled to them. If not given it is inferred from a few draws where they
-      leave no doubt; integers are taken as they are; without it inputs are raw observations. `layout` is how an image
+      leave no doubt (an iterative sampler is run to its end for them); integers are taken as they are; without it inputs are raw observations. `layout` is how an image
       lies in a tensor ("channels_first", "channels_last", "plane", "flat"), where its shape does not tell.
     - `options`: scalars that a caller may change, by name: a number or `zoo.Option`. A function that has a keyword of
       that name gets it, as a 0-d tensor.
@@ -104,15 +104,7 @@ def wrap(
     Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, or draws
     random numbers of its own.
     """
-    given: dict[str, Any] = {
-        "sample": sample, "log_prob": log_prob, "encode": encode, "decode": decode, "predict": predict,
-        "noise": noise, "init": init, "step": step, "finish": finish, "until": until, "length": length,
-        "step_noise": step_noise, "denoiser": denoiser, "schedule": schedule, "options": options, "classes": classes,
-        "values": values, "layout": layout, "latent": latent, "name": name, "family": family, "modules": modules,
-    }  # fmt: skip
-    if given["schedule"] is not None:
-        given["schedule"] = read_schedule(given["schedule"], prediction)
-    return build(WrappedKeras, (keras.Layer, torch.nn.Module), Wish(space=space, density=density, **given))
+    return build(WrappedKeras, (keras.Layer, torch.nn.Module), Wish(**locals()))
 
 
 class WrappedKeras(WrappedNetwork, KerasNetwork):

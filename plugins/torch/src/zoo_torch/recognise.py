@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,22 @@ import torch
 from zoo.errors import InputError
 from zoo.signature import Noise
 from zoo.spaces import Image, Real, Space
+from zoo.wrapping import Wish
 from zoo.wrapping.diffusion import Schedule, as_floats
 from zoo_torch.inverses import nflows_inverse, zuko_inverse
 from zoo_torch.splines import traceable
 
 OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
+
+
+def fill(wish: Wish, model: Any) -> Wish:
+    """A wish with what a model says of itself; `InputError` where the wish says something else."""
+    found = recognise(model, wish.space)
+    for name, value in found.items():
+        own = getattr(wish, name)
+        if own is not None and not (isinstance(own, (str, tuple)) and own in ("", value)):
+            raise InputError(f"{name}= and a {type(model).__name__} are two ways to say one thing; give one.")
+    return replace(wish, name=wish.name or type(model).__name__, **found)
 
 
 def recognise(model: Any, space: Space) -> Mapping[str, Any]:
@@ -72,6 +84,7 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
         "encode": lambda x: flow().transform(x),
         "decode": lambda z: zuko_inverse(flow().transform, z),
         "noise": Noise(name, tuple(base.event_shape)),  # type: ignore[arg-type]
+        "density": "exact",
         "family": "flow",
     }
 
@@ -96,6 +109,7 @@ def nflows_flow(flow: Any, space: Space) -> Mapping[str, Any]:
         "encode": traced(lambda x: flow._transform(x)[0]),
         "decode": traced(lambda z: nflows_inverse(flow._transform, z)),
         "noise": Noise("normal", tuple(base._shape)),
+        "density": "exact",
         "family": "flow",
     }
 
@@ -132,4 +146,4 @@ def gaussian_diffusion(diffusion: Any, space: Space) -> Mapping[str, Any]:
     } | ({"values": (-1, 1) if scaled else (0, 1)} if isinstance(space, Image) else {})
 
 
-__all__ = ["recognise"]
+__all__ = ["fill"]

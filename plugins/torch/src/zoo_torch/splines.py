@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,21 +17,25 @@ import torch
 from torch.nn import functional as F
 
 NAME = "unconstrained_rational_quadratic_spline"
+LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
 def traceable() -> Iterator[None]:
     """Inside, while exporting, the modules of nflows use `spline`."""
-    found = [m for name, m in sys.modules.items() if name.startswith("nflows.") and hasattr(m, NAME)]
-    own = [getattr(m, NAME) for m in found]
-    if torch.compiler.is_exporting():
-        for module in found:
-            setattr(module, NAME, spline)
-    try:
+    if not torch.compiler.is_exporting():
         yield
-    finally:
-        for module, function in zip(found, own, strict=True):
-            setattr(module, NAME, function)
+        return
+    with LOCK:
+        modules = [m for name, m in list(sys.modules.items()) if name.startswith("nflows.")]
+        own = [(m, f) for m in modules if (f := getattr(m, NAME, spline)) is not spline]  # none where already inside
+        for module, _ in own:
+            setattr(module, NAME, spline)
+        try:
+            yield
+        finally:
+            for module, function in own:
+                setattr(module, NAME, function)
 
 
 def spline(
