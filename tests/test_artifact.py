@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zoo
-from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod
+from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +187,15 @@ def test_the_files_say_what_they_are(artifact_folder):
         model = onnx.load(path, load_external_data=False)
         assert model.opset_import[0].version == manifest["opset"] == 20
         assert not any(node.metadata_props for node in model.graph.node)
+
+
+def test_a_method_gives_a_row_for_each_example(artifact_folder):
+    """A graph may drop rows, by a boolean mask; then row i of a seed would be another in another chunk."""
+
+    class Drops(zoo.open(artifact_folder, device="cpu").__class__):
+        def _execute(self, method, inputs, index, seed, options):
+            return {k: v[index % 5 != 3] for k, v in super()._execute(method, inputs, index, seed, options).items()}
+
+    model = Drops(artifact_folder, device="cpu")
+    with pytest.raises(ZooError, match=r"sample of .* gave 8 rows of x for 10 examples.*torch.where"):
+        model.sample(10, seed=0)

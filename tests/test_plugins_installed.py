@@ -283,3 +283,24 @@ def test_a_target_that_cannot_be_imported(zoo, neighbour, model, said):
     result = zoo(neighbour, "train", model, "--data", "moons", "--out", "run", code=2)
     for words in said:
         assert words in result.stderr
+
+
+def test_a_plugin_for_a_newer_core_is_named_before_it_fails(zoo, tmp_path):
+    """`zoo plugins` reads what distributions require; `zoo list` does not take that time."""
+    info = tmp_path / "early-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: early\nVersion: 1.0\nRequires-Dist: genzoo>=9\n")
+    (info / "entry_points.txt").write_text("[genzoo]\nmain = early\n")
+    (tmp_path / "early.py").write_text("")
+    (problem,) = json.loads(zoo("", "plugins", "--json", PYTHONPATH=str(tmp_path)).stdout)["problems"]
+    assert (problem["plugin"], problem["remedy"]) == ("early", "Update it: pip install -U genzoo")
+    assert "needs genzoo >=9" in problem["problem"]
+
+
+def test_a_clash_of_architectures_does_not_hide_a_preset(zoo):
+    assert "tractable density" in zoo("bad-clash", "show", "realnvp.moons").stdout
+
+
+def test_a_run_whose_plugin_is_left_out_is_not_called_missing(zoo, run):
+    refused = zoo("", "--without", "genzoo-torch", "sample", str(run), "-n", "1", code=2)
+    assert "was made by a plugin that is not here, or is left out" in refused.stderr

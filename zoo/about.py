@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry, spaces
-from zoo.errors import InputError, UnknownName
+from zoo.errors import InputError, PluginError, UnknownName
 from zoo.plugins import load_plugins
 from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
 
@@ -107,7 +107,7 @@ def _checkpoint(folder: Path) -> Facts:
     meta = read_json(folder / MODEL, SCHEMA)
     weights = meta.get("weights", {})
     return {
-        **_architecture(meta.get("architecture", "")),
+        **_architecture(meta.get("architecture", ""), meta.get("plugin")),
         **_space(meta.get("space"), meta.get("classes")),
         "density": meta.get("density"),
         "settings": meta.get("config"),
@@ -121,7 +121,7 @@ def _recipe(folder: Path) -> Facts:
 
     record = read_json(folder / RECIPE, SCHEMA)
     return {
-        **_architecture(record["architecture"]),
+        **_architecture(record["architecture"], record.get("plugin")),
         **_space(record["space"], record["classes"]),
         "settings": record["config"],
         "data": record["data"],
@@ -142,11 +142,11 @@ def _state(folder: Path) -> Facts:
     return {"training": f"done, {where}" if position.get("done") else f"{where}; go on: zoo train --resume {folder}"}
 
 
-def _architecture(name: str) -> Facts:
+def _architecture(name: str, plugin: str | None) -> Facts:
     """What the plugin of an architecture says of it; only its name if the plugin is not installed."""
     try:
-        spec = registry.architecture(name)
-    except UnknownName:
+        spec = registry.recorded(name, plugin)
+    except (UnknownName, PluginError):
         return {"architecture": name, "note": "its plugin is not installed"}
     facts = {"architecture": name, **_family(spec.family), "framework": spec.framework, "paper": spec.paper}
     return facts | {"methods": {m: {} for m in spec.methods}}
@@ -155,7 +155,7 @@ def _architecture(name: str) -> Facts:
 def _paper(architecture: str) -> str:
     try:
         return registry.architecture(architecture).paper
-    except UnknownName:
+    except (UnknownName, PluginError):  # not installed, or of several plugins
         return ""
 
 

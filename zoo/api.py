@@ -109,7 +109,9 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
                 else "nothing that genzoo wrote"
             )
             if what == "checkpoint":
-                other = "an artifact: use zoo.open" if (path / "manifest.json").exists() else "nothing trained yet"
+                other = "nothing trained yet, and no artifact: those have a manifest.json"
+                if (path / "manifest.json").exists():
+                    other = "an artifact: use zoo.open"
             raise InputError(f"{path} has no {marker}; it is {other}.")
         return path, path.name
     if _looks_like_path(name):
@@ -141,7 +143,7 @@ def export(
 
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker=spec.marker)
-    function = registry.import_target(spec.target, spec.requires, f"export to {to}")
+    function = registry.import_target(spec, f"export to {to}")
     source = load(model) if isinstance(model, (str, Path)) else model
     return call_with(function, {"force": force, "progress": progress}, source, Path(folder))
 

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, distribution
 
 import zoo
 from zoo.errors import MissingDependency, PluginError, ZooError, did_you_mean
-from zoo.plugins import NewerCoreNeeded, canonical, load_plugins
+from zoo.plugins import OURS, NewerCoreNeeded, Problem, canonical, load_plugins
 
 NEWER = "pip install -U genzoo"
 UNKNOWN_FIELD = re.compile(r"(\w+Spec)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
@@ -26,10 +26,22 @@ def explain(error: BaseException, doing: str, plugin: str, target: str, metadata
         return f"needs genzoo {wants}, and this is {zoo.__version__} ({doing}: {said}).", f"Update it: {NEWER}"
     if newer := _newer(error):
         return f"needs a newer genzoo than {zoo.__version__}: {newer}.", f"Update it: {NEWER}"
+    if isinstance(error, TypeError) and (unknown := UNKNOWN_FIELD.search(str(error))):
+        return _unknown_field(*unknown.groups())
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name, doing, plugin, target, metadata)
     message = f"{doing}: {_line(error) if isinstance(error, PluginError) else said}"
     return message.rstrip(".") + ".", remove(plugin)
+
+
+def _unknown_field(spec: str, name: str) -> Fault:
+    """A field that a spec does not have: misspelt, or of a newer core."""
+    from zoo import spec as specs
+
+    near = did_you_mean(name, getattr(getattr(specs, spec, None), "__dataclass_fields__", {}))
+    if near:
+        return f"{spec} has no field {name!r}.{near}", f"Its author should rename it. If a newer genzoo has it: {NEWER}"
+    return f"needs a newer genzoo than {zoo.__version__}: {spec} has no field {name!r}.", f"Update it: {NEWER}"
 
 
 def remove(plugin: str) -> str:
@@ -61,13 +73,18 @@ def _newer(error: BaseException) -> str:
         return str(error)
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "zoo":
         return _line(error)
-    if isinstance(error, TypeError) and (found := UNKNOWN_FIELD.search(str(error))):
-        from zoo import spec
-
-        known = getattr(getattr(spec, found[1], None), "__dataclass_fields__", {})
-        near = did_you_mean(found[2], known)
-        return f"{found[1]} has no field {found[2]!r} here{'.' + near.rstrip('?') + ', if not' if near else ''}"
     return ""
+
+
+def outdated() -> list[Problem]:
+    """Plugins whose metadata asks for a newer genzoo than this, though nothing has failed yet. It reads the metadata of
+    all, which takes time."""
+    found = []
+    for name in sorted({p.name for p in load_plugins() if not p.problems and p.name != OURS}):
+        if wants := newer_core(distribution(name)):
+            message = f"needs genzoo {wants}, and this is {zoo.__version__}: it may fail later."
+            found.append(Problem(name, message, f"Update it: {NEWER}"))
+    return found
 
 
 def _missing(module: str, doing: str, plugin: str, target: str, metadata: Distribution | None) -> Fault:
@@ -97,11 +114,9 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def explain_import(error: BaseException, what: str, target: str) -> ZooError:
-    """The error to raise where `what`, of an installed plugin, is used and its target's module cannot be imported."""
-    offered = (p.name for p in load_plugins() if any(getattr(s, "target", None) == target for s in p.specs))
-    owner = next(offered, None)
-    if owner is None:  # a spec that no plugin offered
+def explain_import(error: BaseException, what: str, target: str, owner: str) -> ZooError:
+    """The error to raise where `what`, of the plugin `owner`, is used and its target's module cannot be imported."""
+    if not owner:  # a spec that no plugin offered
         return MissingDependency(f"{what} cannot be imported: {_line(error)}.")
     message, remedy = explain(error, "cannot be imported", owner, target, distribution(owner))
     kind = MissingDependency if isinstance(error, ImportError) and NEWER not in remedy else PluginError

@@ -78,6 +78,13 @@ def _check_parent(path: Path) -> None:
         raise OutputError(f"cannot write {path}: no permission to write in {parent}. Give another place.")
 
 
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # in some file systems, such as /proc, not even root makes folders
+        raise OutputError(f"cannot write {path}: {path.parent} cannot be made ({error.strerror}).") from None
+
+
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Yields a binary file; what was written to it becomes `path` when the block ends without an error.
@@ -90,7 +97,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(os.path.realpath(path))  # a symbolic link stays: what it points to is replaced
     temporary = _sibling(path)
     with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_parent(path)
         try:
             with open(temporary, "xb") as file:
                 yield file
@@ -114,7 +121,7 @@ def atomic_folder(path: str | Path, force: bool = False, marker: str | None = No
     final = Path(os.path.realpath(path))
     temporary = _sibling(final)
     with _disk_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+        _make_parent(final)
         try:
             temporary.mkdir()
             yield temporary

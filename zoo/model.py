@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.errors import InputError, UnknownMethod, did_you_mean
+from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
 from zoo.signature import Option, Signature, resolve
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
@@ -122,6 +122,12 @@ class Model(ABC):
             high = min(low + chunk, rows)
             part = {name: a[low:high] for name, a in arrays.items()}
             out = self._execute(method, part, np.arange(start + low, start + high, dtype=np.int64), seed, options)
+            for key, value in out.items():
+                if len(value) != high - low:
+                    raise ZooError(
+                        f"{method} of {self.name} gave {len(value)} rows of {key} for {high - low} examples. A method "
+                        "gives one row for each example: a mask that leaves rows out is torch.where(mask, ..., ...)."
+                    )
             if progress:
                 progress(high, rows)
             yield out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, ZooError, did_you_mean
@@ -52,7 +52,8 @@ def _find(name: str, *kinds: type[Spec]) -> Any:
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")
     if len(claims) > 1:
         owners = " and ".join(p for p, _ in claims)
-        raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {claims[0][0]}/{bare}.")
+        ways = " or ".join(f"{p}/{bare}" for p, _ in claims)
+        raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {ways}.")
     return claims[0][1]
 
 
@@ -171,10 +172,10 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def import_target(target: str, requires: Mapping[str, str] | None = None, what: str = "") -> Any:
-    """The object of a `"module:attribute"` target; a missing module says what to install."""
-    module, _, attribute = target.partition(":")
-    for needed, install in (requires or {}).items():
+def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> Any:
+    """The object of a spec's `"module:attribute"` target; a missing module says what to install."""
+    module, _, attribute = spec.target.partition(":")
+    for needed, install in getattr(spec, "requires", {}).items():
         try:
             importlib.import_module(needed)
         except ImportError as error:
@@ -188,14 +189,16 @@ def import_target(target: str, requires: Mapping[str, str] | None = None, what: 
     except BaseException as error:  # whatever a plugin's file does when it is first run, such as sys.exit
         from zoo.faults import explain_import
 
-        raise explain_import(error, what or target, target) from error
+        raise explain_import(error, what, spec.target, plugin_of(spec)) from error
     try:
         return getattr(found, attribute)
     except AttributeError:
-        raise PluginError(f"{what or target}: module {module} has no {attribute}.") from None
+        from zoo.faults import remove
+
+        raise PluginError(f"{what}: module {module} has no {attribute}. {remove(plugin_of(spec))}") from None
 
 
 def network_class(spec: ModelSpec) -> type[Network]:
     """The class of an architecture; this is where its framework is imported."""
-    cls: type[Network] = import_target(spec.target, spec.requires, spec.name)
+    cls: type[Network] = import_target(spec, spec.name)
     return cls

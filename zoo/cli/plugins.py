@@ -26,6 +26,7 @@ A plugin may be left out:
 @options.as_json
 def command(as_json: bool) -> None:
     """List installed plugins, and what is wrong with them."""
+    from zoo.faults import outdated
     from zoo.plugins import load_plugins
     from zoo.registry import problems
     from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec
@@ -35,7 +36,7 @@ def command(as_json: bool) -> None:
     for plugin in load_plugins():
         offers = {kind: [s.name for s in plugin.specs if isinstance(s, cls)] for kind, cls in kinds.items()}
         found.append({"name": plugin.name, "version": plugin.version, "entry_point": plugin.entry, **offers})
-    faults = [{"plugin": p.plugin, "problem": p.message, "remedy": p.remedy} for p in problems()]
+    faults = [{"plugin": p.plugin, "problem": p.message, "remedy": p.remedy} for p in [*problems(), *outdated()]]
     if as_json:
         print_json({"plugins": found, "problems": faults})
         return

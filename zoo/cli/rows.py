@@ -49,6 +49,8 @@ def open_model(name: str, device: str) -> Model:
     try:
         model = load_or_open(name, device=device)
     except UnknownName as error:
+        if path.is_dir():
+            raise UnknownName(f"{name} was made by a plugin that is not here, or is left out: {error}") from error
         if os.sep in name:
             raise UnknownName(f"there is no folder {name!r}, and no model of that name. See: zoo list") from error
         raise

@@ -145,7 +145,7 @@ def load_dataset(
         raise InputError(f"data set {found.name!r} brings its own classes; a label column is for files. Leave it out.")
     from zoo.registry import import_target
 
-    dataset = import_target(found.target, what=f"data set {found.name!r}")()
+    dataset = import_target(found, f"data set {found.name!r}")()
     if not isinstance(dataset, Dataset):
         kind = type(dataset).__name__
         raise PluginError(f"data set {found.name!r}: {found.target} returned {kind}; expected zoo.data.Dataset.")

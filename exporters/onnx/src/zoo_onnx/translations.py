@@ -26,7 +26,12 @@ def translations() -> Iterator[None]:
 
 class _Replace(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return WRITTEN_OUT.get(function, function)(*args, **(kwargs or {}))
+        if function not in WRITTEN_OUT:
+            return function(*args, **(kwargs or {}))
+        named = dict(kwargs or {})
+        out = named.pop("out", None)
+        result = WRITTEN_OUT[function](*args, **named)
+        return result if out is None else out.copy_(result)
 
 
 def searchsorted(
@@ -41,11 +46,11 @@ def searchsorted(
     """How many boundaries lie below each value: by counting, which is fast for the few of a spline or a mixture."""
     if sorter is not None:
         sorted_sequence = sorted_sequence.gather(-1, sorter)
-    value = torch.as_tensor(input)[..., None]
+    value = torch.as_tensor(input, dtype=torch.result_type(sorted_sequence, input))[..., None]
     # boundaries (..., M) against values (..., K): the same leading axes, or one row of boundaries for all
     boundaries = sorted_sequence if sorted_sequence.dim() == 1 else sorted_sequence[..., None, :]
-    below = boundaries <= value if right or side == "right" else boundaries < value
-    return below.sum(-1, dtype=torch.int32 if out_int32 else torch.int64)
+    above = boundaries > value if right or side == "right" else boundaries >= value
+    return (~above).sum(-1, dtype=torch.int32 if out_int32 else torch.int64)
 
 
 def solve_triangular(
@@ -56,6 +61,7 @@ def solve_triangular(
         done = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular)
         return done.mT
     size = A.shape[-1]
+    B = B.expand(*torch.broadcast_shapes(A.shape[:-2], B.shape[:-2]), *B.shape[-2:])
     order = range(size - 1, -1, -1) if upper else range(size)
     rows: dict[int, torch.Tensor] = {}
     for i in order:
@@ -82,18 +88,27 @@ def lgamma(input: torch.Tensor) -> torch.Tensor:
     y = torch.where(x < 0.5, 1 - x, x)
     product = torch.ones_like(y)
     for k in range(8):
-        product = product * (y + k)
+        product = product * (y.clamp(max=1e30) + k)  # beyond, its logarithm is nothing beside the rest
     z = y + 8
     series = 1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5) - 1 / (1680 * z**7)
-    value = (z - 0.5) * z.log() - z + 0.5 * math.log(2 * math.pi) + series - product.log()
-    reflected = math.log(math.pi) - (math.pi * x).sin().abs().log() - value
-    return torch.where(x < 0.5, reflected, value).to(input.dtype)
+    value = (z - 0.5) * (z.log() - 1) - 0.5 + 0.5 * math.log(2 * math.pi) + series - product.log()
+    reflected = math.log(math.pi) - (math.pi * (x - x.round())).sin().abs().log() - value
+    return torch.where(x < 0.5, reflected, value).to(_float(input))
+
+
+def _float(input: torch.Tensor) -> torch.dtype:
+    """What a function of real numbers gives."""
+    return input.dtype if input.is_floating_point() else torch.get_default_dtype()
 
 
 def erfinv(input: torch.Tensor) -> torch.Tensor:
-    """Giles, "Approximating the erfinv function" (2010), the single-precision polynomials."""
-    x = input
-    w = -((1 - x) * (1 + x)).log()
+    x = input.to(torch.float32)
+    return _erfinv(x, (1 - x) * (1 + x)).to(_float(input))
+
+
+def _erfinv(x: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """Giles, "Approximating the erfinv function" (2010), the single-precision polynomials. `rest` is 1 - x**2."""
+    w = -rest.log()
     centre, tail = w - 2.5, w.clamp(min=5).sqrt() - 3
     p, q = torch.full_like(x, 2.81022636e-08), torch.full_like(x, -0.000200214257)
     for c in (3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
@@ -107,12 +122,17 @@ def erfinv(input: torch.Tensor) -> torch.Tensor:
 
 
 def ndtri(input: torch.Tensor) -> torch.Tensor:
-    return math.sqrt(2) * erfinv(2 * input - 1)
+    p = input.to(torch.float32)
+    return (math.sqrt(2) * _erfinv(2 * p - 1, 4 * p * (1 - p))).to(_float(input))
 
 
 def cumprod(input: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
     """One product after another: the axis has a fixed length."""
-    parts = list(input.to(dtype or input.dtype).unbind(dim))
+    whole = not (input.is_floating_point() or input.is_complex())
+    input = input.to(dtype or (torch.int64 if whole else input.dtype))
+    if input.dim() == 0:
+        return input.clone()
+    parts = list(input.unbind(dim))
     for i in range(1, len(parts)):
         parts[i] = parts[i - 1] * parts[i]
     return torch.stack(parts, dim)
@@ -120,18 +140,24 @@ def cumprod(input: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) 
 
 def cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str | None = None) -> torch.Tensor:
     gap = (x1[..., :, None, :] - x2[..., None, :, :]).abs()
+    if p == 0:
+        return (gap != 0).sum(-1).to(gap.dtype)
+    if p == math.inf:
+        return gap.amax(-1)
     return gap.square().sum(-1).sqrt() if p == 2 else (gap**p).sum(-1) ** (1 / p)
 
 
 def hypot(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return (input.square() + other.square()).sqrt()
+    squares = input.to(torch.float64).square() + other.to(torch.float64).square()  # of float32, none overflows
+    return squares.sqrt().to(torch.result_type(input, other))
 
 
 def _over_all(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """`amax` and `amin` want their axes named."""
+    """`amax` and `amin` want their axes named. `axis` and `keepdims` are the array API's words."""
 
-    def replaced(input: torch.Tensor, dim: Any = (), keepdim: bool = False) -> torch.Tensor:
-        return function(input, dim if dim not in ((), []) else tuple(range(input.dim())), keepdim)
+    def replaced(input: torch.Tensor, dim: Any = (), keepdim: bool = False, **words: Any) -> torch.Tensor:
+        dim, keepdim = words.get("axis", dim), words.get("keepdims", keepdim)
+        return function(input, dim if dim not in ((), [], None) else tuple(range(input.dim())), keepdim)
 
     return replaced
 
