@@ -72,7 +72,9 @@ def names_of(distribution: str) -> Names:
     name_of_class = "".join(part.capitalize() for part in model.split("-"))
     for word in (module, package, name_of_class):
         if not NAME.fullmatch(word.lower()) or keyword.iskeyword(word):
-            raise InputError(f"{distribution!r} would give a name like {word!r} in code; expected one like 'tiny-flow'.")
+            raise InputError(
+                f"{distribution!r} would give a name like {word!r} in code; expected one like 'tiny-flow'."
+            )
     return Names(name, package, model, module, name_of_class)
 
 
