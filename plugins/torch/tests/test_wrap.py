@@ -6,6 +6,7 @@ import functools
 import json
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ from zoo_torch import wrap
 import zoo
 from zoo import noise as reference
 from zoo.errors import InputError
+from zoo.wrapping.modules import find
 
 IMAGE = zoo.Image(6, 5, 1)
 
@@ -249,6 +251,34 @@ def test_a_state_of_one_tensor_that_stops_early(tmp_path):
     assert (artifact.sample(4, seed=0) == 0).all()
 
 
+def test_a_loop_is_run_once_for_the_range_of_its_floats():
+    counts = []
+
+    def step(i, x):
+        counts.append(1)
+        return (x + 0.01).clamp(0, 1)
+
+    model = wrap(init=lambda u: u, step=step, length=50, noise=zoo.Uniform(30), space=IMAGE)
+    assert model.network.config.values_from.startswith("inferred from 4 draws")
+    assert len(counts) == 50 + 4  # the first and the last are looked at, twice each
+
+
+def test_what_may_draw_and_does_not_is_taken():
+    attention = nn.MultiheadAttention(2, 1, batch_first=True)
+    net = nn.Sequential(nn.RReLU(), nn.LSTM(2, 2, 2, dropout=0.5))
+
+    def sample(z):
+        z = net(z[:, None])[0]
+        return nn.functional.scaled_dot_product_attention(z, z, z)[:, 0] + attention(z, z, z)[0][:, 0]
+
+    assert wrap(sample=sample, noise=TWO, space=REAL).sample(3, seed=0).shape == (3, 2)
+
+
+def test_noise_of_any_name_is_decoded():
+    model = wrap(decode=lambda z: z * 2, noise={"z": TWO}, space=REAL)
+    assert np.array_equal(model.sample(3, seed=0), 2 * drawn(TWO, 3, 0, "sample/z").numpy())
+
+
 def test_an_autoregressive_sampler_starts_from_the_index(tmp_path):
     net = nn.Linear(4, 3)
     place = torch.arange(4)
@@ -343,12 +373,54 @@ def test_a_module_that_cannot_be_found_is_named():
     assert list(model.network.parts) == [hidden]
 
 
+LATE = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9))
+
+
+class Helped:
+    def sample(self, z):
+        return self.helper(z)
+
+    def helper(self, z):
+        return LATE(self.half * z)
+
+    @property
+    def half(self):
+        return SCALE(torch.tensor(0.5))
+
+    __call__ = sample
+
+
+SCALE = nn.Identity()
+HELPED = Helped()
+
+
+@pytest.mark.parametrize("function", [HELPED.sample, HELPED, lambda z: HELPED.sample(z)])
+def test_modules_of_the_methods_that_a_method_names(function):
+    assert {*find(function, nn.Module)} == {LATE, SCALE}
+
+
+def test_numbers_in_a_global_list_are_not_remembered():
+    numbers = [0.5 + i for i in range(300_000)]
+    tracemalloc.start()
+    try:
+        assert find(lambda z: numbers, nn.Module) == []
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
 # ---- what is wrong, early ----------------------------------------------------------------------------------------
 
 REAL = zoo.Real(2)
 TWO = zoo.Normal(2)
 with warnings.catch_warnings(action="ignore"):  # PyTorch advises against it
     SCRIPT = torch.jit.script(nn.Linear(2, 2))
+
+
+def _later(i, state):
+    return {"x": state["x"] + torch.randn(2) if i > 0 else state["x"]}
+
+
 WRONG = {
     "nothing": ({"space": REAL}, "nothing to wrap"),
     "no noise": ({"sample": nn.Linear(2, 2), "space": REAL}, "needs noise="),
@@ -418,6 +490,75 @@ WRONG = {
     "script": ({"sample": SCRIPT, "noise": TWO, "space": REAL}, "TorchScript cannot be traced"),
     "count": ({"sample": lambda n: torch.zeros(n, 2), "noise": TWO, "space": REAL}, "not a number of rows"),
     "no space": ({"sample": lambda z: z, "noise": TWO, "space": 2}, "expected a sample space"),
+    "taken by noise": (
+        {"sample": lambda n, *, noise: n, "noise": TWO, "space": REAL, "options": {"noise": 0.1}},
+        "option 'noise' has a name that is taken",
+    ),
+    **{
+        f"taken {name}": (
+            {"sample": lambda n, **more: n, "noise": TWO, "space": REAL, "options": {name: 1}},
+            f"option '{name}' has a name that is taken",
+        )
+        for name in ("count", "seed", "start", "chunk", "index", "x", "z", "label", "i", "state")
+    },
+    "taken by a class": (
+        {"sample": lambda n, y: n, "noise": TWO, "space": REAL, "options": {"y": 1}, "classes": 3},
+        "option 'y' has a name that is taken",
+    ),
+    "taken twice": (
+        {
+            "init": lambda z: z,
+            "step": lambda i, s, z: s,
+            "noise": {"z": TWO},
+            "step_noise": {"z": TWO},
+            "length": 2,
+            "space": REAL,
+        },
+        "step_noise 'z' has a name that is taken",
+    ),
+    "seeded inside": (
+        {"sample": lambda z: torch.manual_seed(0) and z + torch.randn(2), "noise": TWO, "space": REAL},
+        r"in randn \(test_wrap.py:\d+\)",
+    ),
+    "random in a call": (
+        {"sample": zoo.Call(lambda z: z + torch.randn(2), {}, {"x": REAL.tensor}, {"z": TWO}), "space": REAL},
+        r"sample draws random numbers .*in randn",
+    ),
+    "random in a loop": (
+        {
+            "sample": zoo.Loop(
+                9,
+                lambda index, z: {"x": z},
+                _later,
+                lambda s: s["x"],
+                {"x": REAL.tensor},
+                {},
+                {"x": REAL.tensor},
+                init_noise={"z": TWO},
+            ),
+            "space": REAL,
+        },
+        r"sample draws random numbers .*in randn",
+    ),
+    "random later": (
+        {"init": lambda z: z, "step": lambda i, x: _later(i, {"x": x})["x"], "noise": TWO, "length": 9, "space": REAL},
+        r"step draws random numbers .*in randn",
+    ),
+    **{
+        f"idle {name}": ({"sample": lambda z: z, "noise": TWO, "space": REAL, name: value}, f"{name}= does nothing")
+        for name, value in {
+            "length": 5,
+            "until": lambda s: s,
+            "schedule": [0.9, 0.1],
+            "prediction": "epsilon",
+            "latent": 2,
+            "density": "exact",
+            "init": lambda z: z,
+            "finish": lambda s: s,
+            "step_noise": TWO,
+        }.items()
+    },
+    "idle noise": ({"predict": lambda x: x[:, 0], "noise": TWO, "space": REAL}, "noise= does nothing"),
     "unknown model": ({"model": nn.Linear(2, 2), "space": REAL}, "wrap does not know what a Linear does"),
 }
 

@@ -229,6 +229,40 @@ def test_schedules_that_wrap_does_not_take(schedule, message):
         wrap(denoiser=Denoiser(), schedule=schedule, space=SPACE)
 
 
+SIGNAL = np.linspace(0.99, 0.1, 10)
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    ({"noise": zoo.Uniform(1, 8, 8)}, "one noise, zoo.Normal"),
+    ({"noise": (zoo.Normal(1, 8, 8), zoo.Normal(2))}, "one noise, zoo.Normal"),
+    ({"length": "foo"}, "length is 'foo'; expected the number of denoising steps, from 1 to 10"),
+    ({"length": 0}, "option steps=0; expected a whole number from 1 to 10"),
+    ({"length": 11}, "option steps=11"),
+    ({"options": {"steps": 11}}, "option steps=11"),
+    ({"init": lambda z: z}, "init= does nothing"),
+    ({"until": lambda x: x}, "until= does nothing"),
+    ({"step_noise": zoo.Normal(1)}, "step_noise= does nothing"),
+    ({"schedule": None, "prediction": "epsilon"}, "needs schedule="),
+])  # fmt: skip
+def test_arguments_that_a_denoiser_does_not_take(more, message):
+    with pytest.raises(InputError, match=message):
+        wrap(**{"denoiser": lambda x, t: x, "schedule": SIGNAL, "space": SPACE, **more})
+
+
+@pytest.mark.parametrize("more", [
+    {"schedule": SIGNAL}, {"values": np.array([-1, 1])}, {"family": "gan"}, {"prediction": "epsilon"},
+    {"density": "exact"},
+])  # fmt: skip
+def test_what_a_whole_model_says_itself(more):
+    with pytest.raises(InputError, match=r"two ways|says it itself|does nothing"):
+        wrap(GaussianDiffusion("pred_noise"), space=SPACE, **more)
+
+
+def test_the_same_said_twice_is_no_contradiction():
+    model = wrap(GaussianDiffusion("pred_noise"), space=SPACE, family="diffusion", values=(-1, 1), name="mine")
+    assert (model.name, model.meta["family"]) == ("mine", "diffusion")
+
+
 def test_schedulers_of_another_kind_and_learned_variances():
     diffusers = pytest.importorskip("diffusers")
     with pytest.raises(InputError, match="EulerDiscreteScheduler takes steps of another kind"):

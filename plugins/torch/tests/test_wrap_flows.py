@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
-from zoo_torch import wrap
+from zoo_torch import splines, wrap
 
 import zoo
 from zoo import noise as reference
@@ -88,6 +92,8 @@ def test_flows_that_wrap_does_not_take():
         wrap(zuko.flows.NICE(4, context=2, **SMALL), space=zoo.Real(4))
     with pytest.raises(InputError, match="two ways to say one thing"):
         wrap(zuko.flows.NICE(4, **SMALL), sample=lambda z: z, space=zoo.Real(4))
+    with pytest.raises(InputError, match="density= and a NICE are two ways"):
+        wrap(zuko.flows.NICE(4, **SMALL), density="lower_bound", space=zoo.Real(4))
 
 
 def nflows_flow(name):
@@ -144,3 +150,33 @@ def test_an_nflows_flow(name, tmp_path):
         np.testing.assert_allclose(artifact.log_prob(x), flow.log_prob(torch.from_numpy(x)), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(artifact.encode(x), flow.transform_to_noise(torch.from_numpy(x)), atol=1e-4)
     np.testing.assert_allclose(artifact.encode(x), z, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_nflows_own_spline_comes_back(other, monkeypatch):
+    """Inside one another, and with two threads of which the first ends first."""
+    module = ModuleType("nflows.some")
+    monkeypatch.setitem(sys.modules, "nflows.some", module)
+    setattr(module, splines.NAME, own := object())
+    with splines.traceable():
+        assert getattr(module, splines.NAME) is own
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    inside, leave = threading.Event(), threading.Event()
+
+    def second():
+        with splines.traceable():
+            inside.set()
+            leave.wait(5)
+
+    thread = threading.Thread(target=second)
+    with splines.traceable():
+        if other:
+            thread.start()
+            inside.wait(0.2)
+        with splines.traceable():
+            assert getattr(module, splines.NAME) is splines.spline
+        assert getattr(module, splines.NAME) is splines.spline
+    leave.set()
+    if other:
+        thread.join()
+    assert getattr(module, splines.NAME) is own

@@ -84,7 +84,7 @@ def triangular_solve(
 
 def lgamma(input: torch.Tensor) -> torch.Tensor:
     """log |Gamma(x)| by Stirling's series at x + 8, and by reflection below 1/2."""
-    x = input.to(torch.float64)
+    x = input.to(torch.float64).clamp(min=-1e300)  # at minus infinity as before it
     y = torch.where(x < 0.5, 1 - x, x)
     product = torch.ones_like(y)
     for k in range(8):
@@ -118,19 +118,28 @@ def _erfinv(x: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
               2.83297682):  # fmt: skip
         q = q * tail + c
     value = torch.where(w < 5, p, q) * x
-    return torch.where(x.abs() == 1, x * math.inf, value)
+    return torch.where(rest == 0, x * math.inf, value)
 
 
 def ndtri(input: torch.Tensor) -> torch.Tensor:
-    p = input.to(torch.float32)
-    return (math.sqrt(2) * _erfinv(2 * p - 1, 4 * p * (1 - p))).to(_float(input))
+    """By `_erfinv`, and in the tails by the asymptotic series of the distribution function."""
+    p = input.to(torch.float64)
+    centre = math.sqrt(2) * _erfinv(2 * p - 1, 4 * p * (1 - p))
+    tail = torch.minimum(p, 1 - p)
+    square = -2 * tail.log() - math.log(2 * math.pi)
+    x = square.clamp(min=25).sqrt()
+    for _ in range(5):
+        s = x**-2
+        x = (square - 2 * x.log() + 2 * (1 - s + 3 * s**2 - 15 * s**3 + 105 * s**4).log()).clamp(min=25).sqrt()
+    far = (tail < 1e-8) & (tail > 0)
+    return torch.where(far, torch.where(p < 0.5, -x, x), centre).to(_float(input))
 
 
 def cumprod(input: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:
     """One product after another: the axis has a fixed length."""
     whole = not (input.is_floating_point() or input.is_complex())
     input = input.to(dtype or (torch.int64 if whole else input.dtype))
-    if input.dim() == 0:
+    if input.dim() == 0 or input.shape[dim] == 0:
         return input.clone()
     parts = list(input.unbind(dim))
     for i in range(1, len(parts)):

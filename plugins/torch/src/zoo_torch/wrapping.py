@@ -96,14 +96,16 @@ def wrap(
     - `space`: what an observation is. Real vectors are float32 (N, width); images uint8 (N, height, width, channels).
     - `values`: for images, the floats of black and white, such as `(-1, 1)`: outputs are scaled from them, rounded and
       clipped, inputs of `encode` and `predict` scaled to them. If not given it is inferred from a few draws where they
-      leave no doubt (an iterative sampler is run to its end for them); integers are taken as they are; without it inputs are raw observations. `layout` is how an image
-      lies in a tensor ("channels_first", "channels_last", "plane", "flat"), where its shape does not tell.
+      leave no doubt (for which an iterative sampler is run once to its end); integers are taken as they are; without it
+      inputs are raw observations. `layout` is how an image lies in a tensor ("channels_first", "channels_last",
+      "plane", "flat"), where its shape does not tell.
     - `options`: scalars that a caller may change, by name: a number or `zoo.Option`. A function that has a keyword of
       that name gets it, as a 0-d tensor.
     - `classes`: names, or how many. Functions get the class of each example, (N,) int64, by a keyword `label`,
       `labels`, `class_labels` or `y`.
-    - `modules`: modules that the functions use and that could not be found in them: they are looked for in the
-      functions themselves, their closures, defaults, bound objects, partial arguments and globals.
+    - `modules`: modules that the functions use and that could not be found in them: they are looked for in
+      the functions themselves, their closures, defaults, bound objects and the methods that they name, partial
+      arguments and globals.
     - `name`, `family`: what to call the model, and its place in the taxonomy ("vae", "gan", "diffusion", ...).
 
     Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, or draws
