@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -12,17 +13,13 @@ from zoo.noise import draw
 from zoo.parity import SCALES, TOLERANCE, difference, only_rounding
 from zoo.signature import METHODS, resolve
 from zoo.testing.check import NotApplicable, check, require
-from zoo.testing.subject import Subject, loss_arguments
+from zoo.testing.subject import CLASSES, Subject, loss_arguments
 
 ROWS = 7
 
 
 def full(subject: Subject) -> bool:
     return not subject.density_only
-
-
-def generates(subject: Subject) -> bool:
-    return full(subject) and subject.has("sample")
 
 
 def equal(method: str, expected: Array, got: Array) -> bool:
@@ -70,9 +67,9 @@ def shapes(subject: Subject) -> None:
                 value.dtype == declared.dtype and value.shape == wanted,
                 f"{method} gave {name} as {value.dtype} {value.shape}; it declares {declared.dtype} {wanted}.",
             )
-            require(
-                value.dtype.kind != "f" or bool(np.isfinite(value).all()), f"{method} gave {name} that is not finite."
-            )
+            # a density may be zero at made-up observations, not at the model's own
+            fine = np.isfinite(value) | ((name in ("log_prob", "conditionals")) & (value == -np.inf))
+            require(value.dtype.kind != "f" or bool(fine.all()), f"{method} gave {name} that is not finite.")
             if name == "x":
                 try:
                     subject.space.check(value)
@@ -80,43 +77,77 @@ def shapes(subject: Subject) -> None:
                     require(False, f"{method} gave what is not in the sample space: {error}")
         if method == "log_prob":
             require(signature.outputs["log_prob"].shape == (), "log_prob is one number an observation: shape ().")
-        if method == "predict" and len(signature.outputs["y"].shape) == 1:
-            total = subject.call(method, ROWS)["y"].sum(1)
+        if method == "log_prob" and subject.has("sample"):
+            own = subject.model.log_prob(subject.sample(ROWS), seed=0, **subject.labels("log_prob"))
+            require(bool(np.isfinite(own).all()), "log_prob is not finite at the model's own samples.")
+        if method == "predict":
+            y = subject.call(method, ROWS)["y"]
+            require(bool((y >= 0).all()), f"predict gave {y.min():.4g}; expected probabilities.")
             require(
-                bool(np.abs(total - 1).max() < 1e-4), f"predict sums to {total[0]:.4g} in a row; expected 1: softmax."
+                y.ndim == 1 or bool(np.abs(y.sum(1) - 1).max() < 1e-4),
+                f"predict sums to {y.reshape(ROWS, -1)[0].sum():.4g} in a row; expected 1: softmax over the classes. "
+                "A single score, such as p(real), has shape () an observation.",
             )
 
 
 @check(full)
+def inputs_matter(subject: Subject) -> None:
+    """A method gives other answers for other observations or latents."""
+    methods = [m for m, s in subject.model.signatures.items() if set(s.inputs) - {"label"}]
+    if not methods:
+        raise NotApplicable("no method takes observations or latents")
+    for method in methods:
+        inputs = subject.inputs(method, 20)
+        turned = {name: a if name == "label" else a[::-1] for name, a in inputs.items()}
+        first, other = (subject.model.run(method, given, seed=0) for given in (inputs, turned))
+        require(
+            any(not np.array_equal(first[name], other[name]) for name in first),
+            f"{method} gives the same for other inputs. Is the input used? Does the method remember an answer?",
+        )
+
+
+@check(full)
 def batch_invariance(subject: Subject) -> None:
-    """A row does not depend on the rows after it."""
-    for method in subject.model.signatures:
-        whole = subject.call(method, ROWS)
-        inputs = subject.inputs(method, ROWS)
-        for rows in (1, 2):
-            part = {name: a[:rows] for name, a in inputs.items()}
-            few = subject.model.run(method, part, count=None if part else rows, seed=0)
-            for name, value in few.items():
-                require(
-                    equal(method, whole[name][:rows], value),
-                    f"{name} of {method} differs in the first {rows} rows when {ROWS - rows} more follow. Look for a "
-                    "mean or a norm over the batch axis (batch normalization in training mode?), or a random draw.",
-                )
+    """A row does not depend on the others: alone, or among the first few, it is the same."""
+    for method, signature in subject.model.signatures.items():
+        whole, inputs = subject.call(method, ROWS), subject.inputs(method, ROWS)
+        parts = [(0, 1), (0, 2)]
+        if not signature.random:  # the others depend on the row's number too: chunk_invariance
+            parts += [(i, i + 1) for i in range(1, ROWS)]
+        for start, stop in parts:
+            _require_part(subject, method, whole, inputs, (start, stop), {})
 
 
-@check(generates)
+@check(full)
 def chunk_invariance(subject: Subject) -> None:
     """Row i of a seed is the same in any chunks and from any start."""
-    whole = subject.call("sample", 11)["x"]
-    inputs = subject.inputs("sample", 11)
-    for start, stop, chunk in ((0, 11, 4), (5, 11, 6), (3, 8, 2)):
-        part = {name: a[start:stop] for name, a in inputs.items()}
-        count = None if part else stop - start
-        rows = subject.model.run("sample", part, count=count, seed=0, start=start, chunk=chunk)["x"]
+    random = [method for method, signature in subject.model.signatures.items() if signature.random]
+    if not random:
+        raise NotApplicable("no method is random")
+    for method in random:
+        whole, inputs = subject.call(method, 11), subject.inputs(method, 11)
+        for start, stop, chunk in ((0, 11, 4), (5, 11, 6), (3, 8, 2), (10, 11, 1)):
+            _require_part(subject, method, whole, inputs, (start, stop), {"start": start, "chunk": chunk})
+
+
+def _require_part(
+    subject: Subject,
+    method: str,
+    whole: dict[str, Array],
+    inputs: dict[str, Array],
+    rows: tuple[int, int],
+    how: dict[str, int],
+) -> None:
+    """The rows by themselves are those of the whole."""
+    part = {name: a[slice(*rows)] for name, a in inputs.items()}
+    count = None if part else rows[1] - rows[0]
+    for name, value in subject.model.run(method, part, count=count, seed=0, **how).items():
         require(
-            equal("sample", whole[start:stop], rows),
-            f"rows {start} to {stop - 1} differ when they are drawn by themselves in chunks of {chunk}. A row may "
-            "depend on its noise and on `index`, the number that `init` gets, not on its place in the batch.",
+            equal(method, whole[name][slice(*rows)], value),
+            f"{name} of {method}: rows {rows[0]} to {rows[1] - 1} are others when they are computed by themselves "
+            f"{how or ''}. A row may depend on its inputs, its noise, and `index`, the number that `init` gets: not on "
+            "its place, nor on the rows around it (a mean, a norm or a sum over the batch axis? batch normalization in "
+            "training mode?).",
         )
 
 
@@ -171,18 +202,20 @@ def random_state(subject: Subject) -> None:
 
 @check(full)
 def conditional(subject: Subject) -> None:
-    """A method that takes a class gives other answers for another class."""
+    """A method that takes a class gives other answers for each class."""
     methods = [m for m, s in subject.model.signatures.items() if "label" in s.inputs]
     if not methods:
         raise NotApplicable("no method takes a class")
+    classes = range(min(5, len(subject.model.classes or CLASSES)))
     for method in methods:
         inputs = {k: a for k, a in subject.inputs(method, 20).items() if k != "label"}
         count = None if inputs else 20
-        a, b = (subject.model.run(method, inputs, count=count, seed=0, label=np.full(20, i)) for i in (0, 1))
-        require(
-            not all(np.array_equal(a[name], b[name]) for name in a),
-            f"{method} gives the same for class 0 and class 1. Is the class used?",
-        )
+        found = [subject.model.run(method, inputs, count=count, seed=0, label=np.full(20, i)) for i in classes]
+        for i, j in itertools.combinations(classes, 2):
+            require(
+                any(not np.array_equal(found[i][name], found[j][name]) for name in found[i]),
+                f"{method} gives the same for class {i} and class {j}. Is the class used?",
+            )
 
 
 @check(lambda s: full(s) and s.spec.family == "autoregressive" and s.has("sample"))
@@ -225,7 +258,7 @@ def causality(subject: Subject) -> None:
             f"{parts}; expected at most {size - known * size // parts}. Each step draws its own dimension, and "
             "leaves those before it.",
         )
-    if "conditionals" not in model.signature("log_prob").outputs:
+    if not subject.has("log_prob") or "conditionals" not in model.signature("log_prob").outputs:
         return
     x = model.sample(rows, seed=3, **subject.labels("sample"))
     other = model.sample(rows, seed=4, **subject.labels("sample"))

@@ -13,6 +13,7 @@ Floats = npt.NDArray[np.float64]
 ALPHA = 1e-3  # of all tests of one check together: how often a right sampler would be called wrong
 PERMUTATIONS = 9999
 KERNEL_ROWS = 500
+LEAST = 5.0  # expected count of an outcome, for the chi-square approximation
 
 
 def judge(p_values: Mapping[str, float], what: str) -> None:
@@ -40,6 +41,30 @@ def independence(u: Floats, v: Floats) -> dict[str, float]:
 
     counts = np.histogram2d(u, v, bins=4, range=[[0, 1], [0, 1]])[0].reshape(-1)
     return {"independence of neighbouring dimensions' transforms": float(stats.chisquare(counts).pvalue)}
+
+
+def standard_normal(z: Floats) -> dict[str, float]:
+    """p-values of "z (N, D) is standard normal": each dimension, neighbours' correlations, and the radius."""
+    from scipy import stats
+
+    tests: dict[str, float] = {}
+    for d in range(z.shape[1]):
+        tests |= uniformity(stats.norm.cdf(z[:, d]), f"encode of samples, dimension {d}")
+    tests |= uniformity(stats.chi2.cdf((z**2).sum(1), z.shape[1]), "encode of samples, squared radius")
+    for d in range(z.shape[1] - 1):
+        tests[f"encode of samples, correlation of {d} and {d + 1}"] = float(stats.pearsonr(z[:, d], z[:, d + 1]).pvalue)
+    return tests
+
+
+def margin(repeats: int, tests: int) -> float:
+    """How many standard errors of a mean of so many repeats are too many, with so many tests in one check."""
+    from scipy import stats
+
+    return float(stats.t.ppf(1 - ALPHA / (2 * tests), repeats - 1))
+
+
+def standard_error(values: Floats) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def two_samples(a: Floats, b: Floats) -> dict[str, float]:
@@ -89,9 +114,15 @@ def frequencies(counts: Floats, estimates: Floats) -> dict[str, float]:
     estimates = estimates * (counts.sum() / estimates.mean(0).sum())  # whether they sum to one is another check
     order = np.argsort(estimates.mean(0))
     counts, estimates = counts[order], estimates[:, order]
-    rare = int((np.cumsum(estimates.mean(0)) < 5).sum()) + 1  # these are one outcome, expected at least five times
-    counts = np.concatenate([[counts[:rare].sum()], counts[rare:]])
-    estimates = np.concatenate([estimates[:, :rare].sum(1, keepdims=True), estimates[:, rare:]], axis=1)
+    mean = estimates.mean(0)
+    rare = int((mean < LEAST).sum())  # all of these are one outcome, with the next one if they are too few together
+    if 0 < rare < len(mean) and mean[:rare].sum() < LEAST:
+        rare += 1
+    if rare > 1:
+        counts = np.concatenate([[counts[:rare].sum()], counts[rare:]])
+        estimates = np.concatenate([estimates[:, :rare].sum(1, keepdims=True), estimates[:, rare:]], axis=1)
+    if len(counts) < 2:
+        return {"chi-square test": 1.0}
     expected, repeats = estimates.mean(0), len(estimates)
     known = repeats == 1
     error = np.zeros(len(expected)) if known else estimates.var(0, ddof=1) / repeats

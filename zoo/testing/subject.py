@@ -95,7 +95,9 @@ class Subject:
 
     def labels(self, method: str) -> dict[str, int]:
         """The class that density and sampler are compared for, where the method takes one."""
-        return {"label": 1} if "label" in self.model.signature(method).inputs else {}
+        return (
+            {"label": len(self.model.classes or CLASSES) - 1} if "label" in self.model.signature(method).inputs else {}
+        )
 
     def log_prob(self, x: Array, **more: Any) -> Array:
         """Nats in float64, (N,)."""

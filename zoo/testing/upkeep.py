@@ -30,9 +30,10 @@ def gradients(subject: Subject) -> None:
     for objective in network.objectives().values():
         found = network.gradients(objective.loss, loss_arguments(network, objective, 16))
         for name, gradient in found.items():
+            reached.setdefault(name, False)
             if not objective.parameters or name.split(".")[0] in objective.parameters:
                 require(bool(np.isfinite(gradient).all()), f"the gradient of {name} is not finite.")
-                reached[name] = reached.get(name, False) or bool((gradient != 0).any())
+                reached[name] = reached[name] or bool((gradient != 0).any())
     if not reached:
         raise NotApplicable("no weight of this model is trained by gradients")
     idle = [name for name, yes in reached.items() if not yes]

@@ -70,7 +70,9 @@ class TorchNetwork(Network, nn.Module):
         return tensor.detach().cpu().numpy()
 
     def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        parameters = dict(self.named_parameters())
+        parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        if not parameters:
+            return {}
         value = named(loss.function(**given), loss.outputs)["loss"].mean()
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
         return {name: self.numpy(g) for name, g in zip(parameters, found, strict=True)}
