@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 
-.PHONY: demo test install presets clean
+.PHONY: demo test bench install presets clean
 
 demo: install ## train, export, sample without a framework, and draw out/demo.png
 	$(BIN)/zoo demo --out out --force
@@ -14,6 +14,10 @@ test: install ## lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+bench: install ## side by side with PyTorch, torch.compile, JAX, zuko: writes benchmarks/results (about 40 minutes)
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks $(ONLY)
 
 presets: install ## train and export all presets anew (about an hour on two cores)
 	$(BIN)/python plugins/pretrained/make.py

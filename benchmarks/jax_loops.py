@@ -1,0 +1,82 @@
+"""The same 50 denoising steps in JAX, under `jit` with `lax.fori_loop`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jax import lax
+from torch import nn
+from zoo_torch import wrap
+
+import zoo
+from benchmarks.peers import artifact_run
+from benchmarks.timing import Row, same, side_by_side
+from zoo import noise
+
+STEPS = 50
+MLP_SIZE, WIDTH, CHANNELS = 64, 256, 32
+
+
+def rows() -> Iterator[Row]:
+    torch.manual_seed(0)
+    mlp = nn.Sequential(
+        nn.Linear(MLP_SIZE, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, MLP_SIZE)
+    )
+    convolutions = nn.Sequential(
+        nn.Conv2d(1, CHANNELS, 3, padding=1), nn.SiLU(), nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.SiLU(),
+        nn.Conv2d(CHANNELS, 1, 3, padding=1),
+    )  # fmt: skip
+    yield from compared("MLP denoiser, 50 steps", mlp, (MLP_SIZE,), jax_mlp, (1, 16, 64, 512))
+    yield from compared(
+        "3-convolution denoiser, 50 steps", convolutions, (1, 16, 16), jax_convolutions, (1, 16, 64, 512)
+    )
+
+
+def compared(what: str, net: nn.Module, shape: tuple[int, ...], apply, batches: tuple[int, ...]) -> Iterator[Row]:
+    size = int(np.prod(shape))
+    model = wrap(
+        init=lambda z: z.reshape(-1, *shape), step=lambda i, y: y - 0.02 * net(y), finish=lambda y: y.flatten(1),
+        noise=zoo.Normal(size), length=STEPS, space=zoo.Real(size), name="denoiser",
+    )  # fmt: skip
+    weights = [jnp.asarray(p.detach().numpy()) for p in net.parameters()]
+
+    @jax.jit
+    def denoise(weights, y):
+        return lax.fori_loop(0, STEPS, lambda i, y: y - 0.02 * apply(weights, y), y).reshape(len(y), -1)
+
+    def sample(weights, key, batch):
+        return denoise(weights, jax.random.normal(key, (batch, *shape)))
+
+    sample = jax.jit(sample, static_argnums=2)
+    with tempfile.TemporaryDirectory() as folder:
+        zoo.export(model, f"{folder}/denoiser")
+        artifact = zoo.open(f"{folder}/denoiser", device="cpu")
+        for batch in batches:
+            ours = artifact_run(artifact, "sample", batch)
+            stream = next(iter(model.methods["sample"].init_noise))
+            z = noise.draw(zoo.Normal(size), np.arange(batch), seed=0, stream=f"sample/{stream}")
+            same(ours()["x"], np.asarray(denoise(weights, z.reshape(batch, *shape))), what)
+            key = jax.random.key(0)
+            yield side_by_side(
+                what, batch, "jax.jit", ours, lambda b=batch, k=key: np.asarray(sample(weights, k, b)),
+                reach=1.5 if batch == 1 else 1.0,
+            )  # fmt: skip
+
+
+def jax_mlp(weights, y):
+    for k in range(0, len(weights), 2):
+        y = y @ weights[k].T + weights[k + 1]
+        y = jax.nn.silu(y) if k < len(weights) - 2 else y
+    return y
+
+
+def jax_convolutions(weights, y):
+    for k in range(0, len(weights), 2):
+        y = lax.conv(y, weights[k], (1, 1), "SAME") + weights[k + 1][:, None, None]
+        y = jax.nn.silu(y) if k < len(weights) - 2 else y
+    return y

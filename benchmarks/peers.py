@@ -1,0 +1,90 @@
+"""What a framework user runs instead of an artifact: the network's own functions, with the framework's noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from zoo import noise, parity
+from zoo.eager import EagerModel
+from zoo.model import Model
+from zoo.signature import Loop, Noise, resolve
+
+DRAW = {"normal": torch.randn, "uniform": torch.rand}
+Function = Callable[..., Any]
+
+
+def inputs_of(model: Model, method: str, batch: int) -> dict[str, np.ndarray]:
+    return parity.make_inputs(model, model.signature(method), "random", batch)
+
+
+def artifact_run(artifact: Model, method: str, batch: int, **more: Any) -> Callable[[], dict[str, np.ndarray]]:
+    inputs = inputs_of(artifact, method, batch)
+    count = None if inputs else batch
+    return lambda: artifact.run(method, inputs, count=count, seed=0, chunk=batch, **more)
+
+
+def torch_run(
+    model: EagerModel,
+    method: str,
+    batch: int,
+    *,
+    seeded: bool = False,
+    wrap: Callable[[Function], Function] = lambda f: f,
+    **more: Any,
+) -> Callable[[], dict[str, np.ndarray]]:
+    """A method in its framework, without genzoo's noise (but with it where `seeded`, to compare outputs): what a user
+    would write. `wrap` is applied to the function that does the work, such as `torch.compile`."""
+    definition = model.methods[method]
+    values = {name: more.get(name, o.default) for name, o in definition.options.items()}
+    device = model.network.device
+    inputs = {name: torch.from_numpy(a).to(device) for name, a in inputs_of(model, method, batch).items()}
+    options = {
+        name: torch.tensor(values[name], dtype=getattr(torch, o.dtype), device=device)
+        for name, o in definition.options.items()
+    }
+    index = torch.arange(batch, device=device)
+
+    def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, torch.Tensor]:
+        if seeded:
+            when: dict[str, Any] = {"step": step, "steps": steps, "options": values}
+            return {
+                n: torch.from_numpy(noise.draw(d, np.arange(batch), seed=0, stream=f"{method}/{n}", **when)).to(device)
+                for n, d in noises.items()
+            }
+        return {n: DRAW[d.kind](batch, *resolve(d.shape, values), device=device) for n, d in noises.items()}
+
+    outputs = list(definition.outputs)
+
+    def numbers(result: Any) -> dict[str, np.ndarray]:
+        found = result if isinstance(result, Mapping) else {outputs[0]: result}
+        return {name: t.cpu().numpy() for name, t in found.items()}
+
+    if not isinstance(definition, Loop):
+        function = wrap(definition.function)
+
+        def call() -> dict[str, np.ndarray]:
+            with torch.no_grad():
+                return numbers(function(**inputs, **draw(definition.noise), **options))
+
+        return call
+
+    step_function = wrap(definition.step)
+    length = definition.length if isinstance(definition.length, int) else int(values[definition.length])
+
+    def loop() -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            first = definition.init(index, **inputs, **draw(definition.init_noise), **options)
+            state = {name: first[name] for name in definition.state}
+            constant = {name: first[name] for name in definition.invariants}
+            for i in range(length):
+                fresh = draw(definition.noise, i, length)
+                state = step_function(torch.tensor(i, device=device), state, **inputs, **constant, **fresh, **options)
+                if definition.until and bool(definition.until(state)):
+                    break
+            return numbers(definition.finish(state))
+
+    return loop

@@ -1,0 +1,92 @@
+"""Timing two ways of doing one thing, in turns."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PAIRS = 9
+SLICE = 0.05  # seconds that each side of a pair runs at least
+LIMIT = 40.0  # seconds for all pairs; fewer pairs, but never under seven, where one takes long
+Run = Callable[[], object]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. `ratio` is ours over the peer's; below one, ours is faster."""
+
+    what: str
+    batch: int
+    peer: str
+    ratio: float
+    low: float  # quartiles of the pairs' ratios
+    high: float
+    ours_ms: float
+    peer_ms: float
+    pairs: int
+    reach: float | None = None  # what the ratio should be at most
+    note: str = ""
+
+
+def side_by_side(
+    what: str, batch: int, peer: str, ours: Run, theirs: Run, *, reach: float | None = None, note: str = ""
+) -> Row:
+    """Alternating runs, both warm."""
+    counts = [_repeats(run) for run in (ours, theirs)]
+    once = sum(_time(run, n) * n for run, n in zip((ours, theirs), counts, strict=True))
+    pairs = int(np.clip(LIMIT / once, 7, PAIRS))
+    times = np.array([[_time(run, n) for run, n in zip((ours, theirs), counts, strict=True)] for _ in range(pairs)])
+    return pairs_of(what, batch, peer, *times.T, reach=reach, note=note)
+
+
+def pairs_of(
+    what: str, batch: int, peer: str, ours: Floats, theirs: Floats, *, reach: float | None = None, note: str = ""
+) -> Row:
+    """A row from figures of both sides, a pair each; seconds, if they are times."""
+    low, middle, high = np.quantile(ours / theirs, [0.25, 0.5, 0.75])
+    figures = map(_short, (middle, low, high, np.median(ours) * 1e3, np.median(theirs) * 1e3))
+    row = Row(what, batch, peer, *figures, len(ours), reach, note)
+    quartiles = f"[{row.low:.3f}, {row.high:.3f}]"
+    print(f"{what:34} {batch:7} {peer:28} {row.ratio:7.3f} {quartiles:16} {row.ours_ms:10.3f} ms", flush=True)
+    return row
+
+
+def _repeats(run: Run) -> int:
+    """How often to run so that the clock's steps and the scheduler's do not matter; the first runs warm up."""
+    run()
+    count = 1
+    while _time(run, count) * count < SLICE:
+        count *= 2
+    return count
+
+
+def _time(run: Run, count: int) -> float:
+    gc.disable()
+    try:
+        begin = time.perf_counter()
+        for _ in range(count):
+            run()
+        return (time.perf_counter() - begin) / count
+    finally:
+        gc.enable()
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def same(ours: np.ndarray, theirs: np.ndarray, what: str, tolerance: float = 1e-3) -> None:
+    """Both sides compute one thing: floats relative to the largest, integers but for one in a hundred (ties)."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, f"{what}: {ours.shape} and {theirs.shape}"
+    if ours.dtype.kind == "f":
+        error = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-6)
+    else:
+        error = (ours != theirs).mean() / 10
+    assert error <= tolerance, f"{what}: the two sides differ by {error:.2g}"
