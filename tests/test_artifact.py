@@ -66,8 +66,8 @@ def test_a_planted_weight_change_makes_the_export_fail_and_leaves_nothing(run, t
     import onnx_ir
     from zoo_onnx import export
 
-    def altered(network, method, definition, compose=export.compose):
-        model = compose(network, method, definition)
+    def altered(*given, compose=export.compose):
+        model = compose(*given)
         value = max(model.graph.initializers.values(), key=lambda v: v.const_value.size)
         value.const_value = onnx_ir.tensor(value.const_value.numpy() * np.float32(1.01))
         return model

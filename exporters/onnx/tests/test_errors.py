@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import runpy
 import warnings
 
 import numpy as np
@@ -14,8 +15,10 @@ from torch import nn
 from zoo_onnx import translations
 from zoo_onnx.trace import trace
 
+import zoo
 from zoo.errors import ExportError
 from zoo.signature import Option, Tensor
+from zoo.wrapping.calling import of_user
 
 X = {"x": Tensor("float32", (4,))}
 TABLE = torch.linspace(0, 1, 20)
@@ -110,6 +113,53 @@ def test_the_error_names_the_operation_and_the_way_around(case):
     assert len(str(caught.value)) < 600  # one thing to read, not torch's report
 
 
+class Generator(nn.Module):
+    def forward(self, x):
+        raise ValueError("a Generator fails")
+
+
+def test_a_class_called_generator_draws_nothing():
+    with pytest.raises(ExportError, match=r"\(test_errors.py:\d+\) fails with ValueError: a Generator fails"):
+        graph(Generator())
+
+
+def test_a_user_s_folder_called_zoo_is_theirs(tmp_path):
+    (tmp_path / "zoo" / "wrapping").mkdir(parents=True)
+    for path in (tmp_path / "zoo" / "mine.py", tmp_path / "zoo" / "wrapping" / "mine.py"):
+        path.write_text("def branch(x):\n    return x if x.sum() > 3 else -x\n")
+        theirs = runpy.run_path(str(path))
+        with pytest.raises(ExportError, match=r"\(mine.py:2\) needs the value"):
+            graph(theirs["branch"])
+        assert of_user(str(path))
+    assert not any(map(of_user, (zoo.__file__, translations.__file__, torch.__file__, random.__file__, "<string>")))
+
+
+def test_operations_are_located_by_one_more_trace():
+    def count(draws):
+        calls = []
+
+        def function(x):
+            calls.append(1)
+            return sum((draw(x) for draw in draws), x)
+
+        with pytest.raises(ExportError, match=r"test_errors.py:\d+"):
+            graph(function)
+        return len(calls)
+
+    assert count([torch.randn_like, torch.rand_like, torch.bernoulli]) == count([torch.randn_like])
+
+
+def test_an_export_leaves_the_global_random_state_and_its_errors_name_the_model(tmp_path):
+    wrap = pytest.importorskip("zoo_torch.wrapping").wrap
+    model = wrap(
+        sample=lambda z: z * 2, predict=lambda x: x.median(1)[0], noise=zoo.Normal(4), space=zoo.Real(4), name="mine"
+    )
+    before = torch.get_rng_state()
+    with pytest.raises(ExportError, match=r"^mine: predict cannot be traced"):
+        zoo.export(model, tmp_path / "artifact")  # after sample
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_number_from_python_s_random_module_is_not_noticed_here_but_by_the_comparison():
     graph(lambda x: x + random.random())  # a constant by now: source and artifact differ
 
@@ -145,7 +195,14 @@ WRITTEN_OUT = {
     "erfinv": lambda x: torch.erfinv(x / 4),
     "icdf": lambda x: torch.distributions.Normal(0.0, 1.0).icdf(x.sigmoid()),
     "cumprod": lambda x: x.cumprod(1),
+    "cumprod of a number": lambda x: x + x.sum().cumprod(0),
     "cdist": lambda x: torch.cdist(x, LOWER),
+    "cdist inf": lambda x: torch.cdist(x, LOWER, p=math.inf),
+    "cdist 0": lambda x: torch.cdist(x.round(), LOWER.round(), p=0),
+    "ndtri": lambda x: torch.special.ndtri(10 ** (-3 * x.abs())),
+    "solve out": lambda x: torch.linalg.solve_triangular(LOWER, x.T, upper=False, out=torch.empty_like(x.T)).T,
+    "solve many": lambda x: torch.linalg.solve_triangular(torch.stack([LOWER, LOWER * 2]), x.T, upper=False).sum(0).T,
+    "poisson": lambda x: torch.distributions.Poisson(2.5).log_prob(x.abs().to(torch.int64)).sum(1),
     "hypot": lambda x: torch.hypot(x, x + 1),
     "amax": lambda x: x - x.amax(),
     "student": lambda x: torch.distributions.StudentT(3.0).log_prob(x).sum(1),
@@ -162,6 +219,71 @@ def test_functions_without_an_operator_are_written_out(name, tmp_path):
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     got = run(graph(function), x.numpy(), tmp_path=tmp_path)
     np.testing.assert_allclose(got, function(x), rtol=1e-5, atol=1e-6)
+
+
+POINTS = torch.tensor([[0.3, 1.0, 2.0, -1.5], [4.0, 0.0, -2.0, 7.25], [0.5, -0.5, 30.0, 1e-3]])
+FAR = torch.tensor([math.inf, -math.inf, math.nan, 1e30, 3e38, -1.0, -2.5, 171.0, 1e-30, 2.0])
+UNIT = torch.tensor([0.0, 1.0, -1.0, 0.5, -0.999999, 1.5, math.nan])
+PROBABILITIES = torch.tensor([0.0, 1.0, 0.5, 1e-3, 1e-6, 1e-8, 3e-9, 1e-20, 1e-37, 0.999999, 1.5, math.nan])
+SORTED = POINTS[1].sort()[0]
+LIKE_TORCH = {
+    "lgamma": (torch.lgamma, (POINTS,), {}),
+    "lgamma far": (torch.lgamma, (FAR,), {}),
+    "erfinv": (torch.erfinv, (UNIT,), {}),
+    "ndtri": (torch.special.ndtri, (PROBABILITIES,), {}),
+    "cumprod": (torch.cumprod, (POINTS, -1), {}),
+    "cumprod of a number": (torch.cumprod, (POINTS[0, 0], 0), {}),
+    "cumprod of nothing": (torch.cumprod, (POINTS[:0], 0), {}),
+    "cumprod dtype": (torch.cumprod, (POINTS, 0), {"dtype": torch.float64}),
+    **{f"cdist {p}": (torch.cdist, (POINTS, LOWER, p), {}) for p in (0.0, 1.0, 1.5, 2.0, math.inf)},
+    "hypot": (torch.hypot, (POINTS, POINTS.flip(0)), {}),
+    "hypot far": (torch.hypot, (FAR, 2.0 * FAR.sign()), {}),
+    **{f"amax {d}": (torch.amax, (POINTS, *d), {}) for d in ((), (0,), ((0, 1),), ([],))},
+    "amin": (torch.amin, (POINTS,), {}),
+    "searchsorted": (torch.searchsorted, (SORTED, POINTS), {}),
+    "searchsorted far": (torch.searchsorted, (SORTED, FAR), {"right": True}),
+    "searchsorted number": (torch.searchsorted, (SORTED, 4.0), {"out_int32": True}),
+    "searchsorted sorter": (torch.searchsorted, (POINTS, POINTS), {"sorter": POINTS.argsort(1), "side": "right"}),
+    "solve": (torch.linalg.solve_triangular, (LOWER, POINTS.T), {"upper": False}),
+    "solve many": (
+        torch.linalg.solve_triangular,
+        (torch.stack([LOWER, LOWER * 2]), POINTS),
+        {"upper": False, "left": False, "unitriangular": True},
+    ),
+}
+DTYPES = (
+    torch.bool,
+    torch.uint8,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+)
+
+
+@pytest.mark.parametrize("name", LIKE_TORCH)
+def test_what_is_written_out_gives_what_torch_gives_in_every_dtype_that_it_takes(name):
+    function, arguments, named = LIKE_TORCH[name]
+    compared = 0
+    for dtype in DTYPES:
+        given = [cast(a, dtype) for a in arguments]
+        try:
+            expected = function(*given, **named)
+        except (RuntimeError, NotImplementedError):  # a dtype that torch does not take
+            continue
+        tolerance = {torch.float16: 2e-3, torch.bfloat16: 2e-2}.get(dtype, 2e-6)
+        got = translations.WRITTEN_OUT[function](*given, **named)
+        torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+        compared += 1
+    assert compared >= 2
+
+
+def cast(value, dtype):
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    return value.to(dtype) if dtype.is_floating_point else value.nan_to_num(0).clamp(0, 100).to(dtype)
 
 
 def test_triangular_solve_as_nflows_calls_it():

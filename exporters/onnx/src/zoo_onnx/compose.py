@@ -19,15 +19,15 @@ from zoo_onnx.transposed import without_transposed
 INDEX = Tensor("int64", ())
 
 
-def compose(network: nn.Module, method: str, definition: Method) -> ir.Model:
+def compose(network: nn.Module, method: str, definition: Method, name: str = "") -> ir.Model:
     """The ONNX model of a method. Inputs: `seed` and `start` (int64) if it is random, `count` if it takes no
-    observations, its own inputs, and its options, which have defaults."""
-    return _Composer(network, method, definition).model()
+    observations, its own inputs, and its options, which have defaults. Errors call the model `name`."""
+    return _Composer(network, method, definition, name or type(network).__name__).model()
 
 
 class _Composer:
-    def __init__(self, network: nn.Module, method: str, definition: Method) -> None:
-        self.network, self.method, self.definition = network, method, definition
+    def __init__(self, network: nn.Module, method: str, definition: Method, name: str) -> None:
+        self.network, self.method, self.definition, self.name = network, method, definition, name
         self.signature = Signature.of(definition)
         self.defaults = {name: o.default for name, o in definition.options.items()}
         self.main = Scope()
@@ -78,7 +78,7 @@ class _Composer:
         }
 
     def _trace(self, function: Any, arguments: Mapping[str, Argument], part: str) -> ir.Model:
-        what = f"{type(self.network).__name__}: {self.method}{part}"
+        what = f"{self.name}: {self.method}{part}"
         return trace(self.network, function, arguments, what, self.defaults)
 
     def _call(self, call: Call) -> list[ir.Value]:

@@ -40,7 +40,7 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
             weights = SharedWeights(file, work)
             for method, definition in methods.items():
                 say(f"tracing {method}")
-                composed = compose(module, method, definition)
+                composed = compose(module, method, definition, model.name)
                 weights.move_out(composed)
                 ir.save(composed, work / f"{method}.onnx")
                 entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])

@@ -70,7 +70,9 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
         return "it " + GRADIENT.format(where=where)
     if re.search(r"torch\.(_C\.)?Generator", text) or "concrete integers" in text:
         return f"{where} " + RANDOM.format(found="with a torch.Generator")
-    cause = chain[-1]
+    cause = error
+    while cause.__cause__ is not None:  # its context may be an error that was handled
+        cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return f"{where} fails with {type(cause).__name__}: {lines[0] if lines else repr(cause)}"
 

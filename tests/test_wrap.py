@@ -1,0 +1,26 @@
+"""What the `wrap` of every framework shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+import zoo
+from zoo.wrapping import Wish
+
+
+def test_wrap_is_the_same_in_every_framework():
+    ours = {}
+    for framework in ("torch", "keras"):
+        wrap = pytest.importorskip(f"zoo_{framework}").wrap
+        parameters = inspect.signature(wrap).parameters.values()
+        ours[framework] = {p.name: (p.kind, p.default) for p in parameters if p.name != "model"}
+    assert ours["torch"] == ours["keras"]
+    assert set(ours["torch"]) == {f.name for f in dataclasses.fields(Wish)}
+
+
+def test_a_call_uses_a_name_once():
+    with pytest.raises(ValueError, match="a call uses the name 'u' twice"):
+        zoo.Call(lambda u: u, {}, {}, {"u": zoo.Uniform()}, {"u": zoo.Option(1)})
