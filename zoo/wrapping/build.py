@@ -18,7 +18,17 @@ from zoo.wrapping.methods import MADE
 from zoo.wrapping.modules import find
 from zoo.wrapping.samplers import decoded_noise, sampler
 from zoo.wrapping.units import infer_values
-from zoo.wrapping.wish import FUNCTIONS, Wish, WrapConfig, WrappedNetwork, called, check_used, labels, title
+from zoo.wrapping.wish import (
+    FUNCTIONS,
+    Wish,
+    WrapConfig,
+    WrappedNetwork,
+    called,
+    check_title,
+    check_used,
+    labels,
+    title,
+)
 
 
 def build(
@@ -29,6 +39,7 @@ def build(
     """The model of a wish. `kind` is the framework's class of modules."""
     if not isinstance(wish.space, Space):
         raise InputError(f"space is {wish.space!r}; expected a sample space such as zoo.Image(28, 28, 1).")
+    check_title(wish.name, wish.family)
     given = {name: f for name in FUNCTIONS if (f := getattr(wish, name)) is not None}
     check_used(wish, given)
     if wish.schedule is not None:
@@ -76,6 +87,8 @@ def _model(b: Builder) -> EagerModel:
     for method in FIRST_OUTPUT:
         if isinstance(b.given.get(method), (Call, Loop)):
             b.probe.whole(model, method)
+        if method in network.made:
+            b.probe.alone(model, method)
     return model
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.wrapping.wish import WrappedNetwork
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
+LEAST = 1e-9  # of an image's variance as noise; far below what float32 has beside 1
 SPACINGS = ("leading", "trailing", "linspace", "even")
 
 
@@ -217,7 +218,8 @@ class Walk:
         s = self.schedule
         a = self.table.index_select(0, time + 1)
         a2 = self.table.index_select(0, before.clamp(min=-1) + 1)
-        root, noise_root = a**0.5, (1 - a) ** 0.5
+        left = (1 - a).clamp(min=LEAST)  # divides what is 0 where a is 1
+        root, noise_root = a**0.5, left**0.5
         if s.prediction == "epsilon":
             image, noise = (x - noise_root * raw) / root, raw
         elif s.prediction == "sample":
@@ -228,6 +230,6 @@ class Walk:
             image = image.clamp(-s.clip, s.clip)
             if s.rederive:
                 noise = (x - root * image) / noise_root
-        variance = (1 - a2) / (1 - a) * (1 - a / a2)
+        variance = (1 - a2) / left * (1 - a / a2)
         fresh = eta * variance.clamp(min=0) ** 0.5
         return a2**0.5 * image + (1 - a2 - fresh**2).clamp(min=0) ** 0.5 * noise + fresh * z

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zoo.errors import InputError, did_you_mean
+from zoo.model import check_option
 from zoo.signature import Noise, Option, Tensor
 from zoo.wrapping.calling import Given
 from zoo.wrapping.probe import DTYPES, Probe, dtype_name
@@ -62,6 +63,13 @@ def read_length(length: Any, options: Mapping[str, Option]) -> int | str:
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise InputError(f"length is {length!r}; expected the number of steps, at least 1, or the name of an option.")
     return length
+
+
+def bounded(name: str, option: Option) -> Option:
+    """The option that holds the number of steps, at least 1 unless it says otherwise."""
+    option = replace(option, low=1) if option.low is None else option
+    check_option(name, option, option.default)
+    return option
 
 
 def try_out(
@@ -119,4 +127,4 @@ def _names(state: Any) -> str:
     return f"a dict of {', '.join(map(repr, state))}" if isinstance(state, Mapping) else "one tensor"
 
 
-__all__ = ["Parts", "read_length", "try_out"]
+__all__ = ["Parts", "bounded", "read_length", "try_out"]

@@ -13,7 +13,7 @@ from zoo import noise as reference
 from zoo.errors import InputError
 from zoo.model import Model
 from zoo.signature import Loop, Noise, Option, Tensor
-from zoo.spaces import Labels, real_examples
+from zoo.spaces import Image, Labels, real_examples
 from zoo.wrapping.calling import running
 
 if TYPE_CHECKING:
@@ -126,22 +126,61 @@ class Probe:
 
     def whole(self, model: EagerModel, method: str) -> None:
         """Run a method that was given as a call or loop of its own: of a loop the first step and the last."""
-        signature, definition = model.signature(method), model.methods[method]
-        if isinstance(definition, Loop):
-            model = copy.copy(model)
-            model.methods = {**model.methods, method: _short(definition)}
-        made = self.arguments(method, signature.inputs, {}, ROWS)
-        inputs = {n: self.network.numpy(made[n]) for n in signature.inputs}
-        count = None if inputs else ROWS
-        outputs = self.run(method, lambda: model.run(method, inputs, count=count, seed=0))
+        signature, model = model.signature(method), _short(model, method)
+        outputs = self.run(method, lambda: self._rows(model, method, ROWS))
         for name, tensor in signature.outputs.items():
             got = outputs[name]
             if str(got.dtype) != tensor.dtype:
                 raise InputError(f"{method} gives {name} as {got.dtype}; it declares {tensor.dtype}.")
 
+    def alone(self, model: EagerModel, method: str) -> None:
+        """`InputError` if the first example of a method depends on those beside it."""
+        model = _short(model, method)
+        together = running(method, lambda: self._rows(model, method, ROWS))
+        one = running(
+            f"{method}, of one row alone,",
+            lambda: self._rows(model, method, 1),
+            f"It works on {ROWS} rows: it mixes rows (batch statistics?), or loses their axis where there is one.",
+        )
+        for name, array in together.items():
+            # an image's floats may lie between two levels
+            level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
+            if not _close(array[:1], one[name], level):
+                raise InputError(
+                    f"{method} mixes rows (batch statistics?): row 0 alone differs from row 0 of {ROWS}. What an "
+                    "example is may depend on its own noise, inputs and the options alone: use statistics that were "
+                    "fixed in training, or those of each row."
+                )
 
-def _short(loop: Loop) -> Loop:
-    """A loop of the first step and the last."""
+    def _rows(self, model: Model, method: str, count: int) -> dict[str, Any]:
+        """The outputs of a method on the first `count` examples."""
+        inputs = model.signature(method).inputs
+        made = self.arguments(method, inputs, {})
+        given = {n: self.network.numpy(made[n])[:count] for n in inputs}
+        return model.run(method, given, count=None if given else count, seed=0)
+
+
+def _close(a: Any, b: Any, absolute: float = 0.0) -> bool:
+    """Whether two arrays are equal but for the rounding of floats."""
+    if a.shape != b.shape:
+        return False
+    finite = a[np.isfinite(a)]
+    if a.dtype.kind == "f" and finite.size:
+        absolute = max(absolute, 1e-3 * float(np.abs(finite).max()))
+    one, other = a.astype(np.float64), b.astype(np.float64)
+    return bool(np.allclose(one, other, rtol=0.0, atol=absolute, equal_nan=True))
+
+
+def _short(model: EagerModel, method: str) -> EagerModel:
+    """A model whose method, if it is a loop, takes its first step and its last."""
+    definition = model.methods[method]
+    if isinstance(definition, Loop):
+        model = copy.copy(model)
+        model.methods = {**model.methods, method: _two_steps(definition)}
+    return model
+
+
+def _two_steps(loop: Loop) -> Loop:
     steps = int(loop.length if isinstance(loop.length, int) else loop.options[loop.length].default)
 
     def step(i: Any, state: Any, **more: Any) -> Any:

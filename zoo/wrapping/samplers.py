@@ -51,6 +51,8 @@ def loop(b: Builder) -> Loop:
     if "init" not in b.given:
         raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
     length = loops.read_length(b.wish.length, b.options)
+    if isinstance(length, str):
+        b.options[length] = loops.bounded(length, b.options[length])
     b.used.add(str(length))
     fresh = b.fresh
     init = b.bind("init", b.noise, extra=("index",))

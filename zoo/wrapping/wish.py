@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from zoo.errors import InputError
+from zoo.errors import InputError, did_you_mean
 from zoo.network import Network
 from zoo.signature import Call, Loop, Method, Noise, Option
 from zoo.spaces import Labels, Space
-from zoo.spec import Density
+from zoo.spec import FAMILIES, Density
 from zoo.wrapping.calling import LABELS
 from zoo.wrapping.units import Layout
 
@@ -105,6 +105,15 @@ def check_used(wish: Wish, given: Mapping[str, Any]) -> None:
             *others, last = (f"{w}=" for w in beside)
             either = f"{', '.join(others)} or {last}" if others else last
             raise InputError(f"{name}= does nothing here: it belongs to a function {either}.")
+
+
+def check_title(name: Any, family: Any) -> None:
+    """`InputError` for a name that is no word of text, or a family that is not in the taxonomy."""
+    if not isinstance(name, str) or any(not c.isprintable() or c in "/\\" for c in name) or name in (".", ".."):
+        raise InputError(f"name is {name!r}; expected text without slashes and control characters, such as 'mine'.")
+    if not isinstance(family, str) or (family and family not in FAMILIES):
+        hint = did_you_mean(family, FAMILIES) if isinstance(family, str) else ""
+        raise InputError(f"family is {family!r}; expected one of {', '.join(FAMILIES)}.{hint}")
 
 
 def check_names(

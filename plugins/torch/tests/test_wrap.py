@@ -106,7 +106,7 @@ class Affine(nn.Module):
         self.scale, self.shift = scale, shift
 
     def forward(self, y):
-        y = y / y.abs().amax() * self.scale  # the largest is `scale` away from `shift`
+        y = y / y.abs().amax(1, keepdim=True) * self.scale  # the largest is `scale` away from `shift`
         return y + self.shift
 
 
@@ -260,7 +260,7 @@ def test_a_loop_is_run_once_for_the_range_of_its_floats():
 
     model = wrap(init=lambda u: u, step=step, length=50, noise=zoo.Uniform(30), space=IMAGE)
     assert model.network.config.values_from.startswith("inferred from 4 draws")
-    assert len(counts) == 50 + 4  # the first and the last are looked at, twice each
+    assert len(counts) == 50 + 8  # the first and the last are looked at, twice each, of three rows and of one
 
 
 def test_what_may_draw_and_does_not_is_taken():
@@ -558,6 +558,26 @@ WRONG = {
             "step_noise": TWO,
         }.items()
     },
+    "rows mixed": (
+        {"sample": lambda z: z - z.mean(0), "noise": TWO, "space": REAL},
+        r"sample mixes rows \(batch statistics\?\): row 0 alone differs from row 0 of 3",
+    ),
+    "rows mixed in a step": (
+        {"init": lambda z: z, "step": lambda i, x: x / x.norm(), "noise": TWO, "length": 3, "space": REAL},
+        "sample mixes rows",
+    ),
+    "rows mixed in a score": ({"log_prob": lambda x: x.sum(1).softmax(0), "space": REAL}, "log_prob mixes rows"),
+    "batch norm": (
+        {"sample": nn.BatchNorm1d(2, track_running_stats=False), "noise": TWO, "space": REAL},
+        "one row alone, fails on examples: ValueError.*batch statistics",
+    ),
+    "no steps": (
+        {"init": lambda z: z, "step": lambda i, x: x, "noise": TWO, "options": {"steps": 0}, "space": REAL},
+        "option steps=0; expected a whole number of at least 1",
+    ),
+    "name": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "../mine"}, "without slashes"),
+    "name of lines": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "a\nb"}, "control characters"),
+    "family": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "family": "gna"}, "Did you mean 'gan'"),
     "idle noise": ({"predict": lambda x: x[:, 0], "noise": TWO, "space": REAL}, "noise= does nothing"),
     "unknown model": ({"model": nn.Linear(2, 2), "space": REAL}, "wrap does not know what a Linear does"),
 }
@@ -569,6 +589,13 @@ def test_what_is_wrong_is_said_before_anything_is_exported(case):
     model = arguments.pop("model", None)
     with pytest.raises(InputError, match=message):
         wrap(*([model] if model is not None else []), **arguments)
+
+
+def test_the_number_of_steps_is_at_least_one():
+    model = wrap(init=lambda z: z, step=lambda i, x: x + 1, noise=TWO, length="n", options={"n": 200}, space=REAL)
+    assert model.signatures["sample"].options["n"] == zoo.Option(200, low=1)
+    with pytest.raises(InputError, match="of at least 1"):
+        model.sample(2, n=0)
 
 
 def test_importing_the_plugin_imports_no_torch():

@@ -273,3 +273,15 @@ def test_schedulers_of_another_kind_and_learned_variances():
     diffusion.self_condition = True
     with pytest.raises(InputError, match="self_condition"):
         wrap(diffusion, space=SPACE)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_schedule_that_starts_without_noise(prediction, eta):
+    net = nn.Linear(2, 2)
+    model = wrap(
+        denoiser=lambda x, t: net(x), schedule=np.linspace(1, 1e-3, 40), prediction=prediction, space=zoo.Real(2)
+    )
+    x = model.sample(4, seed=0, eta=eta)
+    assert np.isfinite(x).all()
+    assert np.abs(x).max() < 1e3
