@@ -18,7 +18,7 @@ def log_prob(b: Builder, given: Given) -> Method:
     inputs, named = on_x(b, given)
     x = named.pop("x")
     y = b.probe.run("log_prob", lambda: given(x, **named), "It gets raw observations of the space.")
-    b.probe.check("log_prob", y)
+    b.probe.check("log_prob", y, outside=True)
     shape = tuple(y.shape[1:])
     if shape not in ((), (1,)):
         raise InputError(f"log_prob gives {rows(shape)}; expected one number for each example, (N,): sum the rest.")

@@ -96,6 +96,21 @@ def test_flows_that_wrap_does_not_take():
         wrap(zuko.flows.NICE(4, **SMALL), density="lower_bound", space=zoo.Real(4))
 
 
+def test_the_density_of_a_circular_flow_integrates_to_one():
+    torch.manual_seed(0)
+    model = wrap(shaken(zuko.flows.NCSF(1, bins=4, transforms=1, hidden_features=(8,))), space=zoo.Real(1))
+    x = np.linspace(-8, 8, 4001, dtype=np.float32)[:, None]
+    density = np.exp(model.log_prob(x))
+    assert (density[np.abs(x[:, 0]) > 3.15] == 0).all()
+    assert abs(density.sum() * (16 / 4000) - 1) < 0.02
+
+
+@pytest.mark.parametrize("name", ["NAF", "UNAF", "BPF", "GF", "CNF"])
+def test_flows_that_cannot_be_exported_are_named(name):
+    with pytest.raises(InputError, match=f"^{name} cannot be exported: it "):
+        wrap(getattr(zuko.flows, name)(2), space=zoo.Real(2))
+
+
 def nflows_flow(name):
     flows, transforms, base = (
         pytest.importorskip(f"nflows.{m}") for m in ("flows", "transforms", "distributions.normal")

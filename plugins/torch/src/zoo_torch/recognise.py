@@ -19,6 +19,16 @@ from zoo_torch.splines import traceable
 OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
 
+# flows of zuko by what they are made of
+UNEXPORTED = {
+    "NAF": "it inverts its networks by bisection, and takes their gradient",
+    "UNAF": "it integrates its networks, and inverts them by bisection",
+    "BPF": "it inverts its polynomials by bisection",
+    "GF": "it inverts its transforms by bisection",
+    "CNF": "it solves a differential equation with steps of adaptive size",
+}
+
+
 def fill(wish: Wish, model: Any) -> Wish:
     """A wish with what a model says of itself; `InputError` where the wish says something else."""
     found = recognise(model, wish.space)
@@ -54,6 +64,12 @@ def _real(model: Any, space: Space) -> None:
 def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     """A `zuko.flows.Flow`: calling it gives the distribution, with a `transform` to its `base`."""
     _real(flow, space)
+    for kind in type(flow).__mro__:
+        if kind.__module__.startswith("zuko.") and kind.__name__ in UNEXPORTED:
+            raise InputError(
+                f"{kind.__name__} cannot be exported: {UNEXPORTED[kind.__name__]}, which ONNX has not. Of zuko's flows "
+                "NSF, MAF, NICE, RealNVP, NCSF and SOSPF can."
+            )
     try:
         with torch.no_grad():
             base = flow().base
@@ -63,30 +79,51 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
             f"{type(flow).__name__} cannot be called without a context ({error}). For a conditional flow give "
             "log_prob=lambda x, label: flow(embed(label)).log_prob(x), and so on, with classes=."
         ) from error
-    kind = base
-    while hasattr(kind, "base_dist"):
-        kind = kind.base_dist
+    kind = _innermost(base)
     parts = (("loc", "scale"), "normal") if hasattr(kind, "loc") else (("low", "high"), "uniform")
     if type(kind).__name__ not in ("Normal", "Uniform"):
         raise InputError(f"the base of {type(flow).__name__} is {type(kind).__name__}; expected Normal or Uniform.")
     names, name = parts
 
     def start(noise: torch.Tensor) -> torch.Tensor:
-        distribution = flow().base
-        while hasattr(distribution, "base_dist"):
-            distribution = distribution.base_dist
+        distribution = _innermost(flow().base)
         low, scale = (getattr(distribution, n) for n in names)
         return low + (scale if name == "normal" else scale - low) * noise
 
     return {
         "sample": lambda noise: zuko_inverse(flow().transform, start(noise)),
-        "log_prob": lambda x: flow().log_prob(x),
+        "log_prob": _within_box(flow) if name == "uniform" else lambda x: flow().log_prob(x),
         "encode": lambda x: flow().transform(x),
         "decode": lambda z: zuko_inverse(flow().transform, z),
         "noise": Noise(name, tuple(base.event_shape)),  # type: ignore[arg-type]
         "density": "exact",
         "family": "flow",
     }
+
+
+def _within_box(flow: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The density of a flow with a uniform base, -inf outside of what its samples are: zuko gives a finite one for
+    what its circular transforms wrap round."""
+    with torch.no_grad():
+        low, high = (getattr(_innermost(flow().base), end) for end in ("low", "high"))
+        beyond = (high + (high - low) / 4)[None]
+        transform = flow().transform
+        wraps = not torch.allclose(transform.inv(transform(beyond)), beyond, rtol=1e-2, atol=1e-2)
+
+    def log_prob(x: torch.Tensor) -> torch.Tensor:
+        base, z = _innermost(flow().base), flow().transform(x)
+        inside = ((z >= base.low) & (z <= base.high)).all(-1)
+        if wraps:
+            inside = inside & ((x >= base.low) & (x <= base.high)).all(-1)
+        return torch.where(inside, flow().log_prob(x), -torch.inf)
+
+    return log_prob
+
+
+def _innermost(distribution: Any) -> Any:
+    while hasattr(distribution, "base_dist"):
+        distribution = distribution.base_dist
+    return distribution
 
 
 def nflows_flow(flow: Any, space: Space) -> Mapping[str, Any]:
