@@ -90,6 +90,8 @@ CASES = {
     "loop": (count_to, r"`for _ in range\(int\(x.sum\(\)\)\):`", "until="),
     "math": (lambda x: x * math.exp(x.mean()), r"math.exp\(x.mean\(\)\).*\(test_errors.py:\d+\)", "torch.where"),
     "mask": (masked, r"`if len\(kept\) > 2:` .*shape depends on values", r"torch.where\(mask"),
+    "rows left out": (lambda x: x[x[:, 0] > -2.6] * 2, "shape depends on values", r"torch.where\(mask"),
+    "rows left out and reshaped": (lambda x: x[x[:, 0] > 0].reshape(-1, 2, 2), "shape depends on values", "mask"),
     "rows": (rows, "fixed number of rows, 3", "whole-batch operations"),
     "batch": (lambda x: x + torch.zeros(3, 1), "fixed number of rows, 3", r"x.shape\[0\]"),
     "numpy": (sorted_by_numpy, "(torch.sort|numpy)", ""),

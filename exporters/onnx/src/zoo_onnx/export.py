@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -65,7 +66,12 @@ def export(model: EagerModel, folder: str | Path, *, force: bool = False, progre
         try:
             found = parity.check(Artifact(work, device="cpu"), cases)
         except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
-            raise ExportError(f"{model.name}: the exported graph does not run. {error}") from error
+            said = str(error).replace(f"{work}{os.sep}", "")
+            raise ExportError(
+                low_precision(model.name, module) or f"{model.name}: the exported graph does not run. {said}"
+            ) from error
+        except ExportError as error:
+            raise ExportError(low_precision(model.name, module) or str(error)) from error
         manifest = msgspec.structs.replace(manifest, parity=found)
         write_manifest(work, manifest)
     return manifest
@@ -85,6 +91,17 @@ def traceable(model: EagerModel) -> tuple[nn.Module, Mapping[str, Method]]:
         f"{model.name}: the onnx exporter traces PyTorch modules, Keras models on the torch backend, and "
         f"NumpyNetworks; got a {type(network).__name__}."
     )
+
+
+def low_precision(name: str, module: nn.Module) -> str:
+    """What to say of a network whose weights have fewer bits than an artifact's numbers; "" of any other."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.dtype in (torch.bfloat16, torch.float16):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            return (
+                f"{name}: the network computes in {kind}, which is not what the artifact computes; give model.float()."
+            )
+    return ""
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

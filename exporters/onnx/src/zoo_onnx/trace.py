@@ -7,18 +7,20 @@ import functools
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
+from torch._dynamo.eval_frame import OptimizedModule
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.graph import OPSET
-from zoo_onnx.reasons import Lines, random_draws, reason
+from zoo_onnx.reasons import SHAPES, Lines, random_draws, reason
 from zoo_onnx.translations import translations
 
 Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
@@ -53,7 +55,7 @@ def trace(
     @functools.cache
     def lines() -> Lines:
         """Where the user calls each operation: found by running it all once more."""
-        with quiet(), translations(), contextlib.suppress(Exception), Lines() as found:
+        with quiet(), translations(), uncompiled(piece), contextlib.suppress(Exception), Lines() as found:
             torch.export.export(piece, tuple(examples), strict=False)
         return found
 
@@ -61,7 +63,7 @@ def trace(
         return lines().place(op)
 
     try:
-        with quiet(), translations():
+        with quiet(), translations(), uncompiled(piece):
             program = torch.onnx.export(
                 piece,
                 tuple(examples),
@@ -78,9 +80,18 @@ def trace(
             f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number."
         )
     RemoveUnusedNodesPass()(program.model)
+    if program.exported_program is not None and leaves_rows_out(program.exported_program):
+        raise ExportError(f"{what} cannot be exported: it {SHAPES}.")
     if draws := random_draws(program.model.graph, program.exported_program, locate):
         raise ExportError(f"{what} cannot be exported: {draws}.")
     return program.model
+
+
+def leaves_rows_out(program: torch.export.ExportedProgram) -> bool:
+    """Whether an output has as many rows as the values decide."""
+    (outputs,) = (node.args[0] for node in program.graph.nodes if node.op == "output")
+    values = (o.meta.get("val") for o in outputs if isinstance(o, torch.fx.Node))  # type: ignore[union-attr]
+    return any(isinstance(v, torch.Tensor) and v.ndim and free_unbacked_symbols(v.shape[0]) for v in values)
 
 
 def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:
@@ -97,6 +108,20 @@ def dynamic_shape(argument: Argument) -> dict[int, str] | None:
     if isinstance(argument, Option):
         return None
     return {0: "batch", **{k + 1: d for k, d in enumerate(argument.shape) if isinstance(d, str)}}
+
+
+@contextlib.contextmanager
+def uncompiled(module: nn.Module) -> Iterator[None]:
+    """What `torch.compile` made of modules as the modules that they were before, which is what can be traced."""
+    compiled = [m for m in module.modules() if isinstance(m, OptimizedModule)]
+    forwards = [m.forward for m in compiled]
+    try:
+        for m in compiled:
+            m.forward = m._orig_mod.forward
+        yield
+    finally:
+        for m, forward in zip(compiled, forwards, strict=True):
+            m.forward = forward
 
 
 @contextlib.contextmanager
