@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -36,6 +37,12 @@ class Given:
         signature = _signature(self.function)
         if signature is None:
             return
+        several = getattr(self.function, "inputs", None)  # of a functional model of Keras
+        if hasattr(self.function, "call") and isinstance(several, (list, tuple)) and len(several) > 1:
+            raise InputError(
+                f"{self.what} is a model that takes {len(several)} inputs in one list; say how they go in, such as "
+                f"{self.what}=lambda z, label: model([z, label])."
+            )
         parameters = list(signature.parameters.values())
         # Keras's own layers take **kwargs and pass them on to layers that do not
         spread = any(p.kind is p.VAR_KEYWORD for p in parameters) and not _is_module(self.function)
@@ -50,11 +57,13 @@ class Given:
         try:
             signature.bind(*positional, **dict.fromkeys(self.keywords.values()))
         except TypeError as error:
+            classes = "" if conditional else ", with classes= the names or how many"
             takes = ", ".join(positional) or "nothing"
             more = f" and by keyword {', '.join(self.keywords.values())}" if self.keywords else ""
             raise InputError(
                 f"{self.what}{signature} cannot be called with {takes}{more}: {error}. Noise goes in by position "
-                "(noise=zoo.Normal(...), or several in a tuple), options and the class by keyword."
+                "(noise=zoo.Normal(...), or several in a tuple), options by keyword. A class goes in by a keyword "
+                f"label, labels, class_labels or y{classes}: {self.what}=lambda {takes}, label: net({takes}, label)."
             ) from None
 
     def __call__(self, *tensors: Any, **named: Any) -> Any:
@@ -90,13 +99,18 @@ def check_taken(options: Iterable[str], conditional: bool, given: Iterable[Given
         )
 
 
-def running(what: str, call: Callable[[], Any], hint: str = "") -> Any:
-    """The result of `call()`; an error of the user's own code as an `InputError` that says where it was."""
+def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception], str] = "") -> Any:
+    """The result of `call()`; an error of the user's own code as an `InputError` that says where it was. `hint` is what
+    to say beside it."""
     try:
         return call()
     except ZooError:
         raise
     except Exception as error:
+        hint = hint if isinstance(hint, str) else hint(error)
+        if low := re.search("BFloat16|Half", str(error)):
+            kind = "bfloat16" if low.group() == "BFloat16" else "float16"
+            hint = f"The network computes in {kind}; give model.float()."
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         where = user_line(error)
         raise InputError(
@@ -112,6 +126,8 @@ def user_line(error: BaseException | None = None) -> str:
     else:
         frames = list(traceback.walk_stack(None))
     for frame, line in frames:
+        if frame.f_code is running.__code__ or frame.f_globals.get("__name__") == "zoo_onnx.trace":
+            break  # from here on it is who called wrap or export
         if of_user(frame.f_code.co_filename):
             return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
     return ""

@@ -85,6 +85,11 @@ def try_out(
     named = probe.arguments("sample", inputs, {**noise, **fresh})
     index = named.pop("index")
     made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
+    if isinstance(made, (tuple, list)):
+        raise InputError(
+            f"init gives a {type(made).__name__} of {len(made)}; a state is one tensor or a dict of tensors, such as "
+            "{'x': x, 'v': v}, which step takes and gives too."
+        )
     parts.bare = not isinstance(made, Mapping)
     first = parts.pack(made)
     state = {name: _tensor(probe, "init", name, t) for name, t in first.items()}

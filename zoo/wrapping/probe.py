@@ -53,13 +53,13 @@ class Probe:
         made["index"] = net.tensor(index)
         return made
 
-    def run(self, what: str, call: Callable[[], Any], hint: str = "") -> Any:
+    def run(self, what: str, call: Callable[[], Any], hint: str | Callable[[Exception], str] = "") -> Any:
         """What `call()` gives; `InputError` where it fails or draws random numbers of its own."""
         with self.network.inference():
             first = running(what, call, hint)
             again, draws = running(what, lambda: self.network.watch(call), hint)
         always = [d for d in draws if not any(s in d.split(" ")[0] for s in SWITCHED)]
-        if always or not self._same(first, again):
+        if always or not self._same(first, again, exact=bool(draws)):
             drawn = f", in {', '.join(dict.fromkeys(draws))}" if draws else ", perhaps by random or numpy.random"
             raise InputError(
                 f"{what} draws random numbers of its own{drawn}, which no caller's seed could repeat. Take them as "
@@ -72,16 +72,18 @@ class Probe:
         """A tensor in numpy, which has no bfloat16."""
         return self.network.numpy(self.network.cast(tensor, "float32") if dtype_name(tensor) == "bfloat16" else tensor)
 
-    def _same(self, a: Any, b: Any) -> bool:
+    def _same(self, a: Any, b: Any, exact: bool) -> bool:
+        """Whether two runs gave the same; but for the last bits, which code that is compiled meanwhile may change."""
         if isinstance(a, Mapping):
-            return all(self._same(a[k], b[k]) for k in a)
+            return all(self._same(a[k], b[k], exact) for k in a)
         if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
             return True
         one, other = (t if isinstance(t, np.ndarray) else self.array(t) for t in (a, b))
-        return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
+        return _close(one, other, 0.0 if exact else 1e-5)
 
-    def check(self, what: str, y: Any) -> None:
-        """`InputError` unless `y` is a tensor with a row for each example and finite numbers."""
+    def check(self, what: str, y: Any, outside: bool = False) -> None:
+        """`InputError` unless `y` is a tensor with a row for each example and finite numbers, or -inf `outside` of the
+        support of a density."""
         if not (hasattr(y, "shape") and hasattr(y, "dtype") and hasattr(y, "reshape")):
             kind = f"{type(y).__name__} of {len(y)}" if isinstance(y, (tuple, list)) else type(y).__name__
             raise InputError(f"{what} gives a {kind}; expected one tensor: pick it, as in lambda *a: function(*a)[0].")
@@ -97,6 +99,8 @@ class Probe:
                 "left out by a mask or a fixed batch size cannot be exported; torch.where keeps every row."
             )
         array = self.array(y)
+        if outside and array.dtype.kind == "f":
+            array = array[~np.isneginf(array)]
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{what} gives {array[~np.isfinite(array)][0]} on examples; expected finite numbers.")
 
@@ -145,7 +149,7 @@ class Probe:
         for name, array in together.items():
             # an image's floats may lie between two levels
             level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
-            if not _close(array[:1], one[name], level):
+            if not _close(array[:1], one[name], 1e-3, level):
                 raise InputError(
                     f"{method} mixes rows (batch statistics?): row 0 alone differs from row 0 of {ROWS}. What an "
                     "example is may depend on its own noise, inputs and the options alone: use statistics that were "
@@ -160,13 +164,13 @@ class Probe:
         return model.run(method, given, count=None if given else count, seed=0)
 
 
-def _close(a: Any, b: Any, absolute: float = 0.0) -> bool:
-    """Whether two arrays are equal but for the rounding of floats."""
+def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:
+    """Whether two arrays are equal but for the rounding of floats, `relative` to the largest."""
     if a.shape != b.shape:
         return False
     finite = a[np.isfinite(a)]
     if a.dtype.kind == "f" and finite.size:
-        absolute = max(absolute, 1e-3 * float(np.abs(finite).max()))
+        absolute = max(absolute, relative * float(np.abs(finite).max()))
     one, other = a.astype(np.float64), b.astype(np.float64)
     return bool(np.allclose(one, other, rtol=0.0, atol=absolute, equal_nan=True))
 

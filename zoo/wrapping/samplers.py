@@ -34,7 +34,9 @@ def sampler(b: Builder) -> Method | None:
     inputs = b.label(sample)
     arguments = b.probe.arguments("sample", inputs, b.noise)
 
-    hint = "It gets the noise of a batch as tensors, not a number of rows."
+    def hint(error: Exception) -> str:
+        counted = isinstance(error, TypeError) or "single element" in str(error) or "converted to" in str(error)
+        return "It gets the noise of a batch as tensors, not a number of rows." if counted else ""
 
     def raw(**named: Any) -> Any:
         return sample(*(named[n] for n in b.noise), **named)

@@ -82,6 +82,8 @@ class Units:
         """A function's output as observations (N, *space.shape)."""
         if not self.image:
             return self.cast(y.reshape(-1, *self.space.shape), self.space.dtype)
+        if not view.integers and str(y.dtype).endswith("float16"):
+            y = self.cast(y, "float32")  # numpy has no bfloat16, and levels need the bits
         h, w, c = self.image.shape
         if self._order(view.layout) == "channels_first":
             y = y.reshape(-1, c, h, w).permute(0, 2, 3, 1)

@@ -142,3 +142,10 @@ def test_a_module_of_pytorch_among_keras_layers():
         model.sample(3, seed=0), net[0](torch.from_numpy(drawn(3, 0, zoo.Normal(2)))).detach(), rtol=1e-6
     )
     assert net.training
+
+
+def test_a_model_of_several_inputs_needs_a_function():
+    inputs = [keras.Input((5,)), keras.Input((1,))]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
+    with pytest.raises(InputError, match=r"sample=lambda z, label: model\(\[z, label\]\)"):
+        wrap(sample=model, noise=NOISE, classes=3, space=zoo.Real(2))

@@ -558,6 +558,22 @@ WRONG = {
             "step_noise": TWO,
         }.items()
     },
+    "tuple state": (
+        {"init": lambda z: (z, z), "step": lambda i, x: x, "noise": TWO, "length": 3, "space": REAL},
+        "init gives a tuple of 2; a state is one tensor or a dict of tensors",
+    ),
+    "class by position": (
+        {"sample": lambda z, digit: z, "noise": TWO, "space": REAL},
+        r"y, with classes= .*: sample=lambda noise, label: net\(noise, label\)",
+    ),
+    "low precision": (
+        {"sample": nn.Linear(2, 2).bfloat16(), "noise": TWO, "space": REAL},
+        r"and BFloat16. The network computes in bfloat16; give model.float\(\)",
+    ),
+    "own line": (
+        {"sample": zoo.Call(torch.nn.functional.dropout, {}, {"x": REAL.tensor}, {"input": TWO}), "space": REAL},
+        r"in native_dropout, which|in bernoulli_?, which",
+    ),
     "rows mixed": (
         {"sample": lambda z: z - z.mean(0), "noise": TWO, "space": REAL},
         r"sample mixes rows \(batch statistics\?\): row 0 alone differs from row 0 of 3",
@@ -589,6 +605,41 @@ def test_what_is_wrong_is_said_before_anything_is_exported(case):
     model = arguments.pop("model", None)
     with pytest.raises(InputError, match=message):
         wrap(*([model] if model is not None else []), **arguments)
+
+
+def test_the_hint_about_a_number_of_rows_is_for_what_takes_one():
+    with pytest.raises(InputError, match="mat1") as caught:
+        wrap(sample=nn.Linear(3, 2), noise=TWO, space=REAL)
+    assert "number of rows" not in str(caught.value)
+
+
+def test_a_network_of_few_bits(tmp_path):
+    net = nn.Linear(8, 30).bfloat16()
+    model = wrap(sample=lambda z: net(z.bfloat16()).sigmoid(), noise=zoo.Normal(8), space=IMAGE)
+    assert model.sample(3, seed=0).dtype == np.uint8
+    with pytest.raises(zoo.errors.ExportError, match=r"computes in bfloat16.* model.float\(\)") as caught:
+        zoo.export(model, tmp_path / "artifact")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_compiled_module_is_traced_as_it_was(tmp_path):
+    net = nn.Linear(2, 2)
+    compiled = torch.compile(net, backend="eager")
+    model = wrap(sample=lambda z: compiled(z) * 2, noise=TWO, space=REAL)
+    artifact = exported(model, tmp_path)
+    np.testing.assert_allclose(
+        artifact.sample(3, seed=0), 2 * net(drawn(TWO, 3, 0, "sample/noise")).detach(), rtol=1e-4
+    )
+
+
+def test_two_runs_may_differ_in_the_last_bits():
+    runs = []
+
+    def sample(z):
+        runs.append(1)
+        return z * (1 + 2e-7 * (len(runs) % 2))
+
+    assert wrap(sample=sample, noise=TWO, space=REAL)
 
 
 def test_the_number_of_steps_is_at_least_one():
