@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 Chunk = Mapping[str, Array]
 Names = Mapping[str, Sequence[str]]
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".png", ".txt")
-ROW_GROUP = 2**24  # bytes of a Parquet row group, about
+ROW_GROUP = 2**21  # bytes of a Parquet row group, about
 NPY_HEADER = 128
 
 
@@ -140,7 +140,9 @@ def _write_tsv(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, nam
 def _write_parquet(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names) -> None:
     pa = arrow()
     batches = [_batch(next(chunks), space, names)]
-    with pa.parquet.ParquetWriter(file, batches[0].schema) as writer:
+    schema = batches[0].schema
+    words = [field.name for field in schema if not pa.types.is_floating(field.type)]  # floats hardly ever repeat
+    with pa.parquet.ParquetWriter(file, schema, use_dictionary=words) as writer:
         for chunk in chunks:  # small chunks are gathered: a row group each would be a slow and large file
             batches.append(_batch(chunk, space, names))
             if sum(b.nbytes for b in batches) >= ROW_GROUP:
