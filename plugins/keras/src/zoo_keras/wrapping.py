@@ -103,8 +103,8 @@ def wrap(
       arguments and globals.
     - `name`, `family`: what to call the model, and its place in the taxonomy ("vae", "gan", "diffusion", ...).
 
-    Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, or draws
-    random numbers of its own.
+    Raises `InputError` where a function fails on examples, gives another shape or dtype than its space has, mixes
+    rows, or draws random numbers of its own.
     """
     return build(WrappedKeras, (keras.Layer, torch.nn.Module), Wish(**locals()))
 
