@@ -7,14 +7,13 @@ import functools
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from zoo.errors import ExportError
@@ -55,7 +54,7 @@ def trace(
     @functools.cache
     def lines() -> Lines:
         """Where the user calls each operation: found by running it all once more."""
-        with quiet(), translations(), uncompiled(piece), contextlib.suppress(Exception), Lines() as found:
+        with quiet(), translations(), contextlib.suppress(Exception), Lines() as found:
             torch.export.export(piece, tuple(examples), strict=False)
         return found
 
@@ -63,7 +62,7 @@ def trace(
         return lines().place(op)
 
     try:
-        with quiet(), translations(), uncompiled(piece):
+        with quiet(), translations():
             program = torch.onnx.export(
                 piece,
                 tuple(examples),
@@ -108,20 +107,6 @@ def dynamic_shape(argument: Argument) -> dict[int, str] | None:
     if isinstance(argument, Option):
         return None
     return {0: "batch", **{k + 1: d for k, d in enumerate(argument.shape) if isinstance(d, str)}}
-
-
-@contextlib.contextmanager
-def uncompiled(module: nn.Module) -> Iterator[None]:
-    """What `torch.compile` made of modules as the modules that they were before, which is what can be traced."""
-    compiled = [m for m in module.modules() if isinstance(m, OptimizedModule)]
-    forwards = [m.forward for m in compiled]
-    try:
-        for m in compiled:
-            m.forward = m._orig_mod.forward
-        yield
-    finally:
-        for m, forward in zip(compiled, forwards, strict=True):
-            m.forward = forward
 
 
 @contextlib.contextmanager
