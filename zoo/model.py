@@ -23,6 +23,7 @@ from zoo.spec import Density
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # rows done, rows in all
 MAX_COUNTER = 2**63 - 1
+SMALL = 2**26  # bytes; asking the system how much memory is free takes as long as a small model's sample
 FIRST_OUTPUT = {"sample": "x", "log_prob": "log_prob", "encode": "z", "decode": "x", "predict": "y"}
 
 
@@ -74,6 +75,8 @@ class Model(ABC):
             check_count(count)
             self._check_memory(signature, count)
         chunks = list(self.stream(method, inputs, **more))
+        if len(chunks) == 1:
+            return chunks[0]
         return {name: np.concatenate([c[name] for c in chunks]) for name in signature.outputs}
 
     def stream(
@@ -186,8 +189,8 @@ class Model(ABC):
             math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize
             for t in signature.outputs.values()
         )
-        need, free = 2 * width * count, available_memory()  # twice: the chunks, and the whole that they are joined to
-        if need > free:
+        need = 2 * width * count  # twice: the chunks, and the whole that they are joined to
+        if need > SMALL and need > (free := available_memory()):
             raise InputError(
                 f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.0f} GiB are free. Draw "
                 "them in chunks: model.stream('sample', count=...), or start=0, start=1000000, ... one after another."

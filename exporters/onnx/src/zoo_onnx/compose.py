@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from zoo.signature import Call, Loop, Method, Noise, Option, Signature, Tensor, 
 from zoo_onnx import noise
 from zoo_onnx.graph import DTYPES, Scope
 from zoo_onnx.trace import Argument, trace
-from zoo_onnx.transposed import without_transposed
 
 INDEX = Tensor("int64", ())
+BLOCK = 256  # random numbers of an example that are drawn at once in a loop
+Values = Sequence[ir.Value]
+Step = Callable[[Scope, ir.Value, Values], list[ir.Value]]
 
 
 def compose(network: nn.Module, method: str, definition: Method, name: str = "") -> ir.Model:
@@ -54,7 +57,6 @@ class _Composer:
         for (name, tensor), value in zip(signature.outputs.items(), outputs, strict=True):
             main.output(value, name, tensor.dtype, ["batch", *tensor.shape])
         model = main.model()
-        without_transposed(model)
         passes.RemoveUnusedNodesPass()(model)
         return model
 
@@ -69,7 +71,7 @@ class _Composer:
         start = self.values.get("start", main.constant(0, "int64"))
         return main.op("Range", start, main.op("Add", start, count), one)
 
-    def _draw(self, scope: Scope, noises: Mapping[str, Noise], **when: ir.Value) -> dict[str, ir.Value]:
+    def _draw(self, scope: Scope, noises: Mapping[str, Noise], **when: Any) -> dict[str, ir.Value]:
         return {
             name: noise.draw(
                 scope, n, self.values["index"], self.key, f"{self.method}/{name}", options=self.values, **when
@@ -104,45 +106,84 @@ class _Composer:
         made = main.splice(self._trace(init, first, " (init)"), [values[name] for name in first])
         initial, constant = made[: len(states)], dict(zip(loop.invariants, made[len(states) :], strict=True))
 
-        # the body
+        # the loop
         length = main.constant(loop.length, "int64") if isinstance(loop.length, int) else self.values[loop.length]
-        body = Scope(main)
-        i = body.input(body.name("i"), "int64", [])
-        go_on = body.input(body.name("go_on"), "bool", [])
-        state = [body.input(body.name(s), loop.state[s].dtype, ["batch", *loop.state[s].shape]) for s in states]
         rest: dict[str, Argument] = {**loop.inputs, **loop.invariants, **loop.noise, **loop.options}
+        arguments: dict[str, Argument] = {"i": Option(0), **{f"state {s}": loop.state[s] for s in states}, **rest}
 
         def step(i: Any, *tensors: Any) -> tuple[Any, ...]:
             before = dict(zip(states, tensors[: len(states)], strict=True))
             after = loop.step(i, before, **dict(zip(rest, tensors[len(states) :], strict=True)))
             return tuple(named(after, loop.state).values())
 
-        fresh = self._draw(body, loop.noise, step=i, steps=length)
-        given = {**self.values, **constant, **fresh}
-        arguments: dict[str, Argument] = {"i": Option(0), **{f"state {s}": loop.state[s] for s in states}, **rest}
         traced = self._trace(step, arguments, " (step)")
-        after = body.splice(traced, [i, *state, *(given[name] for name in rest)])
-        if loop.until is not None:
-            until = loop.until
+        block = block_size(loop)
 
-            def stop(*tensors: Any) -> Any:
-                return until(dict(zip(states, tensors, strict=True)))
+        def one(body: Scope, i: ir.Value, state: Values, fresh: Mapping[str, ir.Value] | None = None) -> list[ir.Value]:
+            if fresh is None:
+                fresh = self._draw(body, loop.noise, step=i, steps=length)
+            given = {**self.values, **constant, **fresh}
+            return body.splice(traced, [i, *state, *(given[name] for name in rest)])
 
-            (done,) = body.splice(self._trace(stop, dict(loop.state), " (until)"), after)
-            body.output(body.op("Not", done), body.name("go_on"), "bool", [])
+        def several(body: Scope, number: ir.Value, state: Values) -> list[ir.Value]:
+            """The steps of a block, whose noise is drawn at once."""
+            size = main.constant(block, "int64")
+            first = body.op("Mul", number, size)
+            noises = self._draw(body, loop.noise, step=first, steps=length, block=block)
+
+            def inner(body: Scope, j: ir.Value, state: Values) -> list[ir.Value]:
+                fresh = {name: body.op("Gather", value, j, axis=1) for name, value in noises.items()}
+                return one(body, body.op("Add", first, j), state, fresh)
+
+            return self._repeat(body, body.op("Min", body.op("Sub", length, first), size), state, inner)
+
+        if block == 1:
+            last = self._repeat(main, length, initial, one)
         else:
-            body.output(go_on, body.name("go_on"), "bool", [])
-        for s, value in zip(states, after, strict=True):
-            body.output(value, body.name(s), loop.state[s].dtype, ["batch", *loop.state[s].shape])
-
-        node = ir.node(
-            "Loop", [length, None, *initial], {"body": body.graph}, num_outputs=len(states), name=main.name("loop")
-        )
-        for s, value in zip(states, node.outputs, strict=True):
-            value.name, value.type = main.name(s), ir.TensorType(DTYPES[loop.state[s].dtype])
-        main.graph.append(node)
+            rounded_up = main.op("Add", length, main.constant(block - 1, "int64"))
+            blocks = main.op("Div", rounded_up, main.constant(block, "int64"))
+            last = self._repeat(main, blocks, initial, several)
 
         def finish(*tensors: Any) -> tuple[Any, ...]:
             return tuple(named(loop.finish(dict(zip(states, tensors, strict=True))), loop.outputs).values())
 
-        return main.splice(self._trace(finish, dict(loop.state), " (finish)"), list(node.outputs))
+        return main.splice(self._trace(finish, dict(loop.state), " (finish)"), last)
+
+    def _repeat(self, scope: Scope, count: ir.Value, initial: Values, step: Step) -> list[ir.Value]:
+        """A `Loop` node: the state after `count` steps, or when `until` ends it."""
+        loop = self.definition
+        assert isinstance(loop, Loop)
+        body = Scope(scope)
+        i = body.input(body.name("i"), "int64", [])
+        more = body.input(body.name("more"), "bool", [])
+        state = [body.input(body.name(s), t.dtype, ["batch", *t.shape]) for s, t in loop.state.items()]
+        after = step(body, i, state)
+        if loop.until is not None:
+            until = loop.until
+
+            def stop(*tensors: Any) -> Any:
+                return until(dict(zip(loop.state, tensors, strict=True)))
+
+            (done,) = body.splice(self._trace(stop, dict(loop.state), " (until)"), after)
+            more = body.op("Not", done)
+        body.output(more, body.name("more"), "bool", [])
+        for (s, t), value in zip(loop.state.items(), after, strict=True):
+            body.output(value, body.name(s), t.dtype, ["batch", *t.shape])
+        node = ir.node(
+            "Loop", [count, None, *initial], {"body": body.graph}, num_outputs=len(state), name=scope.name("loop")
+        )
+        for (s, t), value in zip(loop.state.items(), node.outputs, strict=True):
+            value.name, value.type = scope.name(s), ir.TensorType(DTYPES[t.dtype])
+        scope.graph.append(node)
+        return list(node.outputs)
+
+
+def block_size(loop: Loop) -> int:
+    """How many steps' noise to draw at once. In a small model, what noise costs is the number of its nodes; drawn for
+    many steps, they are few. The numbers of a block stay in the cache."""
+    numbers = sum(math.prod(d for d in n.shape if isinstance(d, int)) for n in loop.noise.values())
+    named = any(isinstance(d, str) for n in loop.noise.values() for d in n.shape)
+    if not numbers or named or loop.until is not None:  # a loop that may end early would have to end both loops
+        return 1
+    most = max(1, BLOCK // numbers)
+    return min(most, loop.length) if isinstance(loop.length, int) else most

@@ -16,64 +16,93 @@ import torch
 from torch import nn
 
 from zoo import parity
-from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntry, Manifest, MethodEntry
+from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntry, Manifest, MethodEntry, Precision
 from zoo.eager import EagerModel
 from zoo.errors import CorruptFile, ExportError
 from zoo.files import atomic_folder, sha256
 from zoo.numpy_network import NumpyNetwork
+from zoo.parity import Case
 from zoo.signature import Method
 from zoo_onnx.compose import compose
 from zoo_onnx.graph import OPSET
+from zoo_onnx.precision import deviations, rounded, store
 
 INLINE = 1024  # smaller tensors stay in the .onnx files
 ALIGN = 64
 Progress = Callable[[str], None]
 
 
-def export(model: EagerModel, folder: str | Path, *, force: bool = False, progress: Progress | None = None) -> Manifest:
-    """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source."""
+def export(
+    model: EagerModel,
+    folder: str | Path,
+    *,
+    weights: str = "float32",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source.
+
+    With `weights` "float16" or "int8" the source is the model with its weights rounded to those, for as long as this
+    takes. What the rounding changed is in the manifest.
+    """
+    say = progress or (lambda message: None)
+    with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work:
+        exact: list[Case] = []
+        if weights != "float32":
+            say(f"running the source before its weights are rounded to {weights}")
+            exact = list(parity.make_cases(model))
+        with rounded(model, weights) as source, source.network.inference():
+            return write(source, work, weights, exact, say)
+
+
+def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: Progress) -> Manifest:
+    """The files of `model`, whose weights are what `weights` can hold. `exact` are its cases before they were."""
     network = model.network
     module, methods = traceable(model)
-    say = progress or (lambda message: None)
-    with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work, network.inference():
-        entries = {}
-        with (work / WEIGHTS).open("wb") as file:
-            weights = SharedWeights(file, work)
-            for method, definition in methods.items():
-                say(f"tracing {method}")
-                composed = compose(module, method, definition, model.name)
-                weights.move_out(composed)
-                ir.save(composed, work / f"{method}.onnx")
-                entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
-        say("running the source")
-        cases = list(parity.make_cases(model))
-        (work / EXAMPLES).write_bytes(parity.pack(cases))
-        manifest = Manifest(
-            schema=SCHEMA,
-            name=model.name,
-            architecture=model.meta.get("architecture", type(network).__name__),
-            family=model.meta.get("family", ""),
-            framework=network.framework,
-            opset=OPSET,
-            methods=entries,
-            files={p.name: FileEntry(sha256(p.read_bytes()), p.stat().st_size) for p in sorted(work.iterdir())},
-            versions=versions(network.framework),
-            card=model.meta.get("card", {}),
-            **{k: v for k, v in network.describe().items() if k != "framework"},
-        )
-        write_manifest(work, manifest)
-        say("comparing the artifact with the source")
-        try:
-            found = parity.check(Artifact(work, device="cpu"), cases)
-        except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
-            said = str(error).replace(f"{work}{os.sep}", "")
-            raise ExportError(
-                low_precision(model.name, module) or f"{model.name}: the exported graph does not run. {said}"
-            ) from error
-        except ExportError as error:
-            raise ExportError(low_precision(model.name, module) or str(error)) from error
-        manifest = msgspec.structs.replace(manifest, parity=found)
-        write_manifest(work, manifest)
+    entries, small = {}, np.zeros(2)
+    with (work / WEIGHTS).open("wb") as file:
+        shared = SharedWeights(file, work)
+        for method, definition in methods.items():
+            say(f"tracing {method}")
+            composed = compose(module, method, definition, model.name)
+            if weights != "float32":
+                small += store(composed, weights)
+            shared.move_out(composed)
+            ir.save(composed, work / f"{method}.onnx")
+            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method])
+    say("running the source")
+    cases = list(parity.make_cases(model))
+    (work / EXAMPLES).write_bytes(parity.pack(cases))
+    precision = Precision()
+    if weights != "float32":
+        precision = Precision(weights, float(small[0] / max(small[1], 1)), deviations(exact, cases))
+    manifest = Manifest(
+        schema=SCHEMA,
+        name=model.name,
+        architecture=model.meta.get("architecture", type(network).__name__),
+        family=model.meta.get("family", ""),
+        framework=network.framework,
+        opset=OPSET,
+        methods=entries,
+        files={p.name: FileEntry(sha256(p.read_bytes()), p.stat().st_size) for p in sorted(work.iterdir())},
+        versions=versions(network.framework),
+        card=model.meta.get("card", {}),
+        precision=precision,
+        **{k: v for k, v in network.describe().items() if k != "framework"},
+    )
+    write_manifest(work, manifest)
+    say("comparing the artifact with the source")
+    try:
+        found = parity.check(Artifact(work, device="cpu"), cases)
+    except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
+        said = str(error).replace(f"{work}{os.sep}", "")
+        raise ExportError(
+            low_precision(model.name, module) or f"{model.name}: the exported graph does not run. {said}"
+        ) from error
+    except ExportError as error:
+        raise ExportError(low_precision(model.name, module) or str(error)) from error
+    manifest = msgspec.structs.replace(manifest, parity=found)
+    write_manifest(work, manifest)
     return manifest
 
 

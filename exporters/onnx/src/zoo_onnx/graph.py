@@ -51,8 +51,8 @@ class Scope:
         return node.outputs[0]
 
     def halves(self, value: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The two halves of a matrix's columns."""
-        node = ir.node("Split", [value], {"axis": 1, "num_outputs": 2}, num_outputs=2, name=self.name("Split"))
+        """The two halves of the last axis."""
+        node = ir.node("Split", [value], {"axis": -1, "num_outputs": 2}, num_outputs=2, name=self.name("Split"))
         for output in node.outputs:
             output.name = self.name("v")
         self.graph.append(node)

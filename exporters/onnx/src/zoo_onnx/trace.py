@@ -19,8 +19,10 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.graph import OPSET
+from zoo_onnx.lookups import without_copies
 from zoo_onnx.reasons import SHAPES, Lines, random_draws, reason
 from zoo_onnx.translations import translations
+from zoo_onnx.transposed import without_transposed
 
 Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
 BATCH = 3  # rows of the example inputs; any number above 1, which tracing would take for a constant
@@ -83,6 +85,8 @@ def trace(
         raise ExportError(f"{what} cannot be exported: it {SHAPES}.")
     if draws := random_draws(program.model.graph, program.exported_program, locate):
         raise ExportError(f"{what} cannot be exported: {draws}.")
+    without_transposed(program.model)
+    without_copies(program.model)
     return program.model
 
 

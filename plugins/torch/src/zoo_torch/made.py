@@ -40,7 +40,7 @@ class MADE(TorchNetwork):
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.dim, self.levels = space.size, space.levels
+        self.dim, self.levels, self.dtype = space.size, space.levels, getattr(torch, space.dtype)
         d, k, h, r = self.dim, self.levels, config.hidden, config.rank
         grid = torch.linspace(-1, 1, k)[:, None]
         waves = torch.cos(torch.pi * torch.arange(1, r) * (grid + 1) / 2)
@@ -91,7 +91,7 @@ class MADE(TorchNetwork):
     def init(self, index: torch.Tensor, temperature: torch.Tensor) -> dict[str, torch.Tensor]:
         n = index.shape[0]
         seen = self.inner_bias.expand(n, -1).clone()  # (N, H): what the hidden units have summed up so far
-        return {"seen": seen, "x": torch.zeros(n, self.dim, dtype=torch.int64, device=index.device)}
+        return {"seen": seen, "x": torch.zeros(n, self.dim, dtype=self.dtype, device=index.device)}
 
     def step(
         self, i: torch.Tensor, state: dict[str, torch.Tensor], u: torch.Tensor, temperature: torch.Tensor
@@ -102,10 +102,10 @@ class MADE(TorchNetwork):
         cdf = torch.softmax(logits / temperature, dim=1).cumsum(1)
         level = (cdf < u[:, None]).sum(1).clamp(max=self.levels - 1)  # (N,)
         seen = state["seen"] + F.embedding(level, self.features) @ inner
-        return {"seen": seen, "x": torch.where(self.order == i, level[:, None], state["x"])}
+        return {"seen": seen, "x": torch.where(self.order == i, level[:, None].to(self.dtype), state["x"])}
 
     def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
-        return state["x"].reshape(-1, *self.space.shape).to(getattr(torch, self.space.dtype))
+        return state["x"].reshape(-1, *self.space.shape)
 
     def methods(self) -> dict[str, Method]:
         x = self.space.tensor
@@ -114,7 +114,7 @@ class MADE(TorchNetwork):
             init=self.init,
             step=self.step,
             finish=self.finish,
-            state={"seen": Tensor("float32", (self.config.hidden,)), "x": Tensor("int64", (self.dim,))},
+            state={"seen": Tensor("float32", (self.config.hidden,)), "x": Tensor(self.space.dtype, (self.dim,))},
             outputs={"x": x},
             noise={"u": Noise("uniform")},
             options={"temperature": Option(1.0, low=0.01, help="below 1: likelier samples")},

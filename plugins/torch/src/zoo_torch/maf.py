@@ -75,7 +75,7 @@ class MAF(Flow):
         self.conditioners = Conditioners(config.layers, space.size, config.hidden)
 
     def to_normal(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        weights, log_det = self.conditioners.weights(), torch.zeros_like(y[:, 0])
+        weights, log_det = self.conditioners.weights(), y.new_zeros(y.shape[0])
         for layer in torch.arange(self.config.layers, device=y.device).split(1):
             shift, scale = self.conditioners(y, layer, weights)
             y, log_det = (y - shift) * (-scale).exp(), log_det - scale.sum(1)

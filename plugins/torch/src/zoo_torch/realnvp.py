@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from zoo.network import Recipe
 from zoo.spaces import Labels, Space
@@ -22,26 +23,24 @@ class Config:
 class Coupling(nn.Module):
     """Scales and shifts one half of the dimensions by functions of the other half, so both directions are one pass."""
 
-    def __init__(self, dim: int, hidden: int, mask: torch.Tensor) -> None:
+    def __init__(self, kept: int, changed: int, hidden: int) -> None:
         super().__init__()
-        self.register_buffer("mask", mask)  # (D,): 1 where a dimension passes through unchanged
         self.net = nn.Sequential(
-            nn.Linear(dim, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * dim)
+            nn.Linear(kept, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * changed)
         )
         nn.init.zeros_(self.net[-1].weight)  # starts as the identity
         nn.init.zeros_(self.net[-1].bias)
 
     def scale_shift(self, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scale, shift = self.net(kept).chunk(2, dim=1)
-        change = 1 - self.mask
-        return 2 * torch.tanh(scale / 2) * change, shift * change  # bounded: exp stays within a factor of e^2
+        return 2 * torch.tanh(scale / 2), shift  # bounded: exp stays within a factor of e^2
 
-    def forward(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        scale, shift = self.scale_shift(y * self.mask)
+    def forward(self, kept: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scale, shift = self.scale_shift(kept)
         return y * scale.exp() + shift, scale.sum(1)
 
-    def inverse(self, z: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.scale_shift(z * self.mask)
+    def inverse(self, kept: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.scale_shift(kept)
         return (z - shift) * (-scale).exp()
 
 
@@ -53,19 +52,31 @@ class RealNVP(Flow):
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        parity = torch.arange(space.size) % 2
-        self.couplings = nn.ModuleList(
-            Coupling(space.size, config.hidden, (parity if i % 2 else 1 - parity).float()) for i in range(config.layers)
-        )
+        self.dim = space.size
+        widths = [-(-self.dim // 2), max(self.dim // 2, 1)]
+        # the half that a layer changes: odd, even, odd, ...; of one dimension always the even, the other is a zero
+        self.changes = [0 if i % 2 or self.dim == 1 else 1 for i in range(config.layers)]
+        self.couplings = nn.ModuleList(Coupling(widths[1 - c], widths[c], config.hidden) for c in self.changes)
+
+    def halves(self, y: torch.Tensor) -> list[torch.Tensor]:
+        """(N, D) -> even and odd columns; once for all layers, because runtimes copy them one by one."""
+        even, odd = F.pad(y, (0, self.dim % 2)).reshape(-1, -(-self.dim // 2), 2).transpose(1, 2).unbind(1)
+        return [even, odd[:, : max(self.dim // 2, 1)]]
+
+    def whole(self, halves: list[torch.Tensor]) -> torch.Tensor:
+        even, odd = halves
+        odd = F.pad(odd, (0, even.shape[1] - odd.shape[1]))
+        return torch.stack([even, odd], 1).transpose(1, 2).flatten(1)[:, : self.dim]
 
     def to_normal(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        log_det = torch.zeros_like(y[:, 0])
-        for coupling in self.couplings:
-            y, more = coupling(y)
+        log_det, halves = y.new_zeros(y.shape[0]), self.halves(y)
+        for change, coupling in zip(self.changes, self.couplings, strict=True):
+            halves[change], more = coupling(halves[1 - change], halves[change])
             log_det = log_det + more
-        return y, log_det
+        return self.whole(halves), log_det
 
     def from_normal(self, z: torch.Tensor) -> torch.Tensor:
-        for coupling in reversed(self.couplings):
-            z = coupling.inverse(z)
-        return z
+        halves = self.halves(z)
+        for change, coupling in zip(reversed(self.changes), reversed(self.couplings), strict=True):
+            halves[change] = coupling.inverse(halves[1 - change], halves[change])
+        return self.whole(halves)
