@@ -51,7 +51,10 @@ def _preset(spec: PresetSpec) -> Facts:
     if spec.artifact and (Path(spec.artifact) / MANIFEST).exists():
         found = _artifact(Path(spec.artifact))
         weights += found.pop("weights")
-        facts |= {key: found[key] for key in ("space", "classes", "settings", "methods", "opset", "parity", "paper")}
+        facts |= {
+            key: found[key]
+            for key in ("space", "classes", "settings", "methods", "opset", "precision", "parity", "paper")
+        }
     return facts | _card(spec.card) | {"weights": weights}
 
 
@@ -67,6 +70,8 @@ def _folder(folder: Path) -> Facts:
 
 
 def _artifact(folder: Path) -> Facts:
+    import msgspec
+
     from zoo.artifact import read_manifest
 
     manifest = read_manifest(folder)
@@ -96,6 +101,7 @@ def _artifact(folder: Path) -> Facts:
         **_card(manifest.card),
         "opset": manifest.opset,
         "versions": manifest.versions,
+        "precision": msgspec.to_builtins(manifest.precision),
         "parity": manifest.parity,
         "weights": [_weights(folder, "artifact", sum(f.bytes for f in manifest.files.values()))],
     }

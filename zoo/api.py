@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo import checkpoint, registry, spaces
-from zoo.errors import InputError
+from zoo.errors import InputError, did_you_mean
 from zoo.spaces import Labels, Space
-from zoo.spec import ModelSpec, PresetSpec
+from zoo.spec import PRECISIONS, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
@@ -134,18 +135,34 @@ def export(
     folder: str | Path,
     *,
     to: str = "onnx",
+    weights: str = "float32",
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Any:
-    """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written."""
+    """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written.
+
+    `weights` "float16" or "int8" makes the files smaller: the weights are rounded, the artifact is checked against the
+    rounded source, and what the rounding changed is stated in the manifest. It computes in float32 all the same.
+    """
     from zoo.files import check_output_folder
     from zoo.plugins import call_with
 
+    if weights not in PRECISIONS:
+        raise InputError(
+            f"unknown weights {weights!r}; expected one of {', '.join(PRECISIONS)}.{did_you_mean(weights, PRECISIONS)}"
+        )
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker=spec.marker)
     function = registry.import_target(spec, f"export to {to}")
+    if weights != "float32" and not _takes(function, "weights"):
+        raise InputError(f"the exporter {to} has no choice of weights; got {weights!r}. Leave it out.")
     source = load(model) if isinstance(model, (str, Path)) else model
-    return call_with(function, {"force": force, "progress": progress}, source, Path(folder))
+    return call_with(function, {"weights": weights, "force": force, "progress": progress}, source, Path(folder))
+
+
+def _takes(function: Callable[..., Any], argument: str) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:

@@ -43,8 +43,22 @@ class MethodEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: Signature
 
 
+class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the files hold the weights in: float32, float16 or int8 (which the graph restores to float32).
+
+    `share` of the numbers are held so; the rest, which are small or no weights, in float32. `difference` is what
+    rounding them has changed, the largest for each method and kind of input: nats of log_prob, elsewhere relative for
+    floats (of probabilities absolute), for integers the share that differs.
+    """
+
+    weights: str = "float32"
+    share: float = 1.0
+    difference: dict[str, dict[str, float]] = {}
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`manifest.json`. `parity` holds the largest difference from the source for each method and kind of input."""
+    """`manifest.json`. `parity` holds the largest difference from the source for each method and kind of input. Where
+    `precision` is not float32, that source is the network with its weights rounded."""
 
     schema: int
     name: str
@@ -60,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: dict[str, FileEntry]
     versions: dict[str, str]
     card: dict[str, Any] = {}
+    precision: Precision = Precision()
     parity: dict[str, Any] = {}
 
 

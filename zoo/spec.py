@@ -23,6 +23,7 @@ FAMILIES: Mapping[str, str] = {
     "gan": "implicit density",
     "classifier": "discriminative",
 }
+PRECISIONS = ("float32", "float16", "int8")  # what an export may hold weights in
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -121,7 +122,8 @@ class DatasetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec:
-    """A format to export to. `target` is `function(model, folder, *, force, progress) -> report`.
+    """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with those
+    named arguments that it wants.
 
     `marker` is a file of every export: `--force` replaces a folder that holds it, and no other.
     """

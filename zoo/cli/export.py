@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from zoo.cli import options
-from zoo.cli.output import note, parity, size
+from zoo.cli.output import note, parity, precision, size
 
 EXAMPLES = """\b
 Examples:
   zoo export runs/moons --out out/moons
   zoo export realnvp.moons --to onnx --out out/moons --force
+  zoo export ddpm.digits --weights float16 --out out/ddpm
   zoo verify out/moons
 """
 
@@ -20,21 +21,29 @@ Examples:
 @click.command("export", epilog=EXAMPLES)
 @click.argument("name", metavar="NAME|RUN")
 @click.option("--to", "to", default="onnx", show_default=True, metavar="FORMAT", help="zoo plugins lists them.")
+@click.option("--weights", default="float32", show_default=True, metavar="TYPE", help="float16 or int8: smaller files.")
 @options.out_folder
 @options.force
-def command(name: str, to: str, out: Path, force: bool) -> None:
+def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
     """Export a model to files that run by themselves.
 
     Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
     method. If they differ, nothing is written.
+
+    With --weights float16 or int8 the weights are rounded first, and what that changes is printed. The files compute
+    in float32 all the same.
     """
+    from msgspec import to_builtins
+
     from zoo import api
     from zoo.cli import progress
 
     with progress.stages(f"exporting {name}") as show:
-        report = api.export(name, out, to=to, force=force, progress=show)
+        report = api.export(name, out, to=to, weights=weights, force=force, progress=show)
     if figures := getattr(report, "parity", None):
         parity(figures)
+    if held := getattr(report, "precision", None):
+        precision(to_builtins(held))
     files = [p for p in sorted(out.rglob("*")) if p.is_file()]
     note(f"wrote {len(files)} files, {size(sum(p.stat().st_size for p in files))}, to {out}")
     if (out / "manifest.json").exists():

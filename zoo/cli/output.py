@@ -92,7 +92,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def parity(report: Mapping[str, Mapping[str, float]]) -> None:
+def parity(report: Mapping[str, Mapping[str, float]], title: str = "difference from the source") -> None:
     """Largest differences from the source, by method and kind of input."""
     kinds = list(dict.fromkeys(kind for row in report.values() for kind in row))
     from zoo.signature import METHODS
@@ -100,9 +100,18 @@ def parity(report: Mapping[str, Mapping[str, float]]) -> None:
     usual = ["random", "boundary", "tail"]  # KINDS of zoo.spaces
     order = [k for k in usual if k in kinds] + [k for k in kinds if k not in usual]
     table(
-        ["difference from the source", *(f"{k} inputs" for k in order)],
+        [title, *(f"{k} inputs" for k in order)],
         [
             [method, *(f"{row[k]:.1e}" if row.get(k) else "0" for k in order)]
             for method, row in sorted(report.items(), key=lambda m: METHODS.index(m[0]) if m[0] in METHODS else 9)
         ],
     )
+
+
+def precision(held: Mapping[str, Any]) -> None:
+    """What weights in fewer bits have changed."""
+    if held["weights"] == "float32":
+        return
+    click.echo(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Rounding has changed:")
+    parity(held["difference"], f"{held['weights']} from float32")
+    click.echo("log_prob in nats, other floats relative, of integers the share that differs. On data: zoo evaluate")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo.cli import options
-from zoo.cli.output import facts, note, number, parity, print_json, size, table
+from zoo.cli.output import facts, note, number, parity, precision, print_json, size, table
 
 EXAMPLES = """\b
 Examples:
@@ -49,13 +49,15 @@ def command(name: str, settings: bool, as_json: bool) -> None:
     print_methods(methods)
     for title in ("validation", "test"):
         if isinstance(known.get(title), Mapping) and title == "test":
-            click.echo(f"\n{title} metrics")
+            rounded = known.get("precision", {}).get("weights", "float32") != "float32"
+            click.echo(f"\n{title} metrics{' (of the model before its weights were rounded)' if rounded else ''}")
             facts([(k, number(v)) for k, v in known[title].items()])
     for entry in known.get("weights", []):
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:
         click.echo()
         parity(known["parity"])
+        precision(known["precision"])
     if settings:
         click.echo()
         table(["--set", "default", "of"], [[s["name"], _value(s["default"]), s["of"]] for s in known["takes"]])
@@ -87,6 +89,8 @@ def print_methods(methods: Mapping[str, Any]) -> None:
 def _line(key: str, value: Any, known: Mapping[str, Any]) -> str:
     if key == "family" and "taxonomy" in known:
         return f"{value} ({known['taxonomy']})"
+    if key == "precision":
+        return f"{value['weights']} weights"
     if key == "density":
         return MEANS.get(value, str(value))
     if key == "requires":
