@@ -117,32 +117,39 @@ class _Composer:
             return tuple(named(after, loop.state).values())
 
         traced = self._trace(step, arguments, " (step)")
-        block = block_size(loop)
 
-        def one(body: Scope, i: ir.Value, state: Values, fresh: Mapping[str, ir.Value] | None = None) -> list[ir.Value]:
-            if fresh is None:
-                fresh = self._draw(body, loop.noise, step=i, steps=length)
+        def one(body: Scope, i: ir.Value, state: Values, fresh: Mapping[str, ir.Value]) -> list[ir.Value]:
             given = {**self.values, **constant, **fresh}
             return body.splice(traced, [i, *state, *(given[name] for name in rest)])
 
-        def several(body: Scope, number: ir.Value, state: Values) -> list[ir.Value]:
-            """The steps of a block, whose noise is drawn at once."""
-            size = main.constant(block, "int64")
-            first = body.op("Mul", number, size)
-            noises = self._draw(body, loop.noise, step=first, steps=length, block=block)
+        def several(scope: Scope, first: ir.Value | None, count: ir.Value, initial: Values) -> list[ir.Value]:
+            """Steps from `first` on, whose noise is drawn at once."""
+            start = main.constant(0, "int64") if first is None else first
+            noises = self._draw(scope, loop.noise, step=start, steps=length, block=block)
 
             def inner(body: Scope, j: ir.Value, state: Values) -> list[ir.Value]:
                 fresh = {name: body.op("Gather", value, j, axis=1) for name, value in noises.items()}
-                return one(body, body.op("Add", first, j), state, fresh)
+                return one(body, j if first is None else body.op("Add", first, j), state, fresh)
 
-            return self._repeat(body, body.op("Min", body.op("Sub", length, first), size), state, inner)
+            return self._repeat(scope, count, initial, inner)
 
-        if block == 1:
-            last = self._repeat(main, length, initial, one)
+        def several_of_many(body: Scope, number: ir.Value, state: Values) -> list[ir.Value]:
+            size = main.constant(block, "int64")
+            first = body.op("Mul", number, size)
+            return several(body, first, body.op("Min", body.op("Sub", length, first), size), state)
+
+        def with_own_noise(body: Scope, i: ir.Value, state: Values) -> list[ir.Value]:
+            return one(body, i, state, self._draw(body, loop.noise, step=i, steps=length))
+
+        block = block_size(loop)
+        if block == loop.length:
+            last = several(main, None, length, initial)
+        elif block == 1:
+            last = self._repeat(main, length, initial, with_own_noise)
         else:
             rounded_up = main.op("Add", length, main.constant(block - 1, "int64"))
             blocks = main.op("Div", rounded_up, main.constant(block, "int64"))
-            last = self._repeat(main, blocks, initial, several)
+            last = self._repeat(main, blocks, initial, several_of_many)
 
         def finish(*tensors: Any) -> tuple[Any, ...]:
             return tuple(named(loop.finish(dict(zip(states, tensors, strict=True))), loop.outputs).values())
@@ -179,11 +186,12 @@ class _Composer:
 
 
 def block_size(loop: Loop) -> int:
-    """How many steps' noise to draw at once. In a small model, what noise costs is the number of its nodes; drawn for
-    many steps, they are few. The numbers of a block stay in the cache."""
+    """How many steps' noise to draw at once: all of it, or that of a block, or a step's. In a small model, what noise
+    costs is the number of its nodes; drawn for many steps, they are few. The numbers of a block stay in the cache."""
     numbers = sum(math.prod(d for d in n.shape if isinstance(d, int)) for n in loop.noise.values())
-    named = any(isinstance(d, str) for n in loop.noise.values() for d in n.shape)
-    if not numbers or named or loop.until is not None:  # a loop that may end early would have to end both loops
+    if not numbers or any(isinstance(d, str) for n in loop.noise.values() for d in n.shape):
         return 1
     most = max(1, BLOCK // numbers)
-    return min(most, loop.length) if isinstance(loop.length, int) else most
+    if isinstance(loop.length, int) and loop.length <= most:
+        return loop.length
+    return 1 if loop.until else most  # what ends early would have to end the loop over blocks too

@@ -18,8 +18,8 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
+from zoo_onnx.copies import without_copies
 from zoo_onnx.graph import OPSET
-from zoo_onnx.lookups import without_copies
 from zoo_onnx.reasons import SHAPES, Lines, random_draws, reason
 from zoo_onnx.translations import translations
 from zoo_onnx.transposed import without_transposed
