@@ -80,13 +80,13 @@ def trace(
         raise ExportError(
             f"{what} cannot be traced to ONNX: an argument was lost; use each as a tensor, not as a number."
         )
+    without_transposed(program.model)
+    without_copies(program.model)
     RemoveUnusedNodesPass()(program.model)
     if program.exported_program is not None and leaves_rows_out(program.exported_program):
         raise ExportError(f"{what} cannot be exported: it {SHAPES}.")
     if draws := random_draws(program.model.graph, program.exported_program, locate):
         raise ExportError(f"{what} cannot be exported: {draws}.")
-    without_transposed(program.model)
-    without_copies(program.model)
     return program.model
 
 

@@ -1,0 +1,38 @@
+"""What copies for nothing is not in the graph, and what is left computes the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+from zoo_onnx.trace import trace
+
+from zoo.signature import Option, Tensor
+
+TABLE = torch.arange(60.0).reshape(5, 3, 4)
+CASES = {  # what is written: the function, its input, and the operators that remain
+    "an axis of length one": (lambda i, x: x[:, 0], (1, 4), {"Squeeze"}),
+    "the last axis, of length one": (lambda i, x: x[..., 0], (4, 1), {"Squeeze"}),
+    "one of several": (lambda i, x: x[:, 0], (2, 4), {"Gather"}),
+    "one channel to the front": (lambda i, x: x.permute(0, 3, 1, 2), (2, 5, 1), {"Reshape"}),
+    "one channel to the back": (lambda i, x: x.permute(0, 2, 3, 1), (1, 2, 5), {"Reshape"}),
+    "three channels": (lambda i, x: x.permute(0, 3, 1, 2), (2, 5, 3), {"Transpose"}),
+    "columns": (lambda i, x: x.transpose(1, 2), (2, 5), {"Transpose"}),
+    "the weights of step i": (lambda i, x: x @ TABLE.index_select(0, i.reshape(1))[0], (3,), {"Gather", "MatMul"}),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_copies(what, tmp_path):
+    function, shape, expected = CASES[what]
+    made = trace(nn.Identity(), function, {"i": Option(0), "x": Tensor("float32", shape)}, "Mine: sample", {})
+    assert {node.op_type for node in made.graph} == expected
+    ir.save(made, tmp_path / "piece.onnx")
+    session = ort.InferenceSession(str(tmp_path / "piece.onnx"), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(size=(7, *shape)).astype(np.float32)
+    for i in (0, 3):
+        (got,) = session.run(None, dict(zip([v.name for v in made.graph.inputs], (np.asarray(i), x), strict=True)))
+        np.testing.assert_allclose(got, function(torch.tensor(i), torch.from_numpy(x)).numpy(), rtol=1e-6, atol=1e-5)
