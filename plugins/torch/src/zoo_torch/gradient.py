@@ -82,4 +82,5 @@ def avg_pool2d_backward(
     down, across = kernel
     if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2] % down or x.shape[3] % across:
         raise NotImplementedError("the gradient of average pooling with overlap, padding or a remainder")
-    return aten.upsample_nearest2d.vec(grad, None, [float(down), float(across)]) / (divisor or down * across)
+    lines = torch.stack([grad / (divisor or down * across)] * across, 4).flatten(3)  # the fastest way to repeat
+    return torch.stack([lines] * down, 3).flatten(2, 3)
