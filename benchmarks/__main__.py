@@ -17,7 +17,7 @@ from pathlib import Path
 THREADS = 2
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-MODULES = ("oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "commands")
+MODULES = ("oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "commands")
 PACKAGES = ("torch", "keras", "onnxruntime", "numpy", "jax", "zuko")
 
 

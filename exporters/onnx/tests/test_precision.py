@@ -214,6 +214,17 @@ def test_a_failed_export_leaves_the_weights_as_they_were(source, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_a_difference_that_rounding_may_explain(tmp_path, monkeypatch, weights):
+    def check(*_):
+        raise ExportError("linear: log_prob differs.")
+
+    monkeypatch.setattr(parity, "check", check)
+    with pytest.raises(ExportError, match="differs") as caught:
+        zoo.export(EagerModel(Linear(zoo.Real(32), Config()), "linear"), tmp_path / "artifact", weights=weights)
+    assert ("rounded to int8" in str(caught.value)) == (weights == "int8")
+
+
 # ---- other frameworks ----------------------------------------------------------------------------------------------
 
 

@@ -100,7 +100,10 @@ def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: P
             low_precision(model.name, module) or f"{model.name}: the exported graph does not run. {said}"
         ) from error
     except ExportError as error:
-        raise ExportError(low_precision(model.name, module) or str(error)) from error
+        said = str(error)
+        if weights != "float32":
+            said += f" Its weights were rounded to {weights}, for which its loop may be too sensitive: try others."
+        raise ExportError(low_precision(model.name, module) or said) from error
     manifest = msgspec.structs.replace(manifest, parity=found)
     write_manifest(work, manifest)
     return manifest
