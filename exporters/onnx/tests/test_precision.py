@@ -222,7 +222,7 @@ def test_a_difference_that_rounding_may_explain(tmp_path, monkeypatch, weights):
     monkeypatch.setattr(parity, "check", check)
     with pytest.raises(ExportError, match="differs") as caught:
         zoo.export(EagerModel(Linear(zoo.Real(32), Config()), "linear"), tmp_path / "artifact", weights=weights)
-    assert ("rounded to int8" in str(caught.value)) == (weights == "int8")
+    assert ("Rounded to int8" in str(caught.value)) == (weights == "int8")
 
 
 # ---- other frameworks ----------------------------------------------------------------------------------------------

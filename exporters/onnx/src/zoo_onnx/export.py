@@ -102,7 +102,7 @@ def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: P
     except ExportError as error:
         said = str(error)
         if weights != "float32":
-            said += f" Its weights were rounded to {weights}, for which its loop may be too sensitive: try others."
+            said += f" Rounded to {weights}, its weights may make it sensitive to the last bits: try other weights."
         raise ExportError(low_precision(model.name, module) or said) from error
     manifest = msgspec.structs.replace(manifest, parity=found)
     write_manifest(work, manifest)
