@@ -15,7 +15,7 @@ from zoo_onnx.compose import compose
 from zoo_onnx.export import traceable
 
 import zoo
-from benchmarks.peers import artifact_run, inputs_of
+from benchmarks.peers import inputs_of
 from benchmarks.timing import Row, side_by_side
 from zoo import noise
 from zoo.signature import Call, Loop, Tensor
@@ -33,15 +33,21 @@ def rows() -> Iterator[Row]:
             path = Path(folder) / "quiet.onnx"
             with model.network.inference():
                 ir.save(compose(module, "sample", quiet), path)
-            session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            whole, without = (
+                ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+                for file in (artifact.folder / "sample.onnx", path)
+            )
             for batch in BATCHES:
-                feed = {**inputs_of(model, "sample", batch)}
-                for key, declared in given(methods["sample"]).items():
-                    feed[key] = noise.draw(declared, np.arange(batch), seed=0, stream=key)
-                ours = artifact_run(artifact, "sample", batch)
-                yield side_by_side(
-                    f"{name} sample", batch, "noise given", ours, partial(session.run, None, feed), reach=1 / 0.95
-                )
+                inputs = inputs_of(model, "sample", batch)
+                seeded = {**inputs, "seed": np.asarray(0), "start": np.asarray(0)}
+                if not inputs:
+                    seeded["count"] = np.asarray(batch)
+                drawn = {
+                    key: noise.draw(declared, np.arange(batch), seed=0, stream=key)
+                    for key, declared in given(methods["sample"]).items()
+                }
+                ours, theirs = partial(whole.run, None, seeded), partial(without.run, None, {**inputs, **drawn})
+                yield side_by_side(f"{name} sample", batch, "noise given", ours, theirs, reach=1 / 0.95)
 
 
 def given(method: Call | Loop) -> dict:

@@ -1,20 +1,12 @@
-"""Timing two ways of doing one thing, in turns."""
+"""A comparison of two ways of doing one thing as a row of the results."""
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-PAIRS = 9
-SLICE = 0.05  # seconds that each side of a pair runs at least
-LIMIT = 40.0  # seconds for all pairs; fewer pairs, but never under seven, where one takes long
-Run = Callable[[], object]
-Floats = npt.NDArray[np.float64]
+from zoo.timing import Floats, Run, alternate
 
 
 @dataclass(frozen=True)
@@ -38,10 +30,7 @@ def side_by_side(
     what: str, batch: int, peer: str, ours: Run, theirs: Run, *, reach: float | None = None, note: str = ""
 ) -> Row:
     """Alternating runs, both warm."""
-    counts = [_repeats(run) for run in (ours, theirs)]
-    once = sum(_time(run, n) * n for run, n in zip((ours, theirs), counts, strict=True))
-    pairs = int(np.clip(LIMIT / once, 7, PAIRS))
-    times = np.array([[_time(run, n) for run, n in zip((ours, theirs), counts, strict=True)] for _ in range(pairs)])
+    times = alternate([ours, theirs])
     return pairs_of(what, batch, peer, *times.T, reach=reach, note=note)
 
 
@@ -55,26 +44,6 @@ def pairs_of(
     quartiles = f"[{row.low:.3f}, {row.high:.3f}]"
     print(f"{what:34} {batch:7} {peer:28} {row.ratio:7.3f} {quartiles:16} {row.ours_ms:10.3f} ms", flush=True)
     return row
-
-
-def _repeats(run: Run) -> int:
-    """How often to run so that the clock's steps and the scheduler's do not matter; the first runs warm up."""
-    run()
-    count = 1
-    while _time(run, count) * count < SLICE:
-        count *= 2
-    return count
-
-
-def _time(run: Run, count: int) -> float:
-    gc.disable()
-    try:
-        begin = time.perf_counter()
-        for _ in range(count):
-            run()
-        return (time.perf_counter() - begin) / count
-    finally:
-        gc.enable()
 
 
 def _short(value: float) -> float:

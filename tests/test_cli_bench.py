@@ -1,0 +1,80 @@
+"""`zoo bench` times what a user would call, and `zoo.timing` what it is given."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from zoo.cli import main
+from zoo.timing import alternate
+
+
+def run(*args):
+    return CliRunner().invoke(main, ["bench", *args])
+
+
+def test_each_takes_its_own_time():
+    taken = alternate([lambda: time.sleep(0.002), lambda: time.sleep(0.02)], figures=3)
+    assert taken.shape == (3, 2)
+    assert 0.002 <= taken[:, 0].min() < 0.02 <= taken[:, 1].min()
+
+
+def test_no_fewer_than_seven_figures_however_long_it_takes():
+    assert len(alternate([lambda: time.sleep(0.06)], limit=0.01)) == 7
+
+
+def test_all_methods_and_batches():
+    result = run("realnvp.moons", "--batch", "1,8", "--seconds", "0.1", "--json", "--device", "cpu")
+    found = json.loads(result.stdout)
+    assert {(f["method"], f["batch"]) for f in found} == {
+        (method, size) for method in ("sample", "log_prob", "encode", "decode") for size in (1, 8)
+    }
+    for f in found:
+        assert f["rows_per_second"] == pytest.approx(f["batch"] / f["ms"] * 1e3)
+        assert f["quartiles_ms"][0] <= f["ms"] <= f["quartiles_ms"][1]
+
+
+def test_settings_reach_the_methods_that_have_them():
+    def ms(steps):
+        result = run("ebm.moons", "--batch", "1", "--set", f"steps={steps}", "--seconds", "0.1", "--json")
+        (found,) = json.loads(result.stdout)
+        assert found["method"] == "sample"  # log_prob has no steps
+        return found["ms"]
+
+    assert ms(60) > 3 * ms(1)
+
+
+def test_beside_the_source():
+    pytest.importorskip("torch")
+    result = run("realnvp.moons", "--method", "decode", "--batch", "1", "--seconds", "0.1", "--against-source")
+    assert "ratio" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["realnvp.moons", "--batch", "1,x"], "whole numbers"),
+        (["realnvp.moons", "--batch", "0"], "at least 1"),
+        (["realnvp.moons", "--method", "predict"], "no method 'predict'"),
+        (["realnvp.moons", "--set", "steps=3"], "no method of realnvp.moons has all the options steps"),
+        (["realnvp.moons", "--method", "sample", "--set", "steps=3"], "no option 'steps'"),
+        (["ebm.moons", "--set", "steps=no"], "is not a number"),
+        (["realnvp.moon"], "realnvp.moons"),
+    ],
+)
+def test_mistakes(args, said):
+    result = run(*args)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_folder_has_no_source_beside_it(tmp_path):
+    import zoo
+
+    folder = str(zoo.open("realnvp.moons", device="cpu").folder)
+    result = run(folder, "--against-source")
+    assert result.exit_code == 2
+    assert "presets" in result.stderr

@@ -1,0 +1,126 @@
+"""`zoo bench`: how fast a model is on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import note, print_json, table
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.timing import Floats, Run
+
+BATCHES = "1,64,1024"
+EXAMPLES = """\b
+Examples:
+  zoo bench realnvp.digits
+  zoo bench ddpm.digits --method sample --batch 1,16 --set steps=20
+  zoo bench vae.digits --against-source --json
+"""
+
+
+def sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """`1,64,1024` as whole numbers."""
+    found = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) for part in found):
+        raise click.BadParameter(
+            f"{value!r} is not whole numbers of at least 1 with commas between, such as {BATCHES}."
+        )
+    return [int(part) for part in found]
+
+
+@click.command("bench", epilog=EXAMPLES)
+@options.name
+@click.option("--method", "methods", multiple=True, metavar="METHOD", help="Default: all (may be repeated).")
+@click.option("--batch", default=BATCHES, show_default=True, callback=sizes, metavar="N,N,...", help="Rows in a call.")
+@options.set_option("An option of the methods, such as steps=20")
+@click.option("--against-source", is_flag=True, help="Beside the model in its framework, where that is installed.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="For each figure.")
+@options.device
+@options.as_json
+def command(
+    name: str,
+    methods: tuple[str, ...],
+    batch: list[int],
+    settings: dict[str, str],
+    against_source: bool,
+    seconds: float,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Measure how long a model's methods take on this machine.
+
+    Observations are made up, noise is drawn anew; what is timed is a whole call, arrays in, arrays out. With
+    --against-source the framework and the artifact take turns, and below 1 the artifact is faster.
+    """
+    import zoo
+    from zoo import registry
+    from zoo.cli import progress, rows
+    from zoo.errors import InputError
+
+    model = rows.open_model(name, device)
+    for method in methods:
+        rows.check_settings(model, method, settings)
+    chosen = [m for m in methods or model.signatures if set(settings) <= set(model.signature(m).options)]
+    if not chosen:
+        raise InputError(f"no method of {model.name} has all the options {', '.join(settings)}: see zoo show {name}")
+    source = None
+    if against_source:
+        if name not in registry.list_models("*.*"):
+            raise InputError(
+                f"--against-source is for presets, which are there as both; {name} is none: zoo list '*.*'"
+            )
+        source = zoo.load(name)
+    found: list[dict[str, Any]] = []
+    cells = [(method, size) for method in chosen for size in batch]
+    try:
+        with progress.rows(f"timing {model.name}") as show:
+            for done, (method, size) in enumerate(cells):
+                show(done, len(cells))
+                models = [model] if source is None else [model, source]
+                found.append(summary(method, size, times([call(m, method, size, settings) for m in models], seconds)))
+    except KeyboardInterrupt:
+        note(f"stopped after {len(found)} of {len(cells)} figures")
+    if as_json:
+        print_json(found)
+        return
+    heads = ["method", "rows", "ms a call", "quartiles", "rows a second"]
+    lines = [
+        [f["method"], f"{f['batch']:,}", f"{f['ms']:.3g}", "{:.3g} to {:.3g}".format(*f["quartiles_ms"]),
+         f"{f['rows_per_second']:,.0f}"]
+        for f in found
+    ]  # fmt: skip
+    if source is not None:
+        heads += [f"ms in {source.network.framework}", "ratio"]
+        lines = [[*line, f"{f['source_ms']:.3g}", f"{f['ratio']:.2f}"] for line, f in zip(lines, found, strict=True)]
+    table(heads, lines)
+
+
+def call(model: Model, method: str, size: int, settings: dict[str, str]) -> Run:
+    """A call of a method with `size` made-up rows."""
+    from zoo.parity import make_inputs
+
+    inputs = make_inputs(model, model.signature(method), "random", size)
+    count = None if inputs else size
+    return lambda: model.run(method, inputs, count=count, seed=0, **settings)
+
+
+def times(runs: list[Run], seconds: float) -> Floats:
+    from zoo.timing import alternate
+
+    return alternate(runs, limit=seconds)
+
+
+def summary(method: str, size: int, taken: Floats) -> dict[str, Any]:
+    import numpy as np
+
+    low, middle, high = (float(q) for q in np.quantile(taken[:, 0], [0.25, 0.5, 0.75]) * 1e3)
+    rate = size / middle * 1e3
+    figures = {"method": method, "batch": size, "ms": middle, "quartiles_ms": [low, high], "rows_per_second": rate}
+    if taken.shape[1] == 1:
+        return figures
+    ratio = float(np.median(taken[:, 0] / taken[:, 1]))
+    return figures | {"source_ms": float(np.median(taken[:, 1]) * 1e3), "ratio": ratio}
