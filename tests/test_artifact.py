@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zoo
+from zoo import parity
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -199,3 +200,90 @@ def test_a_method_gives_a_row_for_each_example(artifact_folder):
     model = Drops(artifact_folder, device="cpu")
     with pytest.raises(ZooError, match=r"sample of .* gave 8 rows of x for 10 examples.*torch.where"):
         model.sample(10, seed=0)
+
+
+# ---- bound methods -------------------------------------------------------------------------------------------------
+
+
+def test_a_bound_method_gives_what_run_gives_for_every_seed(artifact):
+    run = artifact.bind("sample", 64)
+    for seed, start in ((7, 0), (8, 0), (8, 64), (7, 2**40), (-1, 0)):
+        np.testing.assert_array_equal(run(seed, start=start)["x"].numpy(), artifact.sample(64, seed=seed, start=start))
+    first = run()["x"].numpy().copy()
+    assert not np.array_equal(run()["x"].numpy(), first)  # as sample() does without a seed
+
+
+@pytest.mark.parametrize("name", ["ddpm.digits", "ebm.moons", "lstm.names", "vae.digits"])
+def test_every_method_can_be_bound(name):
+    artifact = zoo.open(name, device="cpu")
+    for method, signature in artifact.signatures.items():
+        inputs = parity.make_inputs(artifact, signature, "random", 3)
+        options = {n: parity.another(o, "boundary") for n, o in signature.options.items()}
+        options |= {n: 2 for n in options if n == signature.length}
+        count = None if inputs else 3
+        expected = artifact.run(method, inputs, count=count, seed=5, **options)
+        for arguments in ({**inputs, **options}, options):  # inputs when bound, or in the call
+            got = artifact.bind(method, 3, **arguments)(seed=5, **({} if arguments is not options else inputs))
+            assert {n: v.numpy().tolist() for n, v in got.items()} == {n: v.tolist() for n, v in expected.items()}
+
+
+def test_a_bound_method_keeps_its_buffers(artifact):
+    x = artifact.space.examples("random", 4)
+    run = artifact.bind("encode", 4)
+    outputs = run(x=x)
+    address, before = outputs["z"].data_ptr(), outputs["z"].numpy().copy()
+    np.testing.assert_array_equal(run()["z"].numpy(), before)
+    assert run(x=x + 1) is outputs
+    assert outputs["z"].data_ptr() == address
+    assert not np.array_equal(outputs["z"].numpy(), before)
+
+
+def test_a_bound_method_takes_what_another_gave_where_it_lies(artifact):
+    import torch
+
+    x = artifact.space.examples("random", 4)
+    encode = artifact.bind("encode", 4)
+    decode = artifact.bind("decode", 4, z=encode.outputs["z"])
+    for shift in (0, 1):
+        encode(x=x + shift)
+        np.testing.assert_allclose(decode()["x"].numpy(), x + shift, rtol=1e-4, atol=1e-4)
+    tensor = torch.from_dlpack(decode.outputs["x"])
+    assert tensor.data_ptr() == decode.outputs["x"].data_ptr()
+    with pytest.raises(InputError, match="bound to a value on the device"):
+        decode(z=encode.outputs["z"])
+    again = artifact.bind("encode", 4)(x=decode.outputs["x"])["z"]  # in a call it is copied
+    np.testing.assert_allclose(again.numpy(), encode.outputs["z"].numpy(), rtol=1e-4, atol=1e-4)
+    assert again.data_ptr() != encode.outputs["z"].data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: a.bind("predict", 4), "no method"),
+        (lambda a: a.bind("sample", 0), "at least 1"),
+        (lambda a: a.bind("sample", 4, temprature=1), "no option"),
+        (lambda a: a.bind("log_prob", 4, x=np.zeros((3, 2))), "3 rows; log_prob is bound to 4"),
+        (lambda a: a.bind("log_prob", 4, x=np.zeros((4, 3))), "shape"),
+        (lambda a: a.bind("log_prob", 4, x=np.full((4, 2), np.nan)), "finite"),
+        (
+            lambda a: a.bind("decode", 3, z=a.bind("encode", 4).outputs["z"]),
+            r"\(4, 2\) on cpu; expected .*\(3, 2",
+        ),
+        (lambda a: a.bind("log_prob", 4)(), "needs x"),
+        (lambda a: a.bind("log_prob", 4)(x=np.zeros((1, 2))), "1 rows"),
+        (lambda a: a.bind("log_prob", 4)(y=np.zeros((4, 2))), "no option 'y'; it takes x"),
+        (lambda a: a.bind("sample", 4)(seed="a"), "seed"),
+        (lambda a: a.bind("sample", 4)(seed=2**63), "seed"),
+        (lambda a: a.bind("sample", 4)(start=-1), "start"),
+        (lambda a: a.bind("sample", 4)(start=2**63 - 2), "start"),
+    ],
+)
+def test_bad_arguments_of_a_bound_method_get_a_clear_error(artifact, call, message):
+    with pytest.raises((InputError, UnknownMethod), match=message):
+        call(artifact)
+
+
+def test_options_are_fixed_by_binding():
+    run = zoo.open("ebm.moons", device="cpu").bind("sample", 2, steps=3)
+    with pytest.raises(InputError, match="steps is fixed by bind"):
+        run(steps=4)

@@ -5,6 +5,7 @@ Every file is checked against the SHA-256 in the manifest before anything parses
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from zoo.spec import Density
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+    from zoo.binding import Bound
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -119,33 +122,62 @@ class Artifact(Model):
         self.asked, self.device = device, choose_device(device)
         self._sessions: dict[str, ort.InferenceSession] = {}
 
+    def bind(self, method: str, count: int, **given: Any) -> Bound:
+        """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
+
+        `given` are its options, which stay, and inputs: arrays, which are copied, or what lies on the artifact's device
+        already, which is used where it is: an output of another bound method, or a tensor of PyTorch or JAX. Inputs
+        that are left out are given in each call. On CUDA a method without a loop is captured as a CUDA graph.
+        """
+        from zoo.binding import Arguments, Bound
+
+        signature = self.signature(method)
+        session = self._session(method)  # which may change the device
+        arguments = Arguments(self, method, count, given)
+        self._check_memory(signature, arguments.count)
+        if self.device == "cuda" and signature.length is None:
+            # what cannot be captured, by its nodes or by what they do, is run without; onnxruntime has many errors
+            with contextlib.suppress(Exception):
+                return Bound(self._open(method, captured=True), arguments, captured=True)
+        return Bound(session, arguments)
+
     def _session(self, method: str) -> ort.InferenceSession:
         if method not in self._sessions:
             import onnxruntime as ort
 
-            options = ort.SessionOptions()
-            options.log_severity_level = 3
-            providers: list[Any] = [CPU]
-            if self.device == "cuda":
-                providers = [(CUDA, {"use_tf32": "0"}), CPU]  # full float32, as parity asks
-                ort.preload_dlls()  # CUDA and cuDNN as pip installs them
-            path = self.folder / self.manifest.methods[method].file
+            path, session, problem = self.folder / self.manifest.methods[method].file, None, None
             try:
-                session = ort.InferenceSession(str(path), options, providers=providers)
+                session = self._open(method)
             except Exception as error:  # onnxruntime's own exceptions share no base class
-                raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
-            if (
-                self.device == "cuda" and CUDA not in session.get_providers()
-            ):  # onnxruntime goes on with the CPU and only logs it
+                if self.device == "cpu":
+                    raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
+                problem = error
+            # without CUDA's libraries onnxruntime goes on with the CPU and only logs it; without a GPU it raises
+            if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
                     return self._session(method)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
-                )
+                ) from problem
             self._sessions[method] = session
         return self._sessions[method]
+
+    def _open(self, method: str, *, captured: bool = False) -> ort.InferenceSession:
+        """A session of a method; `captured`: that records its kernels as a CUDA graph, or is refused."""
+        import onnxruntime as ort
+
+        options, more = ort.SessionOptions(), {}
+        options.log_severity_level = 4 if captured else 3  # a refusal is no error
+        providers: list[Any] = [CPU]
+        if self.device == "cuda":
+            ort.preload_dlls()  # CUDA and cuDNN as pip installs them
+            cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity asks
+            providers = [(CUDA, cuda), CPU]
+            more = {"enable_fallback": 0}  # else it prints what goes wrong, then or later, and goes on with the CPU
+        path = self.folder / self.manifest.methods[method].file
+        return ort.InferenceSession(str(path), options, providers=providers, **more)
 
     def _execute(
         self,

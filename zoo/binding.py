@@ -1,0 +1,186 @@
+"""A method of an artifact for repeated calls: arguments checked once, buffers that stay where they are.
+
+On CUDA a one-shot method becomes a CUDA graph where onnxruntime can capture one. What the graph's kernels read from the
+host is fixed by that: the number of rows and other shapes, which a bound method fixes anyway. Whatever a call may
+change, such as the seed, has to be read from the device, or the method is run without capture.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+
+from zoo.errors import InputError
+from zoo.model import MAX_COUNTER, Array, check_count
+from zoo.signature import Tensor, resolve
+
+if TYPE_CHECKING:
+    from zoo.artifact import Artifact
+
+TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "uint8": "tensor(uint8)", "bool": "tensor(bool)"}
+HOST = 1  # DLPack's number of the CPU
+Given = Mapping[str, Any]
+
+
+class Arguments:
+    """What a method is bound to: `arrays` were checked and are copied, `values` lie on the device and stay there."""
+
+    def __init__(self, artifact: Artifact, method: str, count: int, given: Given) -> None:
+        self.artifact, self.method = artifact, method
+        self.signature, self.count = artifact.signature(method), check_count(count)
+        self.arrays, self.options = self.check(given)
+        self.values = self.accept(given)
+
+    def check(self, given: Given) -> tuple[dict[str, Array], dict[str, np.generic]]:
+        """Inputs and options as `run` takes them, without what lies on a device. Not all inputs need be there."""
+        inputs = self.signature.inputs
+        here = {name: value for name, value in given.items() if not (name in inputs and on_device(value))}
+        known = all(name in inputs or name in self.signature.options for name in here)
+        part = replace(self.signature, inputs={name: t for name, t in inputs.items() if name in here})
+        whole = self.signature  # which is what a message about a name that is not known should list
+        arrays, options = self.artifact._arguments(self.method, part if known else whole, here, self.count)
+        for name, array in arrays.items():
+            if len(array) != self.count:
+                raise InputError(f"{name} has {len(array)} rows; {self.method} is bound to {self.count}.")
+        return arrays, options
+
+    def accept(self, given: Given) -> dict[str, ort.OrtValue]:
+        """What lies on a device, as onnxruntime's values, without copies. Their numbers are not looked at."""
+        found = {}
+        for name, tensor in self.signature.inputs.items():
+            if name in given and on_device(value := given[name]):
+                value = value if isinstance(value, ort.OrtValue) else ort.OrtValue.from_dlpack(value)
+                what = _describe(value.data_type(), tuple(value.shape()), value.device_name())
+                expected = _describe(TYPES[tensor.dtype], self.shape(tensor), self.artifact.device)
+                if what != expected:
+                    raise InputError(f"{name} is a {what}; expected a {expected}.")
+                found[name] = value
+        return found
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        return (self.count, *resolve(tensor.shape, self.options))
+
+
+def _describe(kind: str, shape: tuple[int, ...], device: str) -> str:
+    return f"{kind} of shape {shape} on {device}"
+
+
+def on_device(value: Any) -> bool:
+    """Whether a value is onnxruntime's own, or a tensor that is not in the host's memory."""
+    if isinstance(value, np.ndarray):
+        return False
+    if isinstance(value, ort.OrtValue):
+        return True
+    return hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != HOST
+
+
+class Bound:
+    """A method bound to a number of rows: what `Artifact.bind` gives.
+
+    Calling it runs the method and returns `outputs`: an `onnxruntime.OrtValue` for each, on the artifact's device.
+    They are the same in every call, which writes over what the last one gave. `.numpy()` has the numbers (on the CPU a
+    view of them), `torch.from_dlpack` and `jax.dlpack.from_dlpack` take a value without a copy, and `bind` takes it as
+    the input of another method. `captured` says whether it runs as a CUDA graph. Not for several threads at once.
+    """
+
+    def __init__(self, session: ort.InferenceSession, arguments: Arguments, *, captured: bool = False) -> None:
+        self.outputs: dict[str, ort.OrtValue] = {}
+        self.captured = captured
+        self._session, self._arguments = session, arguments
+        self._shared = frozenset(arguments.values)
+        signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
+        self._places = places(session, device)
+        self._buffers = dict(arguments.values)
+        self._numbers = {"seed": 0, "start": 0} if signature.random else {}
+        self._missing = set(signature.inputs) - set(arguments.values)
+
+        numbers = {**self._numbers, **({} if signature.inputs else {"count": count})}
+        first: dict[str, Array] = {name: np.asarray(number, dtype=np.int64) for name, number in numbers.items()}
+        for name in self._missing:
+            tensor = signature.inputs[name]
+            first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
+        for name, value in arguments.options.items():
+            if value != value.dtype.type(signature.options[name].default):  # the graph knows its defaults
+                first[name] = np.asarray(value)
+        for name, array in first.items():
+            self._buffers[name] = ort.OrtValue.ortvalue_from_numpy(array, self._place(name, array.dtype))
+        for name, tensor in signature.outputs.items():
+            shape = arguments.shape(tensor)
+            self.outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype).type, device)
+        self._fill(arguments.arrays)
+
+        self._binding = session.io_binding()
+        for name, value in self._buffers.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self.outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+        if captured:
+            self._capture()
+
+    def __call__(self, seed: int | None = None, *, start: int = 0, **inputs: Any) -> Mapping[str, ort.OrtValue]:
+        """Run it for the examples `start`, `start + 1`, ... of `seed`; without one, `sample` makes a new one, other
+        methods take 0. Inputs that were not bound, or were bound to arrays, may be given anew: they are copied."""
+        if inputs:
+            self._copy(inputs)
+        if self._missing:
+            name = min(self._missing)
+            raise InputError(f"{self._arguments.method} of {self._arguments.artifact.name} needs {name}.")
+        if self._numbers:
+            if seed is None:
+                seed = secrets.randbits(31) if self._arguments.method == "sample" else 0
+            self._number("seed", seed, -(2**63), 2**63 - 1)
+            self._number("start", start, 0, MAX_COUNTER - self._arguments.count)
+        self._session.run_with_iobinding(self._binding)
+        return self.outputs
+
+    def _number(self, name: str, number: Any, low: int, high: int) -> None:
+        if number == self._numbers[name] and type(number) is int:
+            return
+        if not isinstance(number, (int, np.integer)) or not low <= number <= high:
+            raise InputError(f"{name} is {number!r}; expected a whole number from {low} to {high}.")
+        self._buffers[name].update_inplace(np.asarray(number, dtype=np.int64))
+        self._numbers[name] = int(number)
+
+    def _copy(self, inputs: Given) -> None:
+        """Write inputs into their buffers."""
+        for name in inputs:
+            if name in self._arguments.signature.options:
+                raise InputError(f"{name} is fixed by bind(); bind the method once more for another.")
+            if name in self._shared:
+                raise InputError(f"{name} is bound to a value on the device; write into that, or bind the method anew.")
+        arrays, _ = self._arguments.check(inputs)
+        self._fill(arrays)
+        for name, value in self._arguments.accept(inputs).items():
+            self._buffers[name].update_inplace(value)
+            self._missing.discard(name)
+
+    def _fill(self, arrays: Mapping[str, Array]) -> None:
+        for name, array in arrays.items():
+            self._buffers[name].update_inplace(np.ascontiguousarray(array))
+            self._missing.discard(name)
+
+    def _place(self, name: str, dtype: np.dtype[Any]) -> str:
+        """The device on which the graph reads an input. Of options it does not tell; whole numbers make shapes."""
+        on_host = self._arguments.artifact.device == "cpu" or (name not in self._places and dtype.kind == "i")
+        return "cpu" if on_host else self._places.get(name, "cuda")
+
+    def _capture(self) -> None:
+        """Record the graph now, so that whatever cannot be captured shows here; `ValueError` names what must not be."""
+        changing = [*self._numbers, *self._arguments.signature.inputs, *self.outputs]
+        if baked := [name for name in changing if self._places[name] == "cpu"]:
+            raise ValueError(f"{', '.join(baked)} on the host: a CUDA graph would keep the first call's")
+        self._session.run_with_iobinding(self._binding)
+
+
+def places(session: ort.InferenceSession, device: str) -> dict[str, str]:
+    """On which device the graph reads each input and writes each output."""
+    if device == "cpu":
+        return {}
+    names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
+    memory = [*session.get_input_memory_infos(), *session.get_output_memory_infos()]
+    return {name: "cuda" if info.name == "Cuda" else "cpu" for name, info in zip(names, memory, strict=True)}
