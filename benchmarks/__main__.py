@@ -17,7 +17,9 @@ from pathlib import Path
 THREADS = 2
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-MODULES = ("oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "commands")
+MODULES = (
+    "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "solvers", "commands",
+)  # fmt: skip
 PACKAGES = ("torch", "keras", "onnxruntime", "numpy", "jax", "zuko")
 
 

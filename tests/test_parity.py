@@ -49,6 +49,8 @@ def test_options_are_moved_from_their_defaults():
     assert another(Option(1, low=1), "tail") == 3
     assert another(Option(0.0, low=0.0, high=1.0), "tail") == 0.3
     assert another(Option(0.0, low=0.0, high=1.0), "random") == 0.0
+    assert another(Option(2, low=1, high=2), "tail") == 1
+    assert another(Option(1, low=1, high=2), "boundary") == 2
 
 
 def test_cases_survive_the_file_that_carries_them():

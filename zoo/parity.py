@@ -93,7 +93,7 @@ def another(option: Option, kind: str) -> float:
     step = 2 if option.dtype == "int64" else 0.3 * abs(option.default) or 0.3
     low = -math.inf if option.low is None else option.low
     high = math.inf if option.high is None else option.high
-    steps = {"random": (0.0,), "boundary": (step, -step), "tail": (-step, step)}[kind]
+    steps = {"random": (0.0,), "boundary": (step, -step, 1, -1), "tail": (-step, step, -1, 1)}[kind]
     return next((option.default + s for s in steps if low <= option.default + s <= high), option.default)
 
 

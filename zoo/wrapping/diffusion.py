@@ -1,7 +1,9 @@
-"""A denoiser and its noise schedule as a sampler: DDIM steps (Song, Meng, Ermon, arXiv 2010.02502).
+"""A denoiser and its noise schedule as a sampler: DDIM steps (Song, Meng, Ermon, arXiv 2010.02502), or, of second
+order, those of DPM-Solver++ 2M (Lu, Zhou, Bao, Chen, Li, Zhu, arXiv 2211.01095).
 
 The steps, and the times that they visit, are those of the scheduler that the model came with: of diffusers'
-`DDIMScheduler` and `DDPMScheduler`, or of `GaussianDiffusion` in denoising-diffusion-pytorch.
+`DDIMScheduler`, `DDPMScheduler` and `DPMSolverMultistepScheduler`, or of `GaussianDiffusion` in
+denoising-diffusion-pytorch.
 """
 
 from __future__ import annotations
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 LEAST = 1e-9  # of an image's variance as noise; far below what float32 has beside 1
 SPACINGS = ("leading", "trailing", "linspace", "even")
+# what wrap does of what a DPMSolverMultistepScheduler can be told
+SOLVER: Mapping[str, tuple[Any, ...]] = {
+    "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
+    "solver_order": (1, 2),
+    "solver_type": ("midpoint",),
+    "final_sigmas_type": ("zero",),
+    "lambda_min_clipped": (-np.inf,),
+    **{f"use_{kind}": (False,) for kind in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "flow_sigmas")},
+    "use_lu_lambdas": (False,),
+}
 
 
 @dataclass(frozen=True)
@@ -31,21 +43,28 @@ class Schedule:
     """Noise levels and how to walk down them.
 
     `signal` is the cumulative product of alphas, (T,), what is left of an image's variance at each time; `final` that
-    after the last step. `spacing` says which times are visited, `ratio` whether a step leads `T // steps` down
-    instead of to the next time that is visited. `clip` bounds the estimated image; `rederive` takes the noise from
-    the bounded image.
+    after the last step. `spacing` says which times are visited, `beyond` that one more is spaced and left out at the
+    end, `ratio` whether a step leads `T // steps` down instead of to the next time that is visited. `clip` bounds the
+    estimated image; `rederive` takes the noise from the bounded image, which order 2 always does.
     """
 
     signal: npt.NDArray[np.float32]
     final: float = 1.0
     prediction: str = "epsilon"
     spacing: Literal["leading", "trailing", "linspace", "even"] = "even"
+    beyond: bool = False
     ratio: bool = False
     offset: int = 0
     clip: float | None = None
     rederive: bool = False
     steps: int = 50
+    order: int = 1
     eta: float = 0.0
+
+    @property
+    def most(self) -> int:
+        """The number of steps that the times are enough for."""
+        return len(self.signal) - (self.offset + self.beyond if self.spacing == "leading" else 0)
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -82,32 +101,42 @@ def _of_scheduler(scheduler: Any) -> Schedule:
 
     def get(name: str, default: Any) -> Any:
         value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
-        value = getattr(scheduler, name, None) if value is None else value
+        if value is None and not (isinstance(config, Mapping) and name in config):  # there, None is what was chosen
+            value = getattr(scheduler, name, None)
         return default if value is None else value
 
+    multistep = kind.__name__ == "DPMSolverMultistepScheduler"
     ddpm = "DDPM" in kind.__name__ or get("variance_type", None) is not None
-    if kind.__module__.startswith("diffusers.") and not ddpm and kind.__name__ != "DDIMScheduler":
+    if kind.__module__.startswith("diffusers.") and not (ddpm or multistep) and kind.__name__ != "DDIMScheduler":
         raise InputError(
-            f"{kind.__name__} takes steps of another kind; wrap has DDIMScheduler's and DDPMScheduler's. For DDIM "
-            "steps down the same noise levels: schedule=DDIMScheduler.from_config(scheduler.config)."
+            f"{kind.__name__} takes steps of another kind; wrap has those of DDIMScheduler, DDPMScheduler and "
+            "DPMSolverMultistepScheduler. For DDIM steps down the same noise levels: "
+            "schedule=DDIMScheduler.from_config(scheduler.config)."
         )
+    for name, known in SOLVER.items() if multistep else ():
+        if get(name, known[-1]) not in known:
+            raise InputError(f"{name} is {get(name, None)!r}; expected {' or '.join(map(repr, known))}.")
     if get("thresholding", False):
         raise InputError("the scheduler has thresholding, which wrap does not do; only clip_sample is.")
     if ddpm and get("variance_type", "fixed_small") not in ("fixed_small", "fixed_small_log"):
         raise InputError(f"variance_type is {get('variance_type', '')!r}; expected 'fixed_small' or 'fixed_small_log'.")
     signal = as_floats(scheduler.alphas_cumprod)
-    final = 1.0 if ddpm or get("set_alpha_to_one", True) else float(signal[0])
+    # a configuration keeps what it had for other schedulers
+    final = 1.0 if ddpm or multistep or get("set_alpha_to_one", True) else float(signal[0])
+    clip = get("clip_sample", True) and not multistep
     return Schedule(
         signal,
         final=final,
         prediction=get("prediction_type", "epsilon"),
         spacing=get("timestep_spacing", "leading"),
-        ratio=not ddpm,
+        beyond=multistep,
+        ratio=not ddpm and not multistep,
         offset=int(get("steps_offset", 0)),
-        clip=float(get("clip_sample_range", 1.0)) if get("clip_sample", True) else None,
+        clip=float(get("clip_sample_range", 1.0)) if clip else None,
         rederive=ddpm,  # DDPM's mean is of the bounded image; DDIM keeps the noise as it was predicted
         steps=int(get("num_inference_steps", min(50, len(signal)))),
-        eta=1.0 if ddpm else 0.0,
+        order=int(get("solver_order", 2)) if multistep else 1,
+        eta=1.0 if ddpm or (multistep and get("algorithm_type", "").startswith("sde-")) else 0.0,
     )
 
 
@@ -126,14 +155,15 @@ def denoising(
     length: Any,
     more: Mapping[str, Option],
 ) -> Loop:
-    """The loop over `x_t` of this shape. Its state is `x`; what `finish` and `outputs` are is the caller's."""
-    top = len(schedule.signal) - (schedule.offset if schedule.spacing == "leading" else 0)
+    """The loop over `x_t` of this shape. Its state is `x`, and the last estimate of the image that order 2 needs; what
+    `finish` and `outputs` are is the caller's."""
     steps = schedule.steps if length is None else length
     if not isinstance(steps, int) or isinstance(steps, bool):
-        raise InputError(f"length is {length!r}; expected the number of denoising steps, from 1 to {top}.")
+        raise InputError(f"length is {length!r}; expected the number of denoising steps, from 1 to {schedule.most}.")
     options = {
-        "steps": Option(steps, low=1, high=top, help="denoising steps"),
-        "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 DDIM, 1 DDPM"),
+        "steps": Option(steps, low=1, high=schedule.most, help="denoising steps"),
+        "order": Option(schedule.order, low=1, high=2, help="of the solver: 1 DDIM, 2 DPM-Solver++, for few steps"),
+        "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 none, 1 as much as DDPM"),
     }
     for name, option in more.items():  # a bare number is another default, within the same bounds
         known = options.get(name)
@@ -142,20 +172,24 @@ def denoising(
         check_option(name, option, option.default)
     walk = Walk(network, schedule)
 
-    def step(i: Any, state: Mapping[str, Any], z: Any, steps: Any, eta: Any, **named: Any) -> dict[str, Any]:
+    def step(
+        i: Any, state: Mapping[str, Any], z: Any, steps: Any, order: Any, eta: Any, **named: Any
+    ) -> dict[str, Any]:
         x = state["x"]
-        time, before = walk.times(i, steps)
+        time, later = walk.times(i, steps)
         # (N,) times: some networks want one for each example, and the others take it
-        raw = denoiser(x, time.expand(x.shape[0]), steps=steps, eta=eta, **named)
-        return {"x": walk.step(x, _output(raw, x), z, time, before, eta)}
+        raw = denoiser(x, time.expand(x.shape[0]), steps=steps, order=order, eta=eta, **named)
+        slope = walk.slope(i, steps, order, time, later)
+        after, image = walk.step(x, _output(raw, x), z, time, later, eta, order, slope, state["image"])
+        return {"x": after, "image": image}
 
     noise = Noise("normal", shape)
     return Loop(
         "steps",
-        lambda index, start, **named: {"x": start},
+        lambda index, start, **named: {"x": start, "image": start},
         step,
         lambda state: state["x"],
-        {"x": Tensor("float32", shape)},
+        {"x": Tensor("float32", shape), "image": Tensor("float32", shape)},
         inputs,
         init_noise={"start": noise},
         noise={"z": noise},
@@ -180,7 +214,10 @@ class Walk:
     def __init__(self, network: WrappedNetwork, schedule: Schedule) -> None:
         self.schedule, self.cast = schedule, network.cast
         # at 0 what comes after the last step, then each time
-        self.table = network.tensor(np.concatenate([[np.float32(schedule.final)], schedule.signal]))
+        signal = np.concatenate([[np.float32(schedule.final)], schedule.signal])
+        self.table = network.tensor(signal)
+        with np.errstate(divide="ignore"):  # infinite without noise
+            self.half_log_snr = network.tensor((np.log(signal) - np.log1p(-signal)) / 2)
 
     def times(self, i: Any, steps: Any) -> tuple[Any, Any]:
         """The time of step `i` of `steps`, and that after the step (-1: the end), (1,) int64 each."""
@@ -197,6 +234,8 @@ class Walk:
 
     def _time(self, i: Any, steps: Any) -> Any:
         size, spacing = self._whole(steps), self.schedule.spacing
+        if self.schedule.beyond and spacing != "trailing":
+            steps = steps + 1
         left = steps - 1 - i
         if spacing == "leading":
             return (left * (size // steps) + self.schedule.offset).reshape(1)
@@ -213,11 +252,24 @@ class Walk:
         whole = self.cast(time.round(), "int64") - int(spacing == "trailing")
         return whole.clamp(min=0).reshape(1)
 
-    def step(self, x: Any, raw: Any, z: Any, time: Any, before: Any, eta: Any) -> Any:
-        """x at the time `before`, from x and the network's output at `time`."""
+    def slope(self, i: Any, steps: Any, order: Any, time: Any, later: Any) -> Any:
+        """How far beyond this estimate of the image, on the line from the last one, that half way to `later` is, (1,).
+
+        0 in order 1, in the first step, where there is no line yet, and in the last and any other that leads to no
+        noise at all, to which it is too far.
+        """
+        earlier = self._time((i - 1).clamp(min=0), steps)
+        l0, l1, l2 = (self.half_log_snr.index_select(0, t.clamp(min=-1) + 1) for t in (earlier, time, later))
+        between = (order > 1) & (l1 > l0) & (l2 < np.inf) & (i + 1 < steps)
+        return ((l2 - l1) / (2 * (l1 - l0))).where(between, 0.0)
+
+    def step(
+        self, x: Any, raw: Any, z: Any, time: Any, later: Any, eta: Any, order: Any, slope: Any, last: Any
+    ) -> tuple[Any, Any]:
+        """x at the time `later`, from x and the network's output at `time`, and the image as it is estimated."""
         s = self.schedule
         a = self.table.index_select(0, time + 1)
-        a2 = self.table.index_select(0, before.clamp(min=-1) + 1)
+        a2 = self.table.index_select(0, later.clamp(min=-1) + 1)
         left = (1 - a).clamp(min=LEAST)  # divides what is 0 where a is 1
         root, noise_root = a**0.5, left**0.5
         if s.prediction == "epsilon":
@@ -228,8 +280,11 @@ class Walk:
             image, noise = root * x - noise_root * raw, root * raw + noise_root * x
         if s.clip is not None:
             image = image.clamp(-s.clip, s.clip)
-            if s.rederive:
-                noise = (x - root * image) / noise_root
+            derived = (x - root * image) / noise_root
+            noise = derived if s.rederive else derived.where(order > 1, noise)
+        change = slope * (image - last)
         variance = (1 - a2) / left * (1 - a / a2)
         fresh = eta * variance.clamp(min=0) ** 0.5
-        return a2**0.5 * image + (1 - a2 - fresh**2).clamp(min=0) ** 0.5 * noise + fresh * z
+        noise = noise - root / noise_root * change  # so that both still make up x
+        after = a2**0.5 * (image + change) + (1 - a2 - fresh**2).clamp(min=0) ** 0.5 * noise + fresh * z
+        return after, image

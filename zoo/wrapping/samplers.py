@@ -99,7 +99,7 @@ def denoiser(b: Builder) -> Loop:
         b.inferred = "the usual range of a denoiser"
     inputs = b.label(denoiser)
     length = b.wish.length
-    b.used |= {"steps", "eta"}
+    b.used |= {"steps", "order", "eta"}
     loop = denoising(b.network, denoiser, schedule, shape, inputs, length, b.options)
     y = b.probe.loop(loop, "denoiser", inputs)
     if finish:

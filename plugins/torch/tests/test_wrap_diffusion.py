@@ -14,8 +14,10 @@ from zoo_torch import wrap
 import zoo
 from zoo import noise as reference
 from zoo.errors import InputError
-from zoo.wrapping.diffusion import Walk, read_schedule
+from zoo.wrapping.diffusion import Schedule, Walk, read_schedule
 
+# of diffusers' own, with a new numpy
+diffusers_warns = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SPACE, SHAPE = zoo.Image(8, 8, 1), (1, 8, 8)
 
 
@@ -66,9 +68,19 @@ diffusers_cases = {
     "unclipped": ("DDIMScheduler", {"clip_sample": False, "beta_schedule": "squaredcos_cap_v2"}, 5, 0.0),
     "ddpm": ("DDPMScheduler", {}, 9, None),
     "ddpm-velocity": ("DDPMScheduler", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, 9, None),
-}
+    "solver": ("DPMSolverMultistepScheduler", {}, 7, None),
+    "solver-many": ("DPMSolverMultistepScheduler", {"beta_schedule": "scaled_linear"}, 20, None),
+    "solver-leading": ("DPMSolverMultistepScheduler", {"timestep_spacing": "leading", "steps_offset": 1}, 7, None),
+    "solver-velocity": (
+        "DPMSolverMultistepScheduler", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, 9, None
+    ),
+    "solver-sample": ("DPMSolverMultistepScheduler", {"prediction_type": "sample", "euler_at_final": True}, 9, None),
+    "solver-first": ("DPMSolverMultistepScheduler", {"solver_order": 1}, 7, None),
+    "solver-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, 9, None),
+}  # fmt: skip
 
 
+@diffusers_warns
 @pytest.mark.parametrize("case", diffusers_cases)
 def test_rows_are_those_of_the_scheduler_s_loop(case, monkeypatch):
     diffusers = pytest.importorskip("diffusers")
@@ -83,7 +95,9 @@ def test_rows_are_those_of_the_scheduler_s_loop(case, monkeypatch):
     with torch.no_grad():
         for i, t in enumerate(scheduler.timesteps):
             z, output = drawn("z", 4, 3, i, steps), net(x, t).sample
-            if eta is None:
+            if kind == "DPMSolverMultistepScheduler":
+                x = scheduler.step(output, t, x, variance_noise=z).prev_sample
+            elif eta is None:
                 monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, z=z, **k: z)
                 x = scheduler.step(output, t, x).prev_sample
             else:
@@ -92,18 +106,21 @@ def test_rows_are_those_of_the_scheduler_s_loop(case, monkeypatch):
     assert almost_equal(rows, levels(x))
 
 
+@diffusers_warns
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
-@pytest.mark.parametrize("kind", ["DDIMScheduler", "DDPMScheduler"])
+@pytest.mark.parametrize("kind", ["DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler"])
 def test_times_are_those_that_the_scheduler_computes(kind, spacing):
     diffusers = pytest.importorskip("diffusers")
-    scheduler = getattr(diffusers, kind)(timestep_spacing=spacing)
+    scheduler = getattr(diffusers, kind)(timestep_spacing=spacing, steps_offset=1)
     network = SimpleNamespace(
         cast=lambda t, dtype: t.to(getattr(torch, dtype)), tensor=lambda a: torch.from_numpy(np.array(a))
     )
-    walk = Walk(network, read_schedule(scheduler))
-    for steps in (1, 2, 3, 7, 10, 27, 50, 99, 333, 500, 999, 1000):
+    schedule = read_schedule(scheduler)
+    walk = Walk(network, schedule)
+    for steps in (1, 2, 3, 7, 10, 27, 50, 99, 333, 499, schedule.most):
         scheduler.set_timesteps(steps)
         times = scheduler.timesteps.tolist()
+        assert times[0] < 1000
         later = [t - 1000 // steps for t in times] if kind == "DDIMScheduler" else [*times[1:], -1]
         for i in {0, 1, steps // 2, steps - 1} & set(range(steps)):
             now, before = walk.times(torch.tensor(i), torch.tensor(steps))
@@ -120,8 +137,9 @@ def test_a_unet_of_diffusers_is_exported(tmp_path, loop_convolutions):
     model = wrap(denoiser=unet, schedule=diffusers.DDIMScheduler(), space=SPACE, length=4, family="diffusion")
     zoo.export(model, tmp_path / "artifact")
     artifact = zoo.open(tmp_path / "artifact", device="cpu")
-    rows = artifact.sample(3, seed=1, steps=6, eta=0.5)
-    assert almost_equal(rows, model.sample(3, seed=1, steps=6, eta=0.5))
+    for order in (1, 2):
+        rows = artifact.sample(3, seed=1, steps=6, order=order, eta=0.5)
+        assert almost_equal(rows, model.sample(3, seed=1, steps=6, order=order, eta=0.5))
     assert artifact.signatures["sample"].options["steps"].default == 4
     assert sum(loop_convolutions(tmp_path / "artifact" / "sample.onnx").values()) > 5  # the U-Net is inside the loop
 
@@ -137,6 +155,51 @@ def test_classes_and_an_array_as_the_schedule(tmp_path):
     rows = artifact.sample(3, seed=0, label=[0, 1, 2])
     assert almost_equal(rows, model.sample(3, seed=0, label=[0, 1, 2]))
     assert not almost_equal(rows, model.sample(3, seed=0, label=[1, 1, 1]))
+
+
+def normal(signal, prediction="epsilon", s=0.5):
+    """For normal data with a deviation of s, the best estimate and where the equation leads are known: `error(steps,
+    order)` of a sampler of it, down to the noise of the first time."""
+    table = torch.from_numpy(signal)
+
+    def denoiser(x, t):
+        a, b = table[t][:, None] ** 0.5, (1 - table[t][:, None]) ** 0.5
+        image = a * s**2 * x / (a**2 * s**2 + b**2)
+        return {"epsilon": (x - a * image) / b, "sample": image, "v_prediction": (a * x - image) / b}[prediction]
+
+    schedule = Schedule(signal, final=float(signal[0]), prediction=prediction)
+    model = wrap(denoiser=denoiser, schedule=schedule, space=zoo.Real(2))
+    start = drawn("start", 50, 0, shape=(2,)).numpy()
+    exact = start * np.sqrt((signal[0] * s**2 + 1 - signal[0]) / (signal[-1] * s**2 + 1 - signal[-1]))
+    return lambda steps, order: float(
+        np.sqrt(np.mean((model.sample(50, seed=0, steps=steps, order=order) - exact) ** 2))
+    )
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_the_error_falls_with_the_order_of_the_solver(prediction):
+    error = normal(1 / (1 + np.exp(np.linspace(-6, 6, 2000))), prediction)
+    for order in (1, 2):
+        errors = [error(steps, order) for steps in (20, 40, 80)]
+        assert errors[0] < 0.05
+        for few, many in itertools.pairwise(errors):  # twice the steps: half the error, or a quarter
+            assert abs(np.log2(few / many) - order) < 0.25
+
+
+def test_the_last_step_does_not_go_far_beyond_the_estimate():
+    """Its log-SNR changes by many times what it changed by before."""
+    error = normal(np.cumprod(1 - np.linspace(1e-4, 2e-2, 1000)).astype(np.float32))
+    for steps in (10, 20):
+        assert error(steps, 2) < error(steps, 1)
+
+
+def test_no_step_is_lost_where_a_time_comes_twice():
+    """`linspace` rounds two times of 999 steps to one: there is no line through two estimates of one time."""
+    diffusers = pytest.importorskip("diffusers")
+    scheduler = diffusers.DPMSolverMultistepScheduler()
+    model = wrap(denoiser=lambda x, t: 0.5 * x, schedule=scheduler, space=zoo.Real(2))
+    few, many = (model.sample(4, seed=0, steps=steps) for steps in (200, 1000))
+    assert np.allclose(few, many, rtol=0.02)
 
 
 def test_points_and_decoded_latents():
@@ -263,6 +326,38 @@ def test_the_same_said_twice_is_no_contradiction():
     assert (model.name, model.meta["family"]) == ("mine", "diffusion")
 
 
+@pytest.mark.parametrize(("config", "message"), [
+    ({"algorithm_type": "dpmsolver"}, "algorithm_type is 'dpmsolver'; expected 'dpmsolver[+][+]' or"),
+    ({"solver_order": 3}, "solver_order is 3; expected 1 or 2"),
+    ({"solver_type": "heun"}, "solver_type is 'heun'; expected 'midpoint'"),
+    ({"final_sigmas_type": "sigma_min"}, "final_sigmas_type"),
+    ({"lambda_min_clipped": -5.1}, "lambda_min_clipped is -5.1; expected -inf"),
+    ({"use_karras_sigmas": True}, "use_karras_sigmas is True; expected False"),
+    ({"use_lu_lambdas": True}, "use_lu_lambdas"),
+    ({"thresholding": True}, "thresholding"),
+    ({"variance_type": "learned"}, "variance_type"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_solvers_that_wrap_does_not_take(config, message):
+    diffusers = pytest.importorskip("diffusers")
+    if config.get("algorithm_type"):
+        config["final_sigmas_type"] = "sigma_min"
+    with pytest.raises(InputError, match=message):
+        wrap(denoiser=Denoiser(), schedule=diffusers.DPMSolverMultistepScheduler(**config), space=SPACE)
+
+
+def test_a_solver_made_of_another_scheduler_s_configuration():
+    """What the configuration keeps for the other scheduler changes nothing."""
+    diffusers = pytest.importorskip("diffusers")
+    ddim = diffusers.DDIMScheduler(set_alpha_to_one=False, clip_sample=True)
+    solver = diffusers.DPMSolverMultistepScheduler.from_config(ddim.config)
+    found = read_schedule(solver)
+    assert (found.final, found.clip, found.order, found.eta) == (1.0, None, 2, 0.0)
+    sde = diffusers.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++")
+    back = read_schedule(diffusers.DDIMScheduler.from_config(sde.config))
+    assert (back.order, back.eta, back.beyond) == (1, 0.0, False)
+
+
 def test_schedulers_of_another_kind_and_learned_variances():
     diffusers = pytest.importorskip("diffusers")
     with pytest.raises(InputError, match="EulerDiscreteScheduler takes steps of another kind"):
@@ -276,12 +371,13 @@ def test_schedulers_of_another_kind_and_learned_variances():
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_a_schedule_that_starts_without_noise(prediction, eta):
+def test_a_schedule_that_starts_without_noise(prediction, eta, order):
     net = nn.Linear(2, 2)
     model = wrap(
         denoiser=lambda x, t: net(x), schedule=np.linspace(1, 1e-3, 40), prediction=prediction, space=zoo.Real(2)
     )
-    x = model.sample(4, seed=0, eta=eta)
+    x = model.sample(4, seed=0, eta=eta, order=order)
     assert np.isfinite(x).all()
     assert np.abs(x).max() < 1e3

@@ -82,9 +82,9 @@ def wrap(
 
     A diffusion model is `denoiser(x_t, t)` and a `schedule`: the alphas_cumprod that it was trained with (it then
     predicts what `prediction` says, "epsilon" unless given, "v_prediction" or "sample"), or the scheduler itself with
-    the attributes of diffusers' `DDIMScheduler` or `DDPMScheduler`. `x_t` has its channels last, `t` is (N,)
-    int64, and a class goes in by keyword. Options `steps` (its default is `length`) and `eta`. `finish` may decode
-    latents, whose shape is `noise`.
+    the attributes of diffusers' `DDIMScheduler`, `DDPMScheduler` or `DPMSolverMultistepScheduler`. `x_t`
+    has its channels last, `t` is (N,) int64, and a class goes in by keyword. Options `steps` (its default is
+    `length`), `order` (2: DPM-Solver++ 2M) and `eta`. `finish` may decode latents, whose shape is `noise`.
 
     Arguments that shape the rest:
 

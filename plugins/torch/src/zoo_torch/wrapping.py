@@ -84,9 +84,9 @@ def wrap(
 
     A diffusion model is `denoiser(x_t, t)` and a `schedule`: the alphas_cumprod that it was trained with (it then
     predicts what `prediction` says, "epsilon" unless given, "v_prediction" or "sample"), or the scheduler itself with
-    the attributes of diffusers' `DDIMScheduler` or `DDPMScheduler`. `x_t` has the framework's layout, `t` is (N,)
-    int64, and a class goes in by keyword. Options `steps` (its default is `length`) and `eta`. `finish` may decode
-    latents, whose shape is `noise`.
+    the attributes of diffusers' `DDIMScheduler`, `DDPMScheduler` or `DPMSolverMultistepScheduler`. `x_t`
+    has the framework's layout, `t` is (N,) int64, and a class goes in by keyword. Options `steps` (its default is
+    `length`), `order` (2: DPM-Solver++ 2M) and `eta`. `finish` may decode latents, whose shape is `noise`.
 
     `model` is what needs no functions at all: a flow of zuko or nflows (`wrap(zuko.flows.NSF(2), space=zoo.Real(2))`),
     or a `GaussianDiffusion` of denoising-diffusion-pytorch.
