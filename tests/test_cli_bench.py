@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
+import zoo
 from zoo.cli import main
+from zoo.signature import Signature
 from zoo.timing import alternate
 
 
@@ -53,6 +56,20 @@ def test_beside_the_source():
     assert "ratio" in result.stdout
 
 
+def test_both_sides_get_the_same_options(monkeypatch):
+    pytest.importorskip("torch")
+    source, seen = zoo.load("ebm.moons"), []
+    loop = source.methods["sample"]
+    other = replace(loop.options["steps"], default=1)
+    source.signatures["sample"] = Signature.of(replace(loop, options={**loop.options, "steps": other}))
+    compute = source._execute
+    monkeypatch.setattr(source, "_execute", lambda *given: seen.append(given[-1]) or compute(*given))
+    monkeypatch.setattr(zoo, "load", lambda name: source)
+    args = ("ebm.moons", "--method", "sample", "--batch", "1", "--seconds", "0.1", "--against-source")
+    assert run(*args).exit_code == run(*args, "--set", "steps=3").exit_code == 0
+    assert {int(options["steps"]) for options in seen} == {loop.options["steps"].default, 3}
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -72,8 +89,6 @@ def test_mistakes(args, said):
 
 
 def test_a_folder_has_no_source_beside_it(tmp_path):
-    import zoo
-
     folder = str(zoo.open("realnvp.moons", device="cpu").folder)
     result = run(folder, "--against-source")
     assert result.exit_code == 2

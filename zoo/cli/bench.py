@@ -81,7 +81,9 @@ def command(
             for done, (method, size) in enumerate(cells):
                 show(done, len(cells))
                 models = [model] if source is None else [model, source]
-                found.append(summary(method, size, times([call(m, method, size, settings) for m in models], seconds)))
+                # the source may have other defaults by now
+                values = {n: o.default for n, o in model.signature(method).options.items()} | settings
+                found.append(summary(method, size, times([call(m, method, size, values) for m in models], seconds)))
     except KeyboardInterrupt:
         note(f"stopped after {len(found)} of {len(cells)} figures")
     if as_json:
@@ -99,7 +101,7 @@ def command(
     table(heads, lines)
 
 
-def call(model: Model, method: str, size: int, settings: dict[str, str]) -> Run:
+def call(model: Model, method: str, size: int, settings: dict[str, Any]) -> Run:
     """A call of a method with `size` made-up rows."""
     from zoo.parity import make_inputs
 
