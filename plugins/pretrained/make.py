@@ -2,6 +2,7 @@
 
     python plugins/pretrained/make.py                  # all of them
     python plugins/pretrained/make.py maf.digits       # one
+    python plugins/pretrained/make.py --export         # without training: new artifacts of the weights that are there
 
 and writes the table of the README from the cards.
 
@@ -23,6 +24,7 @@ from rich.progress import Progress
 
 import zoo
 from zoo import registry
+from zoo.eager import EagerModel
 from zoo.files import atomic_folder, atomic_write
 from zoo.plugins import load_plugins
 from zoo.spec import PresetSpec
@@ -52,6 +54,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "maf.moons": {**MOONS, "weight_decay": 1e-5, "config": {"layers": 8}},
     "maf.digits": {"weight_decay": 1.0},
     "made.digits": {},
+    "pixelcnn.digits": {},
+    "transformer.names": {"config": {"width": 48, "layers": 3, "dropout": 0.15}},
     "vae.digits": {},
     "lstm.names": {},
     "ebm.moons": {"epochs": 40, "batch_size": 256},
@@ -61,7 +65,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def make(name: str) -> None:
+def train(name: str) -> tuple[EagerModel, Path]:
+    """The model, and the folder of its checkpoint."""
     architecture, _, data = name.partition(".")
     run = RUNS / name
     with Progress() as bar:
@@ -75,10 +80,16 @@ def make(name: str) -> None:
             model = zoo.resume(run, progress=show)
         else:
             model = zoo.train(architecture, data, run, progress=show, **RECIPES[name])
+    return model, run
+
+
+def make(name: str, *, trained: bool) -> None:
+    architecture, _, data = name.partition(".")
+    model, folder = (zoo.load(name), TARGET / name / "checkpoint") if trained else train(name)
     model.name = name
     with atomic_folder(TARGET / name, force=True) as work:
         shutil.copytree(
-            run, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]
+            folder, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]
         )
         zoo.export(model, work / "artifact", progress=print)
         artifact = zoo.open(work / "artifact")
@@ -129,7 +140,8 @@ def write_table() -> None:
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or RECIPES:
-        make(chosen)
+    names = [word for word in sys.argv[1:] if word != "--export"]
+    for chosen in names or RECIPES:
+        make(chosen, trained="--export" in sys.argv)
     load_plugins.cache_clear()
     write_table()
