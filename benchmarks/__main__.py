@@ -19,8 +19,9 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "solvers", "commands",
+    "gpu",
 )  # fmt: skip
-PACKAGES = ("torch", "keras", "onnxruntime", "numpy", "jax", "zuko")
+PACKAGES = ("torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko")
 
 
 def machine() -> dict[str, object]:
@@ -34,8 +35,31 @@ def machine() -> dict[str, object]:
             continue
     return {
         "cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(), **versions,
+        "date": datetime.date.today().isoformat(), **versions, **gpu(),
     }  # fmt: skip
+
+
+def gpu() -> dict[str, object]:
+    """Its name and driver, if there is one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    driver = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+    return {"gpu": torch.cuda.get_device_name(), "driver": driver, "cuda": torch.version.cuda}
+
+
+def missing(name: str) -> str:
+    """What a benchmark needs and this machine has not, or nothing."""
+    if name != "gpu":
+        return ""
+    import onnxruntime
+    import torch
+
+    if torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return ""
+    return "a GPU, PyTorch with CUDA, and onnxruntime-gpu in place of onnxruntime (pip install 'genzoo[gpu]')"
 
 
 def run(name: str) -> None:
@@ -84,13 +108,15 @@ def report() -> str:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(MODULES)
+    chosen = sys.argv[1:] or [name for name in MODULES if not missing(name)]
     if chosen[0] == "--inside":
         run(chosen[1])
         return
     for name in chosen:
         if name not in MODULES:
             sys.exit(f"there is no benchmark {name!r}; there are {', '.join(MODULES)}.")
+        if needs := missing(name):
+            sys.exit(f"the benchmark {name} needs {needs}.")
     env = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "KERAS_BACKEND": "torch", "PYTHONPATH": str(HERE.parent)}
     for name in chosen:  # each in a process of its own: frameworks get in each other's way
         print(f"== {name}", flush=True)

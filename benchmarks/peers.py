@@ -34,10 +34,12 @@ def torch_run(
     *,
     seeded: bool = False,
     wrap: Callable[[Function], Function] = lambda f: f,
+    keep: bool = False,
     **more: Any,
-) -> Callable[[], dict[str, np.ndarray]]:
+) -> Callable[[], dict[str, Any]]:
     """A method in its framework, without genzoo's noise (but with it where `seeded`, to compare outputs): what a user
-    would write. `wrap` is applied to the function that does the work, such as `torch.compile`."""
+    would write. `wrap` is applied to the function that does the work, such as `torch.compile`. With `keep` the outputs
+    are not copied to the host, only waited for."""
     definition = model.methods[method]
     values = {name: more.get(name, o.default) for name, o in definition.options.items()}
     device = model.network.device
@@ -59,14 +61,18 @@ def torch_run(
 
     outputs = list(definition.outputs)
 
-    def numbers(result: Any) -> dict[str, np.ndarray]:
+    def numbers(result: Any) -> dict[str, Any]:
         found = result if isinstance(result, Mapping) else {outputs[0]: result}
+        if keep:
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return dict(found)
         return {name: t.cpu().numpy() for name, t in found.items()}
 
     if not isinstance(definition, Loop):
         function = wrap(definition.function)
 
-        def call() -> dict[str, np.ndarray]:
+        def call() -> dict[str, Any]:
             with torch.no_grad():
                 return numbers(function(**inputs, **draw(definition.noise), **options))
 
@@ -75,7 +81,7 @@ def torch_run(
     step_function = wrap(definition.step)
     length = definition.length if isinstance(definition.length, int) else int(values[definition.length])
 
-    def loop() -> dict[str, np.ndarray]:
+    def loop() -> dict[str, Any]:
         with torch.no_grad():
             first = definition.init(index, **inputs, **draw(definition.init_noise), **options)
             state = {name: first[name] for name in definition.state}
