@@ -52,6 +52,28 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="transformer",
+        target="zoo_torch.transformer:Transformer",
+        family="autoregressive",
+        framework="torch",
+        methods=("sample", "log_prob"),
+        density="exact",
+        summary="Decoder-only transformer over text, images or levels",
+        paper="Vaswani et al. 2017, arXiv 1706.03762",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="pixelcnn",
+        target="zoo_torch.pixelcnn:PixelCNN",
+        family="autoregressive",
+        framework="torch",
+        methods=("sample", "log_prob"),
+        density="exact",
+        summary="Masked convolutions over the pixels of an image",
+        paper="van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv 1601.06759",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="ebm",
         target="zoo_torch.ebm:EBM",
         family="energy",

@@ -1,0 +1,46 @@
+"""PixelCNN: convolutions with the masks of the paper, for images of any shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from zoo_torch.pixelcnn import Masked
+
+import zoo
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["A", "B"])
+@torch.no_grad()
+def test_a_masked_convolution(own):
+    """The mask of the paper: 1 above and to the left of the middle, and in it for type B."""
+    layer = Masked(2, 3, above=1, beside=2, own=own)
+    mask = torch.zeros(3, 5)
+    mask[0], mask[1, :2], mask[1, 2] = 1, 1, own
+    kernel = torch.zeros(3, 2, 15)
+    kernel[:, :, mask.flatten() == 1] = layer.weight
+    h = torch.randn(4, 2, 6, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(layer(h), F.conv2d(h, kernel.unflatten(2, (3, 5)), padding=(1, 2)))
+
+
+def test_untrained_it_has_the_marginals_of_the_data():
+    model = zoo.create("pixelcnn", zoo.Image(2, 2, 1, levels=3))
+    x = np.random.default_rng(0).integers(0, 2, (500, 2, 2, 1))
+    model.network.adapt(x)
+    share = np.stack([np.bincount(c, minlength=3) for c in x.reshape(500, 4).T]) / 500
+    expected = np.log(np.take_along_axis(share, x[:20].reshape(20, 4).T, 1)).T
+    got = model.run("log_prob", {"x": x[:20]})["conditionals"]
+    np.testing.assert_allclose(got, expected, atol=0.01)
+    assert np.isfinite(model.log_prob(np.full((1, 2, 2, 1), 2)))  # a level that the data never has
+
+
+def test_one_pixel(make):
+    model = make("pixelcnn", zoo.Image(1, 1, 1, levels=5), channels=4)
+    assert np.exp(model.log_prob(np.arange(5).reshape(5, 1, 1, 1))).sum() == pytest.approx(1, abs=1e-5)
+    assert model.sample(10, seed=0).shape == (10, 1, 1, 1)
+
+
+def test_a_kernel_has_a_middle():
+    with pytest.raises(zoo.ZooError, match=r"kernel=4 has no middle; choose an odd number"):
+        zoo.create("pixelcnn", zoo.Image(4, 4, 1), config={"kernel": 4})

@@ -1,0 +1,44 @@
+"""The transformer: its attention is that of the papers, and its text ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import zoo
+from zoo.spaces import Text
+
+
+@torch.no_grad()
+def test_attention_is_scaled_and_causal_with_keys_and_values_for_all_heads(make):
+    net = make("transformer", zoo.Discrete(5, levels=3), spread=0.3, width=12, heads=3, layers=1).network
+    block, h = net.blocks[0], torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
+    projected = block.project(block.norm_attention(h))
+    q = projected[:, :, :12].unflatten(2, (3, 4)).transpose(1, 2)  # (N, heads, T, F)
+    k, v = (projected[:, None, :, start : start + 4].expand(-1, 3, -1, -1) for start in (12, 16))
+    seen = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    expected = h + block.out(seen)
+    expected = expected + block.mlp(block.norm_mlp(expected))
+    mask = net.mask(net.order).repeat_interleave(3, 0)
+    torch.testing.assert_close(block(h, *block.queries_keys_values(h), mask), expected)
+
+
+def test_a_text_that_has_ended_costs_nothing_and_ends_the_loop(make):
+    model = make("transformer", Text(6, "ab"), spread=0.3, width=8, heads=2, layers=1)
+    x = model.sample(200, seed=0)
+    terms = model.run("log_prob", {"x": x})["conditionals"]
+    after = np.cumsum(x == 0, axis=1) > 1
+    assert after.any()
+    assert (terms[after] == 0).all()
+    assert (terms[~after] < 0).all()
+    until = model.methods["sample"].until
+    assert until({"last": torch.tensor([0, 0])})
+    assert not until({"last": torch.tensor([0, 1])})
+    assert not until({"last": model.network.init(torch.arange(2), torch.tensor(1.0))["last"]})
+
+
+def test_heads_share_the_width():
+    with pytest.raises(zoo.ZooError, match=r"width=64 is not a multiple of heads=5"):
+        zoo.create("transformer", zoo.Discrete(3, levels=4), config={"heads": 5})
