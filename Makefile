@@ -15,8 +15,10 @@ test: install ## lint, types and tests
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-bench: install ## side by side with PyTorch, torch.compile, JAX, zuko: writes benchmarks/results (about 40 minutes)
+# ONLY="flows loops" runs a part, ONLY=--resume goes on with a run that was broken off
+bench: install ## side by side with what people would use instead: writes benchmarks/results
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/pip install -q --no-deps denoising-diffusion-pytorch
 	$(BIN)/python -m benchmarks $(ONLY)
 
 presets: install ## train and export all presets anew (about an hour on two cores)

@@ -1,7 +1,11 @@
-"""`python -m benchmarks [NAME ...]`: run, and write results/cpu.json and results/cpu.md."""
+"""`python -m benchmarks [NAME ...]`: run, and write results/NAME.json and results/README.md.
+
+Each row is kept as soon as it is there, in NAME.part.json: `--resume` goes on with a run that was broken off.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib
 import importlib.metadata
@@ -14,6 +18,8 @@ from dataclasses import asdict
 from math import exp, log
 from pathlib import Path
 
+from benchmarks import timing
+
 THREADS = 2
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -21,7 +27,9 @@ MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "solvers", "commands",
     "gpu",
 )  # fmt: skip
-PACKAGES = ("torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko")
+PACKAGES = (
+    "torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko", "nflows", "denoising-diffusion-pytorch",
+)  # fmt: skip
 
 
 def machine() -> dict[str, object]:
@@ -62,14 +70,30 @@ def missing(name: str) -> str:
     return "a GPU, PyTorch with CUDA, and onnxruntime-gpu in place of onnxruntime (pip install 'genzoo[gpu]')"
 
 
-def run(name: str) -> None:
+def run(name: str, resume: bool) -> None:
     """One module, in this process."""
     import torch
 
     torch.set_num_threads(THREADS)
-    rows = [asdict(row) for row in importlib.import_module(f"benchmarks.{name}").rows()]
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    part, here = RESULTS / f"{name}.part.json", machine()
+    if resume and part.exists():
+        found = json.loads(part.read_text())
+        if {**found["machine"], "date": ""} != {**here, "date": ""}:
+            sys.exit(f"{part} has another machine or other versions; leave out --resume.")
+        timing.known = {(r["what"], r["batch"], r["peer"]): timing.Row(**r) for r in found["rows"]}
+        print(f"{len(timing.known)} rows are there", flush=True)
+    rows: list[timing.Row] = []
+    for row in importlib.import_module(f"benchmarks.{name}").rows():
+        rows.append(row)
+        later = [other for other in timing.known.values() if other not in rows]
+        save(part, here, rows + later)
+    save(part, here, rows)
+    part.replace(RESULTS / f"{name}.json")
+
+
+def save(path: Path, here: dict[str, object], rows: list[timing.Row]) -> None:
+    path.write_text(json.dumps({"machine": here, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 
 def report() -> str:
@@ -108,10 +132,15 @@ def report() -> str:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or [name for name in MODULES if not missing(name)]
-    if chosen[0] == "--inside":
-        run(chosen[1])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
+    parser.add_argument("--resume", action="store_true", help="keep the rows of a run that was broken off")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside:
+        run(given.names[0], given.resume)
         return
+    chosen = given.names or [name for name in MODULES if not missing(name)]
     for name in chosen:
         if name not in MODULES:
             sys.exit(f"there is no benchmark {name!r}; there are {', '.join(MODULES)}.")
@@ -120,7 +149,8 @@ def main() -> None:
     env = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "KERAS_BACKEND": "torch", "PYTHONPATH": str(HERE.parent)}
     for name in chosen:  # each in a process of its own: frameworks get in each other's way
         print(f"== {name}", flush=True)
-        subprocess.run([sys.executable, "-m", "benchmarks", "--inside", name], check=True, env=env, cwd=HERE.parent)
+        command = [sys.executable, "-m", "benchmarks", "--inside", name, *(["--resume"] if given.resume else [])]
+        subprocess.run(command, check=True, env=env, cwd=HERE.parent)
     (RESULTS / "README.md").write_text(report())
     print(f"wrote {RESULTS / 'README.md'}")
 

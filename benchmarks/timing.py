@@ -26,10 +26,15 @@ class Row:
     note: str = ""
 
 
+known: dict[tuple[str, int, str], Row] = {}  # of a run that was broken off, to be gone on with
+
+
 def side_by_side(
     what: str, batch: int, peer: str, ours: Run, theirs: Run, *, reach: float | None = None, note: str = ""
 ) -> Row:
-    """Alternating runs, both warm."""
+    """Alternating runs, both warm. What is known already is not run again."""
+    if row := known.get((what, batch, peer)):
+        return row
     times = alternate([ours, theirs])
     return pairs_of(what, batch, peer, *times.T, reach=reach, note=note)
 
