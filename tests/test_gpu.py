@@ -68,6 +68,39 @@ def without_kernel(model):
     return missing
 
 
+# the inputs that a kernel of CUDA reads on the host, where that is not the device
+ON_HOST = {
+    "Clip": [1, 2], "ConstantOfShape": [0], "CumSum": [1], "Expand": [1], "Pad": [1], "Range": [0, 1, 2],
+    "ReduceLogSumExp": [1], "ReduceMin": [1], "ReduceSum": [1], "Reshape": [1], "Resize": [1, 2, 3],
+    "Slice": [1, 2, 3, 4], "Split": [1], "Squeeze": [1], "Tile": [1], "TopK": [1], "Unsqueeze": [1],
+}  # fmt: skip
+
+
+def copies(graph):
+    """What onnxruntime would copy between host and device, which keeps a graph from being captured: values of shapes
+    are on the host, and so is what is computed of nothing else; all else is on the device."""
+    given = {value.name for value in graph.input}
+    constant = {tensor.name for tensor in graph.initializer} - given
+    shapes, host, device, found = set(), set(), set(), []
+    for node in graph.node:
+        names, read_there = {n for n in node.input if n}, ON_HOST.get(node.op_type, [])
+        kernel = any(node.input[i] in shapes for i in read_there if i < len(node.input))
+        if names <= constant:
+            constant.update(node.output)
+        elif node.op_type == "Shape":
+            shapes.update(node.output)
+        elif names & shapes and names <= shapes | constant | given and not kernel:
+            shapes.update(node.output)
+            host |= names & given
+        else:
+            for i, name in enumerate(node.input):
+                if name in given:
+                    (host if i in read_there else device).add(name)
+                elif name and name not in constant and (i in read_there) != (name in shapes):
+                    found.append(f"{name} for {node.op_type}")
+    return found + sorted(host & device)
+
+
 def graph(artifact, method):
     return onnx.load(artifact.folder / artifact.manifest.methods[method].file, load_external_data=False)
 
@@ -95,6 +128,23 @@ def test_every_node_of_a_new_export_has_a_kernel_on_cuda(artifact_folder):
 def test_what_has_no_kernel_is_found_inside_loops_too(text, expected):
     model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {TABLE["opset"]}]> {text}')
     assert len(without_kernel(model)) == expected
+
+
+def test_a_method_without_a_loop_can_be_captured_as_a_cuda_graph(artifact_folder):
+    for name in (artifact_folder, *PRESETS):
+        artifact = zoo.open(name, device="cpu")
+        for method, signature in artifact.signatures.items():
+            if signature.length is None:
+                assert copies(graph(artifact, method).graph) == [], f"{name} {method}"
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("g (int64 n, float[M] x) => (float[K] y) { s = Shape(x) t = Expand(n, s) y = Cast<to = 1>(t) }", []),
+    ("g (int64 n, int64 m, int64 d) => (int64[K] y) { s = Add(n, m) y = Range(n, s, d) }", ["s for Range", "n"]),
+    ("g (float[M] x) => (int64[K] y) { s = Shape(x) c = Cast<to = 7>(x) y = Add(c, s) }", ["s for Add"]),
+])  # fmt: skip
+def test_what_would_be_copied_is_found(text, expected):
+    assert copies(onnx.parser.parse_graph(text)) == expected
 
 
 # ---- what needs a GPU ----------------------------------------------------------------------------------------------

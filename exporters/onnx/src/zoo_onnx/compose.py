@@ -35,6 +35,7 @@ class _Composer:
         self.defaults = {name: o.default for name, o in definition.options.items()}
         self.main = Scope()
         self.values: dict[str, ir.Value] = {}
+        self.options: dict[str, ir.Value] = {}  # as they are given
 
     def model(self) -> ir.Model:
         main, signature = self.main, self.signature
@@ -49,7 +50,9 @@ class _Composer:
             value = main.input(name, option.dtype, [])
             value.const_value = ir.tensor(np.asarray(option.default, dtype=option.dtype), name=name)
             main.graph.register_initializer(value)  # an input with a value is one that may be left out
-            self.values[name] = value
+            self.values[name] = self.options[name] = value
+        for name in sorted({d for n in noises_of(self.definition) for d in n.shape if isinstance(d, str)}):
+            self.values[name] = noise.on_device(main, self.options[name])
         self.values["index"] = self._index()
         if signature.random:
             self.key = noise.seed_key(main, self.values["seed"])
@@ -68,13 +71,14 @@ class _Composer:
             count = main.op("Squeeze", main.op("Shape", first, start=0, end=1), main.constant([0], "int64"))
         else:
             count = self.values["count"]
-        start = self.values.get("start", main.constant(0, "int64"))
-        return main.op("Range", start, main.op("Add", start, count), one)
+        # from zero: a kernel reads the bounds of a Range on the host, and `start` belongs on the device
+        numbers = main.op("Range", main.constant(0, "int64"), count, one)
+        return main.op("Add", numbers, self.values["start"]) if "start" in self.values else numbers
 
     def _draw(self, scope: Scope, noises: Mapping[str, Noise], **when: Any) -> dict[str, ir.Value]:
         return {
             name: noise.draw(
-                scope, n, self.values["index"], self.key, f"{self.method}/{name}", options=self.values, **when
+                scope, n, self.values["index"], self.key, f"{self.method}/{name}", options=self.options, **when
             )
             for name, n in noises.items()
         }
@@ -162,7 +166,7 @@ class _Composer:
         assert isinstance(loop, Loop)
         body = Scope(scope)
         i = body.input(body.name("i"), "int64", [])
-        more = body.input(body.name("more"), "bool", [])
+        body.input(body.name("more"), "bool", [])
         state = [body.input(body.name(s), t.dtype, ["batch", *t.shape]) for s, t in loop.state.items()]
         after = step(body, i, state)
         if loop.until is not None:
@@ -172,8 +176,9 @@ class _Composer:
                 return until(dict(zip(loop.state, tensors, strict=True)))
 
             (done,) = body.splice(self._trace(stop, dict(loop.state), " (until)"), after)
-            more = body.op("Not", done)
-        body.output(more, body.name("more"), "bool", [])
+            body.output(body.op("Not", done), body.name("more"), "bool", [])
+        else:  # a constant is on the host, where Loop reads it; `more` handed on would go to the device and back
+            body.declare(body.op("Constant", value=ir.tensor(np.asarray(True))), body.name("more"), "bool", [])
         for (s, t), value in zip(loop.state.items(), after, strict=True):
             body.output(value, body.name(s), t.dtype, ["batch", *t.shape])
         node = ir.node(
@@ -183,6 +188,10 @@ class _Composer:
             value.name, value.type = scope.name(s), ir.TensorType(DTYPES[t.dtype])
         scope.graph.append(node)
         return list(node.outputs)
+
+
+def noises_of(method: Method) -> list[Noise]:
+    return [*(method.init_noise if isinstance(method, Loop) else {}).values(), *method.noise.values()]
 
 
 def block_size(loop: Loop) -> int:

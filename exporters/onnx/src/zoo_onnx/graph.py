@@ -40,7 +40,10 @@ class Scope:
         return value
 
     def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        out = self.op("Identity", value)
+        self.declare(self.op("Identity", value), name, dtype, shape)
+
+    def declare(self, out: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
+        """Make a value, which nothing else uses, an output."""
         out.name, out.type, out.shape = name, ir.TensorType(DTYPES[dtype]), ir.Shape(shape)
         self.graph.outputs.append(out)
 

@@ -42,6 +42,22 @@ def seed_key(s: Scope, seed: ir.Value) -> ir.Value:
     return s.op("Add", s.op("Add", high, low), s.constant(1, "uint64"))
 
 
+# CUDA reads the bounds of a Range on the host, and gives a Shape there. So these two move a whole number without a copy
+# between host and device, which would keep a graph from being captured.
+
+
+def on_host(s: Scope, number: ir.Value) -> ir.Value:
+    """A positive scalar where shapes are made."""
+    counted = s.op("Range", s.constant(0, "int64"), number, s.constant(1, "int64"))
+    return s.op("Squeeze", s.op("Shape", counted), s.constant([0], "int64"))
+
+
+def on_device(s: Scope, number: ir.Value) -> ir.Value:
+    """A scalar where numbers are computed: the only one in a range of giant steps."""
+    far = s.constant(2**62, "int64")
+    return s.op("Squeeze", s.op("Range", number, far, far), s.constant([0], "int64"))
+
+
 def draw(
     s: Scope,
     noise: Noise,
@@ -55,7 +71,7 @@ def draw(
 ) -> ir.Value:
     """Noise for the examples `index` (N,) at a step: float32 of shape (N, *noise.shape). With a `block`: of that many
     steps, from `step` on, (N, block, *noise.shape)."""
-    dims = [(options or {})[d] if isinstance(d, str) else s.constant(d, "int64") for d in noise.shape]
+    dims = [on_host(s, (options or {})[d]) if isinstance(d, str) else s.constant(d, "int64") for d in noise.shape]
     fixed = math.prod(d for d in noise.shape if isinstance(d, int))
     size = s.constant(fixed, "int64")
     for value, d in zip(dims, noise.shape, strict=True):
@@ -68,7 +84,8 @@ def draw(
     row = s.cast(index, "uint64")
     if step is not None and steps is not None:
         row = s.op("Add", s.op("Mul", row, s.cast(steps, "uint64")), s.cast(step, "uint64"))
-    row = s.op("Mul", s.op("Reshape", row, s.constant([-1, 1], "int64")), s.cast(span, "uint64"))
+    each = span if all(isinstance(d, int) for d in noise.shape) else on_device(s, span)
+    row = s.op("Mul", s.op("Reshape", row, s.constant([-1, 1], "int64")), s.cast(each, "uint64"))
     width = span if block is None else s.op("Mul", span, s.constant(block, "int64"))
     elements = s.cast(s.op("Range", s.constant(0, "int64"), width, s.constant(1, "int64")), "uint64")
     key = s.op("Add", key, s.constant(2 * GOLDEN * stream_id(stream) & MASK, "uint64"))
