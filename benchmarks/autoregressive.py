@@ -1,78 +1,157 @@
-"""Sampling pixel by pixel: the artifact's loop carries running sums in its state, a plain one starts anew each step."""
+"""Drawing one dimension after another. The artifact's loop carries caches: MADE's running sums, the transformer's keys
+and values, PixelCNN's last rows. A plain loop goes over the past anew in each step; a better one keeps the same caches.
+And a step in the last three quarters of a sample against one in the first: its cost should not grow."""
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch.nn import functional as F
+from zoo_torch.pixelcnn import gated
 
 import zoo
 from benchmarks.peers import artifact_run
-from benchmarks.timing import Row, same, side_by_side
+from benchmarks.timing import Row, pairs_of, same, side_by_side
 from zoo import noise
+from zoo.eager import EagerModel
 from zoo.signature import Noise
 from zoo.testing.subject import disturbed
+from zoo.timing import alternate
 
-SPACE = zoo.Image(28, 28, 1, levels=2)  # 784 dimensions
+BATCHES = (1, 32)
+BINARY = zoo.Image(28, 28, 1, levels=2)  # 784 dimensions
+Logits = Callable[[int, torch.Tensor], torch.Tensor]  # (N, K) of dimension i, from levels (N, D) drawn up to it
+Peer = Callable[[torch.nn.Module, int], Logits]  # of a network and a batch
 
 
 def rows() -> Iterator[Row]:
-    model = zoo.create("made", SPACE, config={"hidden": 500})
-    disturbed(model.network)
-    with tempfile.TemporaryDirectory() as folder:
-        zoo.export(model, f"{folder}/made")
-        artifact = zoo.open(f"{folder}/made", device="cpu")
-        for batch in (1, 32):
-            ours = artifact_run(artifact, "sample", batch)
-            same(ours()["x"], uncached(model, batch, seeded=True), "made")
-            yield side_by_side(
-                "made sample, 784 steps",
-                batch,
-                "uncached PyTorch loop",
-                ours,
-                lambda b=batch: uncached(model, b),
-                reach=0.1,
-            )
-            same(ours()["x"], cached(model, batch, seeded=True), "made")
-            kept = partial(cached, model, batch)
-            yield side_by_side("made sample, 784 steps", batch, "cached PyTorch loop", ours, kept)
+    for name, space, config, plain, kept in (
+        ("made", BINARY, {"hidden": 500}, made, made_sums),
+        ("transformer", zoo.Discrete(256, levels=16), {}, transformer, transformer_keys_values),
+        ("pixelcnn", BINARY, {"channels": 16, "layers": 3}, pixelcnn, pixelcnn_rows),
+    ):
+        model = zoo.create(name, space, config=config)
+        disturbed(model.network)
+        with tempfile.TemporaryDirectory() as folder:
+            zoo.export(model, f"{folder}/whole")
+            zoo.export(shortened(model, space.size // 4), f"{folder}/quarter")
+            whole, quarter = (zoo.open(f"{folder}/{part}", device="cpu") for part in ("whole", "quarter"))
+            for batch in BATCHES:
+                ours, what = artifact_run(whole, "sample", batch), f"{name} sample, {space.size} steps"
+                for peer, logits, reach in (("uncached PyTorch loop", plain, 0.1), ("cached PyTorch loop", kept, None)):
+                    same(ours()["x"], drawn(model, batch, logits, seeded=True), what)
+                    yield side_by_side(what, batch, peer, ours, partial(drawn, model, batch, logits), reach=reach)
+                # of one loop with one state: what the last three quarters of its steps cost, by difference
+                all_steps, early = alternate([ours, artifact_run(quarter, "sample", batch)]).T
+                late, what = (all_steps - early) / 3, f"{name} sample, a quarter of the steps, late"
+                yield pairs_of(what, batch, "the first quarter", late, early, reach=1.1)
 
 
-def uncached(model, batch: int, seeded: bool = False) -> np.ndarray:
-    """All conditionals from the whole image, for each pixel once more: what people write first."""
-    net, d = model.network, SPACE.size
-    with torch.no_grad():
-        inner, outer = net.weights()
-        x = torch.zeros(batch, d, dtype=torch.int64)
-        for i in range(d):
-            seen = torch.nn.functional.embedding(x, net.features).flatten(1)
-            hidden = torch.relu(seen @ inner.flatten(0, 1) + net.inner_bias)
-            logits = (hidden @ outer[i]) @ net.curves + net.marginals[i]
-            u = uniforms(batch, i, seeded)
-            cdf = torch.softmax(logits, 1).cumsum(1)
-            x[:, i] = (cdf < u[:, None]).sum(1).clamp(max=SPACE.levels - 1)
-    return x.reshape(-1, *SPACE.shape).to(torch.uint8).numpy()
+def shortened(model: EagerModel, length: int) -> EagerModel:
+    """A model whose sampler stops after so many steps."""
+    other = copy.copy(model)
+    other.methods = {**model.methods, "sample": replace(model.methods["sample"], length=length)}
+    return other
 
 
-def cached(model, batch: int, seeded: bool = False) -> np.ndarray:
-    """With running sums of the hidden units, as the artifact has them."""
-    net, d = model.network, SPACE.size
-    with torch.no_grad():
-        inner, outer = net.weights()
-        seen, x = net.inner_bias.repeat(batch, 1), torch.zeros(batch, d, dtype=torch.int64)
-        for i in range(d):
-            logits = (torch.relu(seen) @ outer[i]) @ net.curves + net.marginals[i]
-            level = (torch.softmax(logits, 1).cumsum(1) < uniforms(batch, i, seeded)[:, None]).sum(1)
-            x[:, i] = level.clamp_(max=SPACE.levels - 1)
-            seen += net.features[x[:, i]] @ inner[i]
-    return x.reshape(-1, *SPACE.shape).to(torch.uint8).numpy()
+@torch.no_grad()
+def drawn(model: EagerModel, batch: int, peer: Peer, seeded: bool = False) -> np.ndarray:
+    """A sample by a Python loop, with torch's noise, or genzoo's of seed 0 to compare outputs."""
+    space = model.space
+    logits, x = peer(model.network, batch), torch.zeros(batch, space.size, dtype=torch.int64)
+    for i in range(space.size):
+        cdf = torch.softmax(logits(i, x), 1).cumsum(1)
+        if seeded:
+            when = {"step": i, "steps": space.size}
+            u = torch.from_numpy(noise.draw(Noise("uniform"), np.arange(batch), seed=0, stream="sample/u", **when))
+        else:
+            u = torch.rand(batch)
+        x[:, i] = (cdf < u[:, None]).sum(1).clamp_(max=cdf.shape[1] - 1)
+    return x.reshape(-1, *space.shape).numpy().astype(space.dtype)
 
 
-def uniforms(batch: int, step: int, seeded: bool) -> torch.Tensor:
-    if not seeded:
-        return torch.rand(batch)
-    when = {"step": step, "steps": SPACE.size}
-    return torch.from_numpy(noise.draw(Noise("uniform"), np.arange(batch), seed=0, stream="sample/u", **when))
+# ---- the past anew in each step: what people write first -----------------------------------------------------------
+
+
+def made(net, batch: int) -> Logits:
+    inner, outer = net.weights()
+
+    def logits(i: int, x: torch.Tensor) -> torch.Tensor:
+        seen = F.embedding(x, net.features).flatten(1)
+        hidden = torch.relu(seen @ inner.flatten(0, 1) + net.inner_bias)
+        return (hidden @ outer[i]) @ net.curves + net.marginals[i]
+
+    return logits
+
+
+def transformer(net, batch: int) -> Logits:
+    def logits(i: int, x: torch.Tensor) -> torch.Tensor:
+        past = slice(i + 1)
+        h = net.level(net.before(x)[:, past]) + net.place[past]
+        mask = net.mask(net.order[past]).repeat_interleave(net.config.heads, 0)[:, past]
+        for block in net.blocks:
+            h = block(h, *block.queries_keys_values(h), mask)
+        return net.head(net.norm(h[:, i]))
+
+    return logits
+
+
+def pixelcnn(net, batch: int) -> Logits:
+    return lambda i, x: net.logits(x)[:, i]
+
+
+# ---- with caches, written in place ---------------------------------------------------------------------------------
+
+
+def made_sums(net, batch: int) -> Logits:
+    inner, outer = net.weights()
+    seen = net.inner_bias.repeat(batch, 1)
+
+    def logits(i: int, x: torch.Tensor) -> torch.Tensor:
+        if i:
+            seen.add_(net.features[x[:, i - 1]] @ inner[i - 1])
+        return (torch.relu(seen) @ outer[i]) @ net.curves + net.marginals[i]
+
+    return logits
+
+
+def transformer_keys_values(net, batch: int) -> Logits:
+    caches = torch.zeros(len(net.blocks), 2, batch, net.dim, net.blocks[0].head)
+    first, mask = torch.full((batch,), net.levels), torch.zeros(())  # nothing ahead is there to be hidden
+
+    def logits(i: int, x: torch.Tensor) -> torch.Tensor:
+        h = net.level(x[:, i - 1] if i else first) + net.place[i]
+        for block, cache in zip(net.blocks, caches, strict=True):
+            q, cache[0, :, i], cache[1, :, i] = block.queries_keys_values(h)
+            h = block(h, q, *cache[:, :, : i + 1], mask)
+        return net.head(net.norm(h))
+
+    return logits
+
+
+def pixelcnn_rows(net, batch: int) -> Logits:
+    (height, width), above, beside = net.plane, net.first.above, net.first.beside
+    features = torch.zeros(batch, net.config.rank, height + above, width + 2 * beside)
+    given = torch.zeros(len(net.gates), batch, net.config.channels, height + 1, width + 2)
+    first, *weights = (layer.weight.flatten(1).T for layer in (net.first, *net.gates))
+
+    def logits(i: int, x: torch.Tensor) -> torch.Tensor:
+        row, column = divmod(i, width)
+        if i:
+            last_row, last_column = divmod(i - 1, width)
+            features[:, :, last_row + above, last_column + beside] = net.features[x[:, i - 1]]
+        near = features[:, :, row : row + above + 1, column : column + 2 * beside + 1].flatten(2)
+        h = near[:, :, : net.first.before].flatten(1) @ first + net.place[i]
+        for cache, weight, out in zip(given, weights, net.outs, strict=True):
+            cache[:, :, row + 1, column + 1] = h
+            near = cache[:, :, row : row + 2, column : column + 3].flatten(2)[:, :, :5]
+            h = h + F.linear(gated(near.flatten(1) @ weight), out.weight.flatten(1), out.bias)
+        return net.head(h) + net.marginals[i]
+
+    return logits
