@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
+from zoo.artifact import LITTLE
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -287,3 +288,15 @@ def test_options_are_fixed_by_binding():
     run = zoo.open("ebm.moons", device="cpu").bind("sample", 2, steps=3)
     with pytest.raises(InputError, match="steps is fixed by bind"):
         run(steps=4)
+
+
+def test_little_work_gets_one_thread_and_more_gets_all():
+    artifact = zoo.open("realnvp.digits", device="cpu")
+    work = artifact.manifest.methods["decode"].work
+    assert 0 < work < LITTLE
+    z = np.random.default_rng(0).standard_normal((LITTLE // work + 1, 64)).astype(np.float32)
+    whole = artifact.decode(z, chunk=len(z))
+    few = artifact.decode(z[:5], chunk=5)
+    threads = [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
+    assert sorted(threads) == [0, 1]
+    assert (few == whole[:5]).all()

@@ -33,6 +33,7 @@ MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
+LITTLE = 6_000_000  # multiplications: a few more, and one thread would be slower than several that wait for each other
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -42,8 +43,12 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MethodEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`work` is the multiplications of one row in matrix products and convolutions, in one step where it has a loop;
+    None where nobody counted them."""
+
     file: str
     signature: Signature
+    work: int | None = None
 
 
 class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +125,7 @@ class Artifact(Model):
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
         self.asked, self.device = device, choose_device(device)
-        self._sessions: dict[str, ort.InferenceSession] = {}
+        self._sessions: dict[tuple[str, bool], ort.InferenceSession] = {}
 
     def bind(self, method: str, count: int, **given: Any) -> Bound:
         """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
@@ -132,7 +137,7 @@ class Artifact(Model):
         from zoo.binding import Arguments, Bound
 
         signature = self.signature(method)
-        session = self._session(method)  # which may change the device
+        session = self._session(method, count)  # which may change the device
         arguments = Arguments(self, method, count, given)
         self._check_memory(signature, arguments.count)
         if self.device == "cuda" and signature.length is None:
@@ -141,13 +146,17 @@ class Artifact(Model):
                 return Bound(self._open(method, captured=True), arguments, captured=True)
         return Bound(session, arguments)
 
-    def _session(self, method: str) -> ort.InferenceSession:
-        if method not in self._sessions:
+    def _session(self, method: str, rows: int) -> ort.InferenceSession:
+        """What runs a method for so many rows. The choice depends on nothing else, so that the same call gives the same
+        bits."""
+        work = self.manifest.methods[method].work
+        little = self.device == "cpu" and work is not None and work * rows < LITTLE
+        if (method, little) not in self._sessions:
             import onnxruntime as ort
 
             path, session, problem = self.folder / self.manifest.methods[method].file, None, None
             try:
-                session = self._open(method)
+                session = self._open(method, threads=int(little))
             except Exception as error:  # onnxruntime's own exceptions share no base class
                 if self.device == "cpu":
                     raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
@@ -156,20 +165,22 @@ class Artifact(Model):
             if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
-                    return self._session(method)
+                    return self._session(method, rows)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
                 ) from problem
-            self._sessions[method] = session
-        return self._sessions[method]
+            self._sessions[method, little] = session
+        return self._sessions[method, little]
 
-    def _open(self, method: str, *, captured: bool = False) -> ort.InferenceSession:
-        """A session of a method; `captured`: that records its kernels as a CUDA graph, or is refused."""
+    def _open(self, method: str, *, threads: int = 0, captured: bool = False) -> ort.InferenceSession:
+        """A session of a method with so many threads (0: all). `captured`: its kernels are recorded as a CUDA graph, or
+        it is refused."""
         import onnxruntime as ort
 
         options, more = ort.SessionOptions(), {}
         options.log_severity_level = 4 if captured else 3  # a refusal is no error
+        options.intra_op_num_threads = threads
         providers: list[Any] = [CPU]
         if self.device == "cuda":
             ort.preload_dlls()  # CUDA and cuDNN as pip installs them
@@ -193,7 +204,7 @@ class Artifact(Model):
             feed |= {"seed": np.asarray(seed, dtype=np.int64), "start": index[:1].reshape(())}
         if not inputs:
             feed["count"] = np.asarray(len(index), dtype=np.int64)
-        results = self._session(method).run(list(signature.outputs), feed)
+        results = self._session(method, len(index)).run(list(signature.outputs), feed)
         return dict(zip(signature.outputs, results, strict=True))
 
 

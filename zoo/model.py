@@ -244,7 +244,7 @@ def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> in
         int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length
     )
     rows = 2**20 // (max(*sizes, 16) * max(draws, 1))
-    return max(1, min(rows, 256 if signature.length is not None else 16384))
+    return max(1, min(rows, 256 if signature.length is not None else 4096))
 
 
 def available_memory() -> int:

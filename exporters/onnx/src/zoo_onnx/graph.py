@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,8 @@ class Scope:
         outputs, given = list(traced.outputs), dict(zip(traced.inputs, arguments, strict=True))
         traced.outputs.clear()
         for value, argument in given.items():
+            if argument.shape is None:
+                argument.shape = value.shape
             ir.convenience.replace_all_uses_with(value, argument)
         weights = list(traced.initializers.values())
         traced.initializers.clear()
@@ -106,3 +109,20 @@ class Scope:
 
     def model(self) -> ir.Model:
         return ir.Model(self.graph, ir_version=10, producer_name="genzoo")
+
+
+def multiplications(model: ir.Model) -> int | None:
+    """How many one row takes in matrix products and convolutions, loops counted once; None where a shape is unknown."""
+    total = 0
+    for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            continue
+        first, second, out = node.inputs[0], node.inputs[1], node.outputs[0]
+        if first is None or second is None or first.shape is None or second.shape is None or out.shape is None:
+            return None
+        # each number of the output (of the input, if transposed) takes part in as many products as its weights have
+        numbers = math.prod(d for d in (first if node.op_type == "ConvTranspose" else out).shape if isinstance(d, int))
+        turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
+        each = second.shape[1:] if "Conv" in node.op_type else first.shape[:1] if turned else first.shape[-1:]
+        total += numbers * math.prod(d for d in each if isinstance(d, int))
+    return total

@@ -158,7 +158,9 @@ def _replace(graph: ir.Graph, found: Transposed) -> None:
             weight = known(taps[..., ::-1, ::-1].transpose(1, 0, 2, 3), f"phase_{i}_{j}")
             pads = [row.pads[0], column.pads[0], row.pads[1], column.pads[1]]
             size = {"kernel_shape": [row.taps, column.taps], "strides": [1, 1], "dilations": [1, 1], "group": 1}
-            parts.append(op("Unsqueeze", op("Conv", x, weight, *bias, pads=pads, **size), last))
+            part = op("Conv", x, weight, *bias, pads=pads, **size)
+            part.shape = ir.Shape([x.shape[0] if x.shape else None, outputs, row.size, column.size])
+            parts.append(op("Unsqueeze", part, last))
         line = op("Concat", *parts, axis=4)
         lines.append(op("Reshape", line, known(np.array([-1, outputs, height, 1, width]), f"line_{i}")))
     whole = known(np.array([-1, outputs, height * stride, width]), "whole")

@@ -1,0 +1,55 @@
+"""What is counted of a method's work is what its layers multiply."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from zoo_onnx.compose import compose
+from zoo_onnx.graph import multiplications
+
+from zoo.signature import Call, Loop, Noise, Tensor
+
+X = Tensor("float32", (2, 4, 4))
+LAYERS = {
+    "linear": (nn.Sequential(nn.Flatten(), nn.Linear(32, 7)), 32 * 7),
+    "convolution": (nn.Sequential(nn.Conv2d(2, 5, 3, padding=1), nn.Flatten()), 16 * 5 * 2 * 9),
+    "strided": (nn.Sequential(nn.Conv2d(2, 5, 2, stride=2), nn.Flatten()), 4 * 5 * 2 * 4),
+    "transposed": (nn.Sequential(nn.ConvTranspose2d(2, 5, 3), nn.Flatten()), 16 * 2 * 5 * 9),
+    "transposed, in phases": (
+        nn.Sequential(nn.ConvTranspose2d(2, 16, 2, stride=2), nn.Flatten()),
+        16 * 2 * 16 * 4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name):
+    net, expected = LAYERS[name]
+    out = {"y": Tensor("float32", tuple(net(torch.zeros(1, 2, 4, 4)).shape[1:]))}
+    assert multiplications(compose(net, "encode", Call(lambda x: net(x), {"x": X}, out))) == expected
+
+
+def test_a_product_of_two_activations():
+    call = Call(lambda x: x @ x.mT, {"x": X}, {"y": X})
+    assert multiplications(compose(nn.Identity(), "encode", call)) == 2 * 4 * 4 * 4
+
+
+def test_a_loop_counts_once_whatever_it_draws():
+    net = nn.Linear(3, 3)
+
+    def init(index):
+        return {"y": torch.zeros(index.shape[0], 3)}
+
+    row = Tensor("float32", (3,))
+    for width in (1, 200):  # all noise at once, and in blocks
+        loop = Loop(
+            length=5,
+            init=init,
+            step=lambda i, state, z: {"y": net(state["y"] + z[:, :1])},
+            finish=lambda state: state["y"],
+            state={"y": row},
+            outputs={"x": row},
+            noise={"z": Noise("normal", (width,))},
+        )
+        assert multiplications(compose(net, "sample", loop)) == 9
