@@ -41,6 +41,10 @@ def test_one_pixel(make):
     assert model.sample(10, seed=0).shape == (10, 1, 1, 1)
 
 
-def test_a_kernel_has_a_middle():
-    with pytest.raises(zoo.ZooError, match=r"kernel=4 has no middle; choose an odd number"):
-        zoo.create("pixelcnn", zoo.Image(4, 4, 1), config={"kernel": 4})
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [({"kernel": 4}, "kernel=4 has no middle; choose an odd"), ({"layers": 0}, "choose at least 1")],
+)
+def test_settings_that_make_no_network(config, error):
+    with pytest.raises(zoo.ZooError, match=error):
+        zoo.create("pixelcnn", zoo.Image(4, 4, 1), config=config)

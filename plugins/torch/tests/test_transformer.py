@@ -39,6 +39,7 @@ def test_a_text_that_has_ended_costs_nothing_and_ends_the_loop(make):
     assert not until({"last": model.network.init(torch.arange(2), torch.tensor(1.0))["last"]})
 
 
-def test_heads_share_the_width():
-    with pytest.raises(zoo.ZooError, match=r"width=64 is not a multiple of heads=5"):
-        zoo.create("transformer", zoo.Discrete(3, levels=4), config={"heads": 5})
+@pytest.mark.parametrize("heads", [0, 5])
+def test_heads_share_the_width(heads):
+    with pytest.raises(zoo.ZooError, match=rf"width=64 is not a multiple of heads={heads}"):
+        zoo.create("transformer", zoo.Discrete(3, levels=4), config={"heads": heads})

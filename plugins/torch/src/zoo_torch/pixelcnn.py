@@ -68,6 +68,8 @@ class PixelCNN(Autoregressive):
         super().__init__(space, config, classes)
         if config.kernel % 2 == 0:
             raise InputError(f"kernel={config.kernel} has no middle; choose an odd number.")
+        if config.layers < 1:
+            raise InputError(f"layers={config.layers} are too few; choose at least 1.")
         f, k, r = config.channels, self.levels, config.rank
         self.plane = height, width = space.height, space.width * space.channels
 

@@ -66,7 +66,7 @@ class Transformer(Autoregressive):
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        if config.width % config.heads:
+        if config.heads < 1 or config.width % config.heads:
             raise InputError(f"width={config.width} is not a multiple of heads={config.heads}; choose one that is.")
         self.level = nn.Embedding(self.levels + 1, config.width)  # the last row: before the first level
         nn.init.normal_(self.level.weight, std=0.02)
