@@ -54,7 +54,7 @@ def test_every_preset_lists_shows_opens_samples_and_scores(bare, tmp_path):
     assert result.returncode == 0, result.stderr
     done = json.loads(result.stdout)
     assert {name.partition(".")[0] for name in done} >= {
-        *("realnvp", "maf", "made", "ebm", "ddpm", "dcgan"),
+        *("realnvp", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
         *("mlp", "cnn", "vae", "lstm"),
     }
 
