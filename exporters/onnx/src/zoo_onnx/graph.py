@@ -88,7 +88,7 @@ class Scope:
         traced.outputs.clear()
         for value, argument in given.items():
             if argument.shape is None:
-                argument.shape = value.shape
+                argument.type, argument.shape = value.type, value.shape
             ir.convenience.replace_all_uses_with(value, argument)
         weights = list(traced.initializers.values())
         traced.initializers.clear()

@@ -159,6 +159,7 @@ def _replace(graph: ir.Graph, found: Transposed) -> None:
             pads = [row.pads[0], column.pads[0], row.pads[1], column.pads[1]]
             size = {"kernel_shape": [row.taps, column.taps], "strides": [1, 1], "dilations": [1, 1], "group": 1}
             part = op("Conv", x, weight, *bias, pads=pads, **size)
+            part.type = found.output.type
             part.shape = ir.Shape([x.shape[0] if x.shape else None, outputs, row.size, column.size])
             parts.append(op("Unsqueeze", part, last))
         line = op("Concat", *parts, axis=4)
