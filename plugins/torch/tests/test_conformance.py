@@ -7,6 +7,8 @@ SHORT_CHAIN = "thirty Langevin steps from noise do not reach the density (Nijkam
 test_conformance = conformance(
     "genzoo-torch",
     settings={
+        # eight layers of random weights magnify last bits, and leave the bound too loose to be estimated
+        "realnvp": {"layers": 4},
         "transformer": {"width": 8, "heads": 2, "layers": 2},
         "pixelcnn": {"channels": 6, "layers": 2, "kernel": 5},
     },
