@@ -230,8 +230,8 @@ def test_every_method_can_be_bound(name):
 
 def test_a_bound_method_keeps_its_buffers(artifact):
     x = artifact.space.examples("random", 4)
-    run = artifact.bind("encode", 4)
-    outputs = run(x=x)
+    run = artifact.bind("encode", 4, x=x)
+    outputs = run()
     address, before = outputs["z"].data_ptr(), outputs["z"].numpy().copy()
     np.testing.assert_array_equal(run()["z"].numpy(), before)
     assert run(x=x + 1) is outputs
@@ -262,6 +262,8 @@ def test_a_bound_method_takes_what_another_gave_where_it_lies(artifact):
     [
         (lambda a: a.bind("predict", 4), "no method"),
         (lambda a: a.bind("sample", 0), "at least 1"),
+        (lambda a: a.bind("sample", "64"), "count is '64'"),
+        (lambda a: a.bind("sample", True), "count is True"),
         (lambda a: a.bind("sample", 4, temprature=1), "no option"),
         (lambda a: a.bind("log_prob", 4, x=np.zeros((3, 2))), "3 rows; log_prob is bound to 4"),
         (lambda a: a.bind("log_prob", 4, x=np.zeros((4, 3))), "shape"),
@@ -271,10 +273,12 @@ def test_a_bound_method_takes_what_another_gave_where_it_lies(artifact):
             r"\(4, 2\) on cpu; expected .*\(3, 2",
         ),
         (lambda a: a.bind("log_prob", 4)(), "needs x"),
+        (lambda a: [run := a.bind("log_prob", 4), run(x=np.zeros((4, 2))), run()], "needs x"),
         (lambda a: a.bind("log_prob", 4)(x=np.zeros((1, 2))), "1 rows"),
         (lambda a: a.bind("log_prob", 4)(y=np.zeros((4, 2))), "no option 'y'; it takes x"),
         (lambda a: a.bind("sample", 4)(seed="a"), "seed"),
         (lambda a: a.bind("sample", 4)(seed=2**63), "seed"),
+        (lambda a: a.bind("sample", 4)(seed=True), "seed"),
         (lambda a: a.bind("sample", 4)(start=-1), "start"),
         (lambda a: a.bind("sample", 4)(start=2**63 - 2), "start"),
     ],
@@ -300,3 +304,11 @@ def test_little_work_gets_one_thread_and_more_gets_all():
     threads = [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
     assert sorted(threads) == [0, 1]
     assert (few == whole[:5]).all()
+
+
+def test_the_samples_of_a_bound_are_work_too():
+    artifact = zoo.open("vae.digits", device="cpu")
+    x = artifact.space.examples("random", 2)
+    artifact.log_prob(x, samples=1)
+    artifact.log_prob(x, samples=LITTLE // artifact.manifest.methods["log_prob"].work)
+    assert [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()] == [1, 0]

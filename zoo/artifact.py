@@ -5,7 +5,6 @@ Every file is checked against the SHA-256 in the manifest before anything parses
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from zoo import spaces
 from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.files import sha256
-from zoo.model import Array, Model
+from zoo.model import Array, Model, check_count, network_rows
 from zoo.signature import Signature
 from zoo.spaces import Labels
 from zoo.spec import Density
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from zoo.binding import Bound
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
@@ -132,24 +131,28 @@ class Artifact(Model):
 
         `given` are its options, which stay, and inputs: arrays, which are copied, or what lies on the artifact's device
         already, which is used where it is: an output of another bound method, or a tensor of PyTorch or JAX. Inputs
-        that are left out are given in each call. On CUDA a method without a loop is captured as a CUDA graph.
+        that are left out are given in each call. On CUDA a method without a loop is captured as a CUDA graph; where
+        that is refused, it runs without, and `refusal` says why.
         """
         from zoo.binding import Arguments, Bound
 
-        signature = self.signature(method)
-        session = self._session(method, count)  # which may change the device
+        signature, count = self.signature(method), check_count(count)
+        if self.device == "cuda":
+            self._session(method, count, {})  # which may find that there is none, and go on with the CPU
         arguments = Arguments(self, method, count, given)
-        self._check_memory(signature, arguments.count)
+        self._check_memory(signature, count)
+        refusal = ""
         if self.device == "cuda" and signature.length is None:
-            # what cannot be captured, by its nodes or by what they do, is run without; onnxruntime has many errors
-            with contextlib.suppress(Exception):
+            try:
                 return Bound(self._open(method, captured=True), arguments, captured=True)
-        return Bound(session, arguments)
+            except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
+                refusal = str(error)
+        return Bound(self._session(method, count, arguments.options), arguments, refusal=refusal)
 
-    def _session(self, method: str, rows: int) -> ort.InferenceSession:
+    def _session(self, method: str, rows: int, options: Mapping[str, np.generic]) -> ort.InferenceSession:
         """What runs a method for so many rows. The choice depends on nothing else, so that the same call gives the same
         bits."""
-        work = self.manifest.methods[method].work
+        work, rows = self.manifest.methods[method].work, rows * network_rows(self.signatures[method], options)
         little = self.device == "cpu" and work is not None and work * rows < LITTLE
         if (method, little) not in self._sessions:
             import onnxruntime as ort
@@ -165,7 +168,7 @@ class Artifact(Model):
             if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
-                    return self._session(method, rows)
+                    return self._session(method, rows, options)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
@@ -204,7 +207,7 @@ class Artifact(Model):
             feed |= {"seed": np.asarray(seed, dtype=np.int64), "start": index[:1].reshape(())}
         if not inputs:
             feed["count"] = np.asarray(len(index), dtype=np.int64)
-        results = self._session(method, len(index)).run(list(signature.outputs), feed)
+        results = self._session(method, len(index), options).run(list(signature.outputs), feed)
         return dict(zip(signature.outputs, results, strict=True))
 
 

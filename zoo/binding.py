@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 from zoo.errors import InputError
-from zoo.model import MAX_COUNTER, Array, check_count
+from zoo.model import MAX_COUNTER, Array
 from zoo.signature import Tensor, resolve
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Arguments:
     """What a method is bound to: `arrays` were checked and are copied, `values` lie on the device and stay there."""
 
     def __init__(self, artifact: Artifact, method: str, count: int, given: Given) -> None:
-        self.artifact, self.method = artifact, method
-        self.signature, self.count = artifact.signature(method), check_count(count)
+        self.artifact, self.method, self.count = artifact, method, count
+        self.signature = artifact.signature(method)
         self.arrays, self.options = self.check(given)
         self.values = self.accept(given)
 
@@ -85,23 +85,27 @@ class Bound:
     Calling it runs the method and returns `outputs`: an `onnxruntime.OrtValue` for each, on the artifact's device.
     They are the same in every call, which writes over what the last one gave. `.numpy()` has the numbers (on the CPU a
     view of them), `torch.from_dlpack` and `jax.dlpack.from_dlpack` take a value without a copy, and `bind` takes it as
-    the input of another method. `captured` says whether it runs as a CUDA graph. Not for several threads at once.
+    the input of another method. `captured` says whether it runs as a CUDA graph; if CUDA or onnxruntime would not have
+    that, `refusal` has their words. Not for several threads at once.
     """
 
-    def __init__(self, session: ort.InferenceSession, arguments: Arguments, *, captured: bool = False) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, arguments: Arguments, *, captured: bool = False, refusal: str = ""
+    ) -> None:
         self.outputs: dict[str, ort.OrtValue] = {}
-        self.captured = captured
+        self.captured, self.refusal = captured, refusal
         self._session, self._arguments = session, arguments
         self._shared = frozenset(arguments.values)
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
         self._places = places(session, device)
         self._buffers = dict(arguments.values)
         self._numbers = {"seed": 0, "start": 0} if signature.random else {}
-        self._missing = set(signature.inputs) - set(arguments.values)
+        own = [name for name in signature.inputs if name not in arguments.values]  # buffers
+        self._unbound = [name for name in own if name not in arguments.arrays]
 
         numbers = {**self._numbers, **({} if signature.inputs else {"count": count})}
         first: dict[str, Array] = {name: np.asarray(number, dtype=np.int64) for name, number in numbers.items()}
-        for name in self._missing:
+        for name in own:
             tensor = signature.inputs[name]
             first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
         for name, value in arguments.options.items():
@@ -124,12 +128,14 @@ class Bound:
 
     def __call__(self, seed: int | None = None, *, start: int = 0, **inputs: Any) -> Mapping[str, ort.OrtValue]:
         """Run it for the examples `start`, `start + 1`, ... of `seed`; without one, `sample` makes a new one, other
-        methods take 0. Inputs that were not bound, or were bound to arrays, may be given anew: they are copied."""
+        methods take 0. Inputs that were not bound are given in each call; others, if bound to arrays, may be given
+        anew, and stay. They are copied."""
         if inputs:
             self._copy(inputs)
-        if self._missing:
-            name = min(self._missing)
-            raise InputError(f"{self._arguments.method} of {self._arguments.artifact.name} needs {name}.")
+        for name in self._unbound:
+            if name not in inputs:
+                what = f"{self._arguments.method} of {self._arguments.artifact.name}"
+                raise InputError(f"{what} needs {name}, in bind or in each call.")
         if self._numbers:
             if seed is None:
                 seed = secrets.randbits(31) if self._arguments.method == "sample" else 0
@@ -141,7 +147,7 @@ class Bound:
     def _number(self, name: str, number: Any, low: int, high: int) -> None:
         if number == self._numbers[name] and type(number) is int:
             return
-        if not isinstance(number, (int, np.integer)) or not low <= number <= high:
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
             raise InputError(f"{name} is {number!r}; expected a whole number from {low} to {high}.")
         self._buffers[name].update_inplace(np.asarray(number, dtype=np.int64))
         self._numbers[name] = int(number)
@@ -157,12 +163,10 @@ class Bound:
         self._fill(arrays)
         for name, value in self._arguments.accept(inputs).items():
             self._buffers[name].update_inplace(value)
-            self._missing.discard(name)
 
     def _fill(self, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
             self._buffers[name].update_inplace(np.ascontiguousarray(array))
-            self._missing.discard(name)
 
     def _place(self, name: str, dtype: np.dtype[Any]) -> str:
         """The device on which the graph reads an input. Of options it does not tell; whole numbers make shapes."""

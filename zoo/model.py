@@ -192,8 +192,8 @@ class Model(ABC):
         need = 2 * width * count  # twice: the chunks, and the whole that they are joined to
         if need > SMALL and need > (free := available_memory()):
             raise InputError(
-                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.0f} GiB are free. Draw "
-                "them in chunks: model.stream('sample', count=...), or start=0, start=1000000, ... one after another."
+                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.0f} GiB are free. Take "
+                "fewer at a time: model.stream gives them in chunks, start=0, start=1000000, ... one after another."
             )
 
 
@@ -240,11 +240,14 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
 def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
     sizes = [math.prod(resolve(t.shape, options)) for t in (*signature.outputs.values(), *signature.inputs.values())]
-    draws = math.prod(  # such as the samples of a bound: each is a row for the network
-        int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length
-    )
-    rows = 2**20 // (max(*sizes, 16) * max(draws, 1))
+    rows = 2**20 // (max(*sizes, 16) * network_rows(signature, options))
     return max(1, min(rows, 256 if signature.length is not None else 4096))
+
+
+def network_rows(signature: Signature, options: Mapping[str, np.generic]) -> int:
+    """How many rows go through the network for each of a method, such as the samples of a bound."""
+    numbers = [int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length]
+    return max(math.prod(numbers), 1)
 
 
 def available_memory() -> int:

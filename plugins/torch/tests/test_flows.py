@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from zoo_torch.maf import MAX_LOG_SCALE
 
 import zoo
 from zoo.eager import EagerModel
@@ -62,7 +63,7 @@ def test_maf_stops_at_the_exact_fixed_point_and_soon(make):
                 shift, scale = model.network.conditioners(
                     out, torch.tensor([layer]), model.network.conditioners.weights()
                 )
-                out[:, d] = z[:, d] * scale[:, d].exp() + shift[:, d]
+                out[:, d] = z[:, d] * (MAX_LOG_SCALE * scale[:, d]).exp() + shift[:, d]
             z = out
     torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-5)
 

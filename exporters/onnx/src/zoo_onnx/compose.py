@@ -13,7 +13,7 @@ from torch import nn
 
 from zoo.signature import Call, Loop, Method, Noise, Option, Signature, Tensor, named
 from zoo_onnx import noise
-from zoo_onnx.graph import DTYPES, Scope
+from zoo_onnx.graph import DTYPES, Scope, hoist
 from zoo_onnx.trace import Argument, trace
 
 INDEX = Tensor("int64", ())
@@ -181,6 +181,7 @@ class _Composer:
             body.declare(body.op("Constant", value=ir.tensor(np.asarray(True))), body.name("more"), "bool", [])
         for (s, t), value in zip(loop.state.items(), after, strict=True):
             body.output(value, body.name(s), t.dtype, ["batch", *t.shape])
+        hoist(body.graph, scope)
         node = ir.node(
             "Loop", [count, None, *initial], {"body": body.graph}, num_outputs=len(state), name=scope.name("loop")
         )

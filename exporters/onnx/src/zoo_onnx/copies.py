@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from zoo_onnx.graph import known
+
 
 def without_copies(model: ir.Model) -> None:
     """Replace what copies in the model and in its loops by what does not, where shapes are known."""
@@ -67,11 +69,7 @@ def _replace(
 ) -> None:
     output = node.outputs[0]
     if isinstance(second, list):
-        tensor = ir.tensor(np.array(second, dtype=np.int64))
-        second = ir.Value(
-            name=f"{node.name}_second", const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape
-        )
-        graph.register_initializer(second)
+        second = known(graph, f"{node.name}_second", np.array(second, dtype=np.int64))
     new = ir.node(kind, [data, second], attributes, name=f"{node.name}_{kind}")
     new.outputs[0].name = f"{output.name}_{kind}"
     new.outputs[0].type, new.outputs[0].shape = output.type, output.shape

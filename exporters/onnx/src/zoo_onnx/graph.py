@@ -41,10 +41,13 @@ class Scope:
         return value
 
     def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        self.declare(self.op("Identity", value), name, dtype, shape)
+        """Make a value an output: itself, or a copy, if another graph made it or it is an output already."""
+        node = value.producer()
+        own = node is not None and node.graph is self.graph and not value.is_graph_output()
+        self.declare(value if own else self.op("Identity", value), name, dtype, shape)
 
     def declare(self, out: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        """Make a value, which nothing else uses, an output."""
+        """Make a value of this graph an output."""
         out.name, out.type, out.shape = name, ir.TensorType(DTYPES[dtype]), ir.Shape(shape)
         self.graph.outputs.append(out)
 
@@ -67,14 +70,7 @@ class Scope:
         root, array = self.root, np.asarray(value, dtype=dtype)
         key = (dtype, array.shape, array.tobytes())
         if key not in root.constants:
-            constant = ir.Value(
-                name=root.name("c"),
-                type=ir.TensorType(DTYPES[dtype]),
-                shape=ir.Shape(array.shape),
-                const_value=ir.tensor(array),
-            )
-            root.graph.register_initializer(constant)
-            root.constants[key] = constant
+            root.constants[key] = known(root.graph, root.name("c"), array)
         return root.constants[key]
 
     def cast(self, value: ir.Value, dtype: str) -> ir.Value:
@@ -105,10 +101,47 @@ class Scope:
                     value.name = self.name("v")
                 value.metadata_props.clear()
         self.graph.extend(nodes)
+        outputs = [copied(value) for value in outputs]
         return [given.get(value, value) for value in outputs]
 
     def model(self) -> ir.Model:
         return ir.Model(self.graph, ir_version=10, producer_name="genzoo")
+
+
+def copied(value: ir.Value) -> ir.Value:
+    """What a value is a copy of: tracing copies an argument that is returned as it came."""
+    node = value.producer()
+    return node.inputs[0] or value if node is not None and node.op_type == "Identity" else value
+
+
+def hoist(body: ir.Graph, scope: Scope) -> None:
+    """Move what is the same in every step out of the body of a loop, to the end of the graph around it."""
+
+    def own(value: ir.Value) -> bool:
+        node = value.producer()
+        return value.graph is body if node is None else node.graph is body
+
+    for node in list(body):
+        values = [value for value in node.inputs if value is not None]
+        steady = all(not own(value) or value.is_initializer() for value in values)
+        folded = all(value.is_initializer() and not value.is_graph_input() for value in values)  # by onnxruntime, once
+        contained = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
+        if not steady or folded or contained or any(value.is_graph_output() for value in node.outputs):
+            continue
+        for place, value in enumerate(node.inputs):
+            if value is not None and own(value):  # a weight, which may have other uses here
+                assert value.const_value is not None
+                node.replace_input_with(place, known(scope.graph, scope.name("w"), value.const_value))
+        body.remove(node)
+        scope.graph.append(node)
+
+
+def known(graph: ir.Graph, name: str, tensor: ir.TensorProtocol | np.ndarray) -> ir.Value:
+    """A constant of a graph."""
+    tensor = ir.tensor(tensor)
+    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+    graph.register_initializer(value)
+    return value
 
 
 def multiplications(model: ir.Model) -> int | None:

@@ -20,6 +20,7 @@ from zoo import parity
 from zoo.eager import EagerModel
 from zoo.numpy_network import NumpyNetwork
 from zoo.parity import Case
+from zoo_onnx.graph import known
 
 Floats = npt.NDArray[np.float32]
 SMALL = 1024  # bytes: biases and the like stay as they are, the graph would grow by what the file loses
@@ -107,14 +108,6 @@ def store(model: ir.Model, weights: str) -> tuple[int, int]:
         if nodes:
             graph.insert_before(graph[0], nodes)
     return stored, total
-
-
-def known(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-    tensor = ir.tensor(array)
-    kind = ir.TensorType(tensor.dtype)
-    value = ir.Value(name=name, type=kind, shape=ir.Shape(array.shape), const_value=tensor)
-    graph.register_initializer(value)
-    return value
 
 
 def in_parts(array: Floats, weights: str) -> list[npt.NDArray[np.generic]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from zoo_onnx.graph import known
+
 CHANNELS = 16  # fewer outputs do not fill a block of the layout: with one, 0.5 ms become 2.6
 
 
@@ -55,14 +57,14 @@ class Phase:
 def _read(node: ir.Node) -> Transposed | None:
     """What is needed to replace a node: one group, no dilation, one stride, an output that the phases fill evenly."""
     x, weight, *bias = node.inputs
-    known = [_constant(value) for value in (weight, *bias) if value is not None]
+    arrays = [_constant(value) for value in (weight, *bias) if value is not None]
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
     automatic = "auto_pad" in node.attributes and node.attributes["auto_pad"].as_string() not in ("", "NOTSET")
     strides = _attribute(node, "strides", [1, 1])
     if x is None or x.shape is None or not all(isinstance(d, int) for d in x.shape[2:]):
         return None
     if (
-        any(k is None for k in known)
+        any(a is None for a in arrays)
         or groups != 1
         or automatic
         or "output_shape" in node.attributes
@@ -72,14 +74,14 @@ def _read(node: ir.Node) -> Transposed | None:
         or strides[0] == 1
     ):
         return None
-    w = known[0]
+    w = arrays[0]
     assert w is not None
     if w.shape[1] < CHANNELS:
         return None
     pads, more = _attribute(node, "pads", [0] * 4), _attribute(node, "output_padding", [0, 0])
     end = [pads[2] - more[0], pads[3] - more[1]]
     found = Transposed(
-        [node], w, known[1] if len(known) > 1 else None, strides[0], pads[:2], end, [int(d) for d in x.shape[2:]]
+        [node], w, arrays[1] if len(arrays) > 1 else None, strides[0], pads[:2], end, [int(d) for d in x.shape[2:]]
     )
     while (after := _only_use(found.output)) is not None and _crop(found, after):
         found.nodes.append(after)
@@ -132,13 +134,8 @@ def _replace(graph: ir.Graph, found: Transposed) -> None:
     name, stride = found.nodes[0].name or "transposed", found.stride
     new: list[ir.Node] = []
 
-    def known(array: np.ndarray, what: str) -> ir.Value:
-        tensor = ir.tensor(np.ascontiguousarray(array))
-        value = ir.Value(
-            name=f"{name}_{what}", type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
-        )
-        graph.register_initializer(value)
-        return value
+    def constant(array: np.ndarray, what: str) -> ir.Value:
+        return known(graph, f"{name}_{what}", np.ascontiguousarray(array))
 
     def op(kind: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
         new.append(ir.node(kind, list(inputs), attributes, name=f"{name}_{len(new)}"))
@@ -147,15 +144,15 @@ def _replace(graph: ir.Graph, found: Transposed) -> None:
 
     x, outputs = found.nodes[0].inputs[0], found.weight.shape[1]
     assert x is not None
-    bias = [] if found.bias is None else [known(found.bias, "bias")]
-    (rows, columns), last = found.phases, known(np.array([4]), "last")
+    bias = [] if found.bias is None else [constant(found.bias, "bias")]
+    (rows, columns), last = found.phases, constant(np.array([4]), "last")
     height, width = rows[0].size, columns[0].size * stride
     lines = []
     for i, row in enumerate(rows):
         parts = []
         for j, column in enumerate(columns):
             taps = found.weight[:, :, row.first :: stride, column.first :: stride]
-            weight = known(taps[..., ::-1, ::-1].transpose(1, 0, 2, 3), f"phase_{i}_{j}")
+            weight = constant(taps[..., ::-1, ::-1].transpose(1, 0, 2, 3), f"phase_{i}_{j}")
             pads = [row.pads[0], column.pads[0], row.pads[1], column.pads[1]]
             size = {"kernel_shape": [row.taps, column.taps], "strides": [1, 1], "dilations": [1, 1], "group": 1}
             part = op("Conv", x, weight, *bias, pads=pads, **size)
@@ -163,8 +160,8 @@ def _replace(graph: ir.Graph, found: Transposed) -> None:
             part.shape = ir.Shape([x.shape[0] if x.shape else None, outputs, row.size, column.size])
             parts.append(op("Unsqueeze", part, last))
         line = op("Concat", *parts, axis=4)
-        lines.append(op("Reshape", line, known(np.array([-1, outputs, height, 1, width]), f"line_{i}")))
-    whole = known(np.array([-1, outputs, height * stride, width]), "whole")
+        lines.append(op("Reshape", line, constant(np.array([-1, outputs, height, 1, width]), f"line_{i}")))
+    whole = constant(np.array([-1, outputs, height * stride, width]), "whole")
     result = op("Reshape", op("Concat", *lines, axis=3), whole)
     result.type, result.shape = found.output.type, found.output.shape
     ir.convenience.replace_nodes_and_values(graph, found.nodes[-1], found.nodes, new, [found.output], [result])

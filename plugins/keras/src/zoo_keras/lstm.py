@@ -47,7 +47,9 @@ class LSTM(KerasNetwork):
 
     def advance(self, state: State) -> tuple[Any, State]:
         """Log-probabilities (N, tokens) of the next character but for the softmax, and the cell's new state."""
-        _, (h, c) = self.cell(self.embedding(state["token"]), [state["h"], state["c"]])
+        # Keras's own look-up and sum go over int32 and back, in each step
+        seen = torch.embedding(ops.convert_to_tensor(self.embedding.embeddings), state["token"])
+        _, (h, c) = self.cell(seen, [state["h"], state["c"]])
         return self.head(h), {"h": h, "c": c}
 
     # ---- sample ------------------------------------------------------------------------------------------------
@@ -59,8 +61,7 @@ class LSTM(KerasNetwork):
     def sample_step(self, i: Any, state: State, u: Any, temperature: Any) -> State:
         logits, memory = self.advance(state)
         below = ops.cumsum(ops.softmax(logits / temperature, axis=-1), axis=-1)[:, :-1] < u[:, None]  # inverse CDF
-        drawn = ops.cast(ops.sum(below, axis=-1), "int64")
-        token = ops.where(state["ended"], 0, drawn)
+        token = ops.where(state["ended"], 0, torch.sum(below, -1))
         here = ops.arange(self.space.length, dtype="int64")[None] == i
         return {**memory, "token": token, "ended": token == 0, "x": ops.where(here, token[:, None], state["x"])}
 

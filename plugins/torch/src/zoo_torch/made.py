@@ -10,12 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.network import Objective, Recipe
-from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
+from zoo.network import Recipe
+from zoo.signature import Tensor
 from zoo.spaces import Discrete, Image, Labels, Space
-from zoo_torch.network import TorchNetwork
-
-SCALAR = Tensor("float32", ())
+from zoo_torch.autoregressive import Autoregressive, State
 
 
 @dataclass(frozen=True)
@@ -25,22 +23,19 @@ class Config:
     dropout: float = 0.2
 
 
-class MADE(TorchNetwork):
-    """p(x) is the product of p(x_d given x_1..x_{d-1}) over dimensions in their order, each a softmax over levels.
-
-    A level goes in as `rank` features and comes out as `rank` weights of learned log-probability curves, on top of the
-    marginals of the training data. With one hidden layer, drawing a dimension needs only the running sums
-    of what the hidden units have seen: a step costs as much as one column of the weights.
+class MADE(Autoregressive):
+    """A level goes in as `rank` features and comes out as `rank` weights of learned log-probability curves, on top of
+    the marginals of the training data. With one hidden layer, drawing a dimension needs only the running sums of what
+    the hidden units have seen: a step costs as much as one column of the weights.
     """
 
     Config = Config
     spaces = (Image, Discrete)
-    density = "exact"
     recipe = Recipe(epochs=200, learning_rate=1e-3, weight_decay=0.3, ema=0.99, patience=20)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.dim, self.levels, self.dtype = space.size, space.levels, getattr(torch, space.dtype)
+        self.dropped = (config.hidden,)
         d, k, h, r = self.dim, self.levels, config.hidden, config.rank
         grid = torch.linspace(-1, 1, k)[:, None]
         waves = torch.cos(torch.pi * torch.arange(1, r) * (grid + 1) / 2)
@@ -64,64 +59,24 @@ class MADE(TorchNetwork):
         serves = (self.order[:, None] > self.degree)[:, :, None]
         return torch.where(sees, self.inner, 0.0), torch.where(serves, self.outer, 0.0)
 
-    def conditionals(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, *shape) levels -> (N, D) nats: of each dimension, given those before it."""
+    def logits(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         inner, outer = self.weights()
-        x = x.reshape(-1, self.dim).to(torch.int64)
         seen = F.embedding(x, self.features).flatten(1)  # (N, D * R)
         hidden = torch.relu(seen @ inner.flatten(0, 1) + self.inner_bias)
         if keep is not None:
             hidden = hidden * keep
         out = (hidden @ outer.transpose(0, 1).flatten(1)).reshape(-1, self.dim, self.config.rank)
-        log_p = torch.log_softmax(out @ self.curves + self.marginals, dim=2)  # (N, D, K)
-        return log_p.gather(2, x[:, :, None])[:, :, 0]
-
-    def log_prob(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        each = self.conditionals(x)
-        return {"log_prob": each.sum(1), "conditionals": each}
-
-    def nll(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return -self.conditionals(x).sum(1)
-        rate = self.config.dropout
-        return -self.conditionals(x, (u > rate) / (1 - rate)).sum(1)
+        return out @ self.curves + self.marginals
 
     # ---- sampling: one dimension a step --------------------------------------------------------------------------
 
-    def init(self, index: torch.Tensor, temperature: torch.Tensor) -> dict[str, torch.Tensor]:
-        n = index.shape[0]
-        seen = self.inner_bias.expand(n, -1).clone()  # (N, H): what the hidden units have summed up so far
-        return {"seen": seen, "x": torch.zeros(n, self.dim, dtype=self.dtype, device=index.device)}
+    def caches(self) -> dict[str, Tensor]:
+        return {"seen": Tensor("float32", (self.config.hidden,))}  # what the hidden units have summed up so far
 
-    def step(
-        self, i: torch.Tensor, state: dict[str, torch.Tensor], u: torch.Tensor, temperature: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        inner, outer = (w.index_select(0, i.reshape(1))[0] for w in self.weights())  # (R, H), (H, R)
-        out = torch.relu(state["seen"]) @ outer
-        logits = out @ self.curves + self.marginals.index_select(0, i.reshape(1))
-        cdf = torch.softmax(logits / temperature, dim=1).cumsum(1)
-        level = (cdf < u[:, None]).sum(1).clamp(max=self.levels - 1)  # (N,)
-        seen = state["seen"] + F.embedding(level, self.features) @ inner
-        return {"seen": seen, "x": torch.where(self.order == i, level[:, None].to(self.dtype), state["x"])}
-
-    def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
-        return state["x"].reshape(-1, *self.space.shape)
-
-    def methods(self) -> dict[str, Method]:
-        x = self.space.tensor
-        sample = Loop(
-            length=self.dim,
-            init=self.init,
-            step=self.step,
-            finish=self.finish,
-            state={"seen": Tensor("float32", (self.config.hidden,)), "x": Tensor(self.space.dtype, (self.dim,))},
-            outputs={"x": x},
-            noise={"u": Noise("uniform")},
-            options={"temperature": Option(1.0, low=0.01, help="below 1: likelier samples")},
-        )
-        outputs = {"log_prob": SCALAR, "conditionals": Tensor("float32", (self.dim,))}
-        return {"sample": sample, "log_prob": Call(self.log_prob, inputs={"x": x}, outputs=outputs)}
-
-    def objectives(self) -> dict[str, Objective]:
-        u = Noise("uniform", (self.config.hidden,))
-        return {"nll": Objective(Call(self.nll, {"x": self.space.tensor}, {"loss": SCALAR}, noise={"u": u}))}
+    def advance(self, i: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        inner, outer = self.weights()
+        before = inner.index_select(0, (i - 1).clamp(min=0).reshape(1))[0]  # (R, H)
+        features = F.pad(self.features, (0, 0, 0, 1))  # before the first dimension there is no level: zeros
+        seen = state["seen"] + F.embedding(state["last"], features) @ before
+        out = torch.relu(seen + self.inner_bias) @ outer.index_select(0, i.reshape(1))[0]
+        return out @ self.curves + self.marginals.index_select(0, i.reshape(1)), {"seen": seen}

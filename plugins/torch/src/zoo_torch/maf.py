@@ -46,22 +46,23 @@ class Conditioners(nn.Module):
         self.register_buffer("degree", torch.arange(hidden) % max(dim - 1, 1), persistent=False)  # sees ranks up to it
 
     def weights(self) -> tuple[torch.Tensor, ...]:
-        """Masked weights (L, H, D), (L, H), (L, 2, D, H), (L, 2, D). A constant of an exported graph."""
+        """Masked weights (L, H, D), (L, H), (L, 2, D, H), (L, 2, D). Constants of an exported graph."""
         sees = self.rank[:, None, :] <= self.degree[:, None]
         serves = (self.rank[:, :, None] > self.degree)[:, None]
+        unit = torch.tensor([1.0, MAX_LOG_SCALE], device=self.outer.device)[:, None]  # of shift and log-scale
         return (
             torch.where(sees, self.inner, 0.0),
             self.inner_bias,
-            torch.where(serves, self.outer, 0.0),
-            self.outer_bias,
+            torch.where(serves, self.outer, 0.0) / unit[..., None],
+            self.outer_bias / unit,
         )
 
     def forward(self, y: torch.Tensor, layer: torch.Tensor, weights: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
-        """Shift and log-scale (N, D) of one layer, `layer` (1,)."""
+        """Shift and log-scale (N, D) of one layer, `layer` (1,); the latter divided by `MAX_LOG_SCALE`."""
         inner, inner_bias, outer, outer_bias = (w.index_select(0, layer)[0] for w in weights)
         hidden = torch.tanh(y @ inner.T + inner_bias)  # (N, H)
         shift, scale = (hidden @ outer.flatten(0, 1).T + outer_bias.flatten()).chunk(2, dim=1)
-        return [shift, MAX_LOG_SCALE * torch.tanh(scale / MAX_LOG_SCALE)]
+        return [shift, torch.tanh(scale)]
 
 
 class MAF(Flow):
@@ -75,11 +76,11 @@ class MAF(Flow):
         self.conditioners = Conditioners(config.layers, space.size, config.hidden)
 
     def to_normal(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        weights, log_det = self.conditioners.weights(), y.new_zeros(y.shape[0])
+        weights, total = self.conditioners.weights(), torch.zeros_like(y)
         for layer in torch.arange(self.config.layers, device=y.device).split(1):
             shift, scale = self.conditioners(y, layer, weights)
-            y, log_det = (y - shift) * (-scale).exp(), log_det - scale.sum(1)
-        return y, log_det
+            y, total = (y - shift) * (-MAX_LOG_SCALE * scale).exp(), total + scale
+        return y, -MAX_LOG_SCALE * total.sum(1)
 
     # ---- the inverse, from the last layer to the first -----------------------------------------------------------
     # Within a layer, y = z * exp(scale(y)) + shift(y) is iterated until nothing changes: the dimension of rank r is
@@ -93,7 +94,7 @@ class MAF(Flow):
     def step(self, i: torch.Tensor, state: dict[str, torch.Tensor], **given: Any) -> dict[str, torch.Tensor]:
         z, y, layer = state["z"], state["y"], state["layer"]
         shift, scale = self.conditioners(y, layer[:1], self.conditioners.weights())
-        new = z * scale.exp() + shift
+        new = z * (MAX_LOG_SCALE * scale).exp() + shift
         arrived = (new != y).sum() == 0
         return {"z": torch.where(arrived, new, z), "y": new, "layer": layer - arrived.to(torch.int64)}
 

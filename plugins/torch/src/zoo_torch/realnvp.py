@@ -31,21 +31,14 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.net[-1].weight)  # starts as the identity
         nn.init.zeros_(self.net[-1].bias)
 
-    def scale_shift(self, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Half the log-scale and the shift, (N, changed) each. Bounded: a factor of at most e^2."""
         scale, shift = self.net(kept).chunk(2, dim=1)
-        return 2 * torch.tanh(scale / 2), shift  # bounded: exp stays within a factor of e^2
-
-    def forward(self, kept: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        scale, shift = self.scale_shift(kept)
-        return y * scale.exp() + shift, scale.sum(1)
-
-    def inverse(self, kept: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.scale_shift(kept)
-        return (z - shift) * (-scale).exp()
+        return torch.tanh(scale), shift
 
 
 class RealNVP(Flow):
-    """Couplings with alternating halves: even and odd dimensions."""
+    """Couplings with alternating halves: even and odd dimensions, which stand one after the other in the latent."""
 
     Config = Config
     recipe = Recipe(epochs=100, batch_size=128, learning_rate=2e-3, weight_decay=1e-5, clip=5.0, patience=20)
@@ -53,30 +46,32 @@ class RealNVP(Flow):
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
         self.dim = space.size
-        widths = [-(-self.dim // 2), max(self.dim // 2, 1)]
+        self.widths = [-(-self.dim // 2), max(self.dim // 2, 1)]
         # the half that a layer changes: odd, even, odd, ...; of one dimension always the even, the other is a zero
         self.changes = [0 if i % 2 or self.dim == 1 else 1 for i in range(config.layers)]
-        self.couplings = nn.ModuleList(Coupling(widths[1 - c], widths[c], config.hidden) for c in self.changes)
+        self.couplings = nn.ModuleList(
+            Coupling(self.widths[1 - c], self.widths[c], config.hidden) for c in self.changes
+        )
 
-    def halves(self, y: torch.Tensor) -> list[torch.Tensor]:
-        """(N, D) -> even and odd columns; once for all layers, because runtimes copy them one by one."""
-        even, odd = F.pad(y, (0, self.dim % 2)).reshape(-1, -(-self.dim // 2), 2).transpose(1, 2).unbind(1)
-        return [even, odd[:, : max(self.dim // 2, 1)]]
-
-    def whole(self, halves: list[torch.Tensor]) -> torch.Tensor:
-        even, odd = halves
-        odd = F.pad(odd, (0, even.shape[1] - odd.shape[1]))
-        return torch.stack([even, odd], 1).transpose(1, 2).flatten(1)[:, : self.dim]
+    def padded(self, y: torch.Tensor, width: int) -> torch.Tensor:
+        return F.pad(y, (0, width - y.shape[1])) if y.shape[1] < width else y
 
     def to_normal(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        log_det, halves = y.new_zeros(y.shape[0]), self.halves(y)
+        even, odd = self.widths
+        pairs = self.padded(y, 2 * even).reshape(-1, even, 2).split(1, 2)  # runtimes transpose slowly
+        halves = [pairs[0].flatten(1), pairs[1].flatten(1)[:, :odd]]
+        scales = [y.new_zeros(y.shape[0], width) for width in self.widths]
         for change, coupling in zip(self.changes, self.couplings, strict=True):
-            halves[change], more = coupling(halves[1 - change], halves[change])
-            log_det = log_det + more
-        return self.whole(halves), log_det
+            scale, shift = coupling(halves[1 - change])
+            halves[change] = halves[change] * (2 * scale).exp() + shift
+            scales[change] = scales[change] + scale
+        return torch.cat(halves, 1)[:, : self.dim], 2 * torch.cat(scales, 1).sum(1)
 
     def from_normal(self, z: torch.Tensor) -> torch.Tensor:
-        halves = self.halves(z)
+        even, odd = self.widths
+        halves = list(self.padded(z, even + odd).split(self.widths, 1))
         for change, coupling in zip(reversed(self.changes), reversed(self.couplings), strict=True):
-            halves[change] = coupling.inverse(halves[1 - change], halves[change])
-        return self.whole(halves)
+            scale, shift = coupling(halves[1 - change])
+            halves[change] = (halves[change] - shift) * (-2 * scale).exp()
+        halves[1] = self.padded(halves[1], even)
+        return torch.stack(halves, 2).flatten(1)[:, : self.dim]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.spaces import Image, Space
 
@@ -67,12 +66,11 @@ class Dequantize(nn.Module):
 
     def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, D) integer levels and (N, D) uniforms -> (N, D) reals, (N,) log-determinant."""
-        place = torch.arange(self.mass.shape[0], device=x.device) * self.levels + x
-        table = torch.stack([self.mass, self.below, self.above], 2).flatten(0, 1)  # one look-up for all three
-        mass, below, above = F.embedding(place, table).unbind(2)
+        tables = (self.mass, self.below, self.above, self.mass.log())  # each looked up: faster than rows of all
+        mass, below, above, log_mass = (table.T.gather(0, x) for table in tables)
         log_f = (below + u * mass).log()
         log_g = (above + (1 - u) * mass).log()
-        return log_f - log_g, (mass.log() - log_f - log_g).sum(1)
+        return log_f - log_g, (log_mass - log_f - log_g).sum(1)
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """(N, D) reals -> (N, D) integer levels."""

@@ -1,0 +1,57 @@
+"""What onnxruntime makes of the presets' graphs: nothing is left in them that costs time and computes nothing."""
+
+from __future__ import annotations
+
+import platform
+
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from zoo_onnx.transposed import CHANNELS
+
+import zoo
+from zoo import registry
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere onnxruntime lays out and fuses other nodes"
+)
+METHODS = [(name, method) for name in zoo.list_models("*.*") for method in registry.model(name).methods]
+TRANSPOSED = {  # how often, in a method that cannot do without
+    ("ddpm.digits", "sample"): 1,  # the labels' embeddings, before the loop
+    ("pixelcnn.digits", "sample"): 1,
+    ("pixelcnn.digits", "log_prob"): 2,  # (N, C, D) to (N, D, C) and back
+}
+
+
+@pytest.fixture(params=METHODS, ids=" ".join)
+def optimised(request, tmp_path):
+    """The graphs of a method, those of loops included, after onnxruntime has optimised them for a CPU."""
+    name, method = request.param
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    ort.InferenceSession(
+        str(zoo.open(name, device="cpu").folder / f"{method}.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    model = ir.load(options.optimized_model_filepath)
+    return request.param, [model.graph, *model.graph.subgraphs()]
+
+
+def test_no_copies_transposes_or_casts_are_left(optimised):
+    which, graphs = optimised
+    nodes = [node for graph in graphs for node in graph]
+    kinds = [node.op_type for node in nodes]
+    assert kinds.count("Transpose") == TRANSPOSED.get(which, 0)
+    assert kinds.count("Identity") == 0
+    assert all(node.inputs[1].shape[1] < CHANNELS for node in nodes if node.op_type == "ConvTranspose")
+    casts = [node for node in nodes if node.op_type == "Cast"]
+    assert not [node for node in casts if node.inputs[0].producer() in casts]
+    assert {node.domain for node in nodes if node.op_type == "Conv"} <= {"com.microsoft.nchwc"}
+
+
+def test_a_loop_computes_nothing_that_is_the_same_in_every_step(optimised):
+    _, (_, *bodies) = optimised
+    for body in bodies:
+        for node in body:
+            made_here = [v for v in node.inputs if v is not None and v.graph is body and not v.is_initializer()]
+            assert made_here or node.op_type in ("Loop", "Constant"), node
