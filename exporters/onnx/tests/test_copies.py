@@ -13,6 +13,21 @@ from zoo_onnx.trace import trace
 from zoo.signature import Option, Tensor
 
 TABLE = torch.arange(60.0).reshape(5, 3, 4)
+
+
+def scaled_ends(i, x):
+    y = x.clone()
+    y[..., :2] *= 3
+    y[..., -1:] /= 2
+    return y
+
+
+def written(i, x):
+    y = x.clone()
+    y[:, torch.tensor([2, 0])] = 2 * x[:, :2]
+    return y
+
+
 CASES = {  # what is written: the function, its input, and the operators that remain
     "an axis of length one": (lambda i, x: x[:, 0], (1, 4), {"Squeeze"}),
     "the last axis, of length one": (lambda i, x: x[..., 0], (4, 1), {"Squeeze"}),
@@ -21,6 +36,12 @@ CASES = {  # what is written: the function, its input, and the operators that re
     "one channel to the back": (lambda i, x: x.permute(0, 2, 3, 1), (1, 2, 5), {"Reshape"}),
     "three channels": (lambda i, x: x.permute(0, 3, 1, 2), (2, 5, 3), {"Transpose"}),
     "columns": (lambda i, x: x.transpose(1, 2), (2, 5), {"Transpose"}),
+    "every other column": (lambda i, x: x[:, [0, 2, 4]], (5, 3), {"Slice"}),
+    "rows from the last to the first": (lambda i, x: x[..., [3, 2, 1, 0]], (2, 4), {"Slice"}),
+    "columns in any order, some twice": (lambda i, x: x[:, [3, 0, 3, -2]], (5, 3), {"Gather"}),
+    "columns of columns": (lambda i, x: x[:, [2, 0, 1], [0, 0, 1]], (5, 3), {"Transpose", "GatherND"}),
+    "both ends scaled in place": (scaled_ends, (2, 5), {"Slice", "Mul", "Div", "Concat"}),
+    "columns written": (written, (4, 2), {"Slice", "Mul", "Shape", "Expand", "ScatterElements", "Identity"}),
     "the weights of step i": (lambda i, x: x @ TABLE.index_select(0, i.reshape(1))[0], (3,), {"Gather", "MatMul"}),
 }
 

@@ -19,6 +19,8 @@ def without_copies(model: ir.Model) -> None:
         for node in list(graph):
             if node.op_type == "Gather" and (axis := _dropped(node)) is not None:
                 _drop(graph, node, axis)
+            elif node.op_type == "Gather" and (every := _progression(node)) is not None:
+                _replace(graph, node, "Slice", node.inputs[0], *every)
             elif node.op_type == "Transpose" and (shape := _same_order(node)) is not None:
                 _replace(graph, node, "Reshape", node.inputs[0], shape)
 
@@ -40,6 +42,19 @@ def _dropped(node: ir.Node) -> int | None:
         return None
     first = index.const_value.size == 1 and index.const_value.numpy().shape == () and not index.const_value.numpy()
     return axis if first and axis is not None and data.shape[axis] == 1 else None
+
+
+def _progression(node: ir.Node) -> list[list[int]] | None:
+    """Starts, ends, axes and steps of the Slice that a Gather is, which looks up every so many, in either order."""
+    index, axis = node.inputs[1], _axis(node)
+    if index is None or index.const_value is None or index.is_graph_input() or axis is None:
+        return None
+    places = index.const_value.numpy()
+    steps = np.unique(np.diff(places)) if places.ndim == 1 else []
+    if len(steps) != 1 or places.min() < 0 or not steps[0]:
+        return None
+    end = int(places[-1] + steps[0])
+    return [[int(places[0])], [end if end >= 0 else -(2**62)], [axis], [int(steps[0])]]
 
 
 def _drop(graph: ir.Graph, node: ir.Node, axis: int) -> None:
@@ -65,12 +80,14 @@ def _same_order(node: ir.Node) -> list[int] | None:
 
 
 def _replace(
-    graph: ir.Graph, node: ir.Node, kind: str, data: ir.Value | None, second: ir.Value | list[int], **attributes: int
+    graph: ir.Graph, node: ir.Node, kind: str, data: ir.Value | None, *more: ir.Value | list[int], **attributes: int
 ) -> None:
     output = node.outputs[0]
-    if isinstance(second, list):
-        second = known(graph, f"{node.name}_second", np.array(second, dtype=np.int64))
-    new = ir.node(kind, [data, second], attributes, name=f"{node.name}_{kind}")
+    given = [
+        known(graph, f"{node.name}_{i}", np.array(v, dtype=np.int64)) if isinstance(v, list) else v
+        for i, v in enumerate(more)
+    ]
+    new = ir.node(kind, [data, *given], attributes, name=f"{node.name}_{kind}")
     new.outputs[0].name = f"{output.name}_{kind}"
     new.outputs[0].type, new.outputs[0].shape = output.type, output.shape
     ir.convenience.replace_nodes_and_values(graph, node, [node], [new], [output], [new.outputs[0]])

@@ -20,6 +20,7 @@ from zoo.errors import ExportError
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.copies import without_copies
 from zoo_onnx.graph import OPSET
+from zoo_onnx.operators import OPERATORS
 from zoo_onnx.reasons import SHAPES, Lines, random_draws, reason
 from zoo_onnx.translations import translations
 from zoo_onnx.transposed import without_transposed
@@ -72,6 +73,7 @@ def trace(
                 verbose=False,
                 dynamic_shapes=(dynamic,),
                 opset_version=OPSET,
+                custom_translation_table=OPERATORS,
             )
     except Exception as error:  # torch.export raises many kinds; all of them mean that the code cannot be traced
         raise ExportError(f"{what} cannot be traced to ONNX: {reason(error, locate)}.") from error
