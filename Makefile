@@ -16,9 +16,9 @@ test: install ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # ONLY="flows loops" runs a part, ONLY=--resume goes on with a run that was broken off
-bench: install ## side by side with what people would use instead: writes benchmarks/results
+bench: install ## side by side with what people would use instead (about an hour): writes benchmarks/results
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	$(BIN)/pip install -q --no-deps denoising-diffusion-pytorch
+	$(BIN)/pip install -q --no-deps denoising-diffusion-pytorch==2.3.4
 	$(BIN)/python -m benchmarks $(ONLY)
 
 presets: install ## train and export all presets anew (about an hour on two cores)

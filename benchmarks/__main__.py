@@ -15,18 +15,21 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict
-from math import exp, log
 from pathlib import Path
 
-from benchmarks import timing
+import zoo
+from benchmarks import oneshot, timing
+from zoo.artifact import MANIFEST
+from zoo.files import atomic_write, sha256
 
-THREADS = 2
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 MODULES = (
-    "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "precision", "solvers", "commands",
-    "gpu",
+    "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "floors", "bound", "precision",
+    "solvers", "commands", "gpu",
 )  # fmt: skip
+INTERRUPTED = 130
+MEASURED = ("zoo", "plugins", "exporters", "benchmarks/*.py")  # what a figure depends on
 PACKAGES = (
     "torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko", "nflows", "denoising-diffusion-pytorch",
 )  # fmt: skip
@@ -42,9 +45,30 @@ def machine() -> dict[str, object]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(), **versions, **gpu(),
+        "date": datetime.datetime.now().isoformat(" ", "minutes"), "commit": commit(), "cpu": cpu,
+        "cores": os.cpu_count(), "python": platform.python_version(), **versions, **gpu(),
     }  # fmt: skip
+
+
+def commit() -> str:
+    """The last one that touched what is measured, and a hash of what has been altered since then."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words, "--", *MEASURED], check=True, capture_output=True, text=True, cwd=HERE.parent
+        ).stdout
+
+    try:
+        last, altered = git("log", "-1", "--format=%h").strip(), git("diff", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{last}, altered: {sha256(altered.encode())[:8]}" if altered else last
+
+
+def artifacts(rows: list[timing.Row]) -> dict[str, str]:
+    """The presets in these rows, with the beginning of their manifests' hashes: a manifest has those of all files."""
+    names = [name for name in zoo.list_models("*.*") if any(name in row.what for row in rows)]
+    return {name: sha256((zoo.open(name, device="cpu").folder / MANIFEST).read_bytes())[:8] for name in names}
 
 
 def gpu() -> dict[str, object]:
@@ -72,15 +96,12 @@ def missing(name: str) -> str:
 
 def run(name: str, resume: bool) -> None:
     """One module, in this process."""
-    import torch
-
-    torch.set_num_threads(THREADS)
     RESULTS.mkdir(exist_ok=True)
     part, here = RESULTS / f"{name}.part.json", machine()
     if resume and part.exists():
         found = json.loads(part.read_text())
-        if {**found["machine"], "date": ""} != {**here, "date": ""}:
-            sys.exit(f"{part} has another machine or other versions; leave out --resume.")
+        if differ := differences(found["machine"], here):
+            sys.exit(f"{part} is of another {', '.join(differ)}; leave out --resume.")
         timing.known = {(r["what"], r["batch"], r["peer"]): timing.Row(**r) for r in found["rows"]}
         print(f"{len(timing.known)} rows are there", flush=True)
     rows: list[timing.Row] = []
@@ -93,40 +114,52 @@ def run(name: str, resume: bool) -> None:
 
 
 def save(path: Path, here: dict[str, object], rows: list[timing.Row]) -> None:
-    path.write_text(json.dumps({"machine": here, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    found = {"machine": here, "artifacts": artifacts(rows), "rows": [asdict(row) for row in rows]}
+    with atomic_write(path) as file:
+        file.write(f"{json.dumps(found, indent=1)}\n".encode())
+
+
+def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
+    """In what two machines differ, but for the date."""
+    return sorted(key for key in {*one, *other} - {"date"} if one.get(key) != other.get(key))
 
 
 def report() -> str:
     """All results as Markdown."""
     lines = [
         "# Results", "",
-        "Made by `make bench`. Ratios of time, ours over the peer's: below 1, genzoo is faster. Medians and quartiles",
-        "of alternating pairs in one process, both sides warm, with as many threads each, outputs compared first.", "",
+        "Made by `make bench`. Ratios, ours over the peer's: below 1, genzoo is faster. Medians and quartiles of",
+        "alternating pairs in one process. Both sides are warm, and none begins before the threads of the other sleep.",
+        "genzoo is as a user gets it; the peer has one thread or all, whichever is faster for it (threads; without",
+        "a number: its own choice). What is compared before it is timed, and how, is said below.", "",
     ]  # fmt: skip
-    for name in MODULES:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            continue
-        found = json.loads(path.read_text())
+    paths = {name: RESULTS / f"{name}.json" for name in MODULES}
+    results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    results = {name: found for name, found in results.items() if "artifacts" in found}  # others are of an older kind
+    newest = max((found["machine"] for found in results.values()), key=lambda machine: machine["date"], default={})
+    for name, found in results.items():
+        here = found["machine"]
         lines += [f"## {name}", "", (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip(), ""]
-        lines += [", ".join(f"{k} {v}" for k, v in found["machine"].items()), ""]
+        lines += [", ".join(f"{k} {v}" for k, v in here.items()), ""]
+        if differ := differences(here, newest):
+            now = ", ".join(f"{key} {newest.get(key, 'none')}" for key in differ)
+            lines += [f"**Not of one run with the newest results**, which have: {now}.", ""]
+        if found["artifacts"]:
+            lines += [f"Artifacts: {', '.join(f'{k} {v}' for k, v in found['artifacts'].items())}", ""]
         lines += [
-            "| what | batch | peer | ratio | quartiles | ours, ms | reach | |",
-            "|---|---|---|---|---|---|---|---|",
+            "| what | batch | peer | threads | ratio | quartiles | ours | peer's | unit | reach | |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for r in found["rows"]:
             reach = "" if r["reach"] is None else f"{r['reach']:.3g}"
             met = "" if r["reach"] is None else ("yes" if r["ratio"] <= r["reach"] else "**no**")
             lines.append(
-                f"| {r['what']} | {r['batch']} | {r['peer']} | {r['ratio']:.3g} | {r['low']:.3g} to {r['high']:.3g} | "
-                f"{r['ours_ms']:.4g} | {reach} | {met} {r['note']} |"
+                f"| {r['what']} | {r['batch']} | {r['peer']} | {r['peer_threads'] or ''} | {r['ratio']:.3g} | "
+                f"{r['low']:.3g} to {r['high']:.3g} | {r['ours']:.4g} | {r['theirs']:.4g} | {r['unit']} | {reach} | "
+                f"{met} {r['note']} |"
             )
         if name == "oneshot":
-            lines.append("")
-            for peers, reach in ((("eager PyTorch", "eager Keras"), 0.35), (("torch.compile",), 0.8)):
-                ratios = [r["ratio"] for r in found["rows"] if r["peer"] in peers]
-                mean = exp(sum(map(log, ratios)) / len(ratios))
-                lines.append(f"Geometric mean against {' and '.join(peers)}: **{mean:.3f}** (reach {reach}).")
+            lines += ["", *oneshot.summary(found["rows"])]
         lines.append("")
     return "\n".join(lines)
 
@@ -138,19 +171,29 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
-        run(given.names[0], given.resume)
+        try:
+            run(*given.names, given.resume)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         return
     chosen = given.names or [name for name in MODULES if not missing(name)]
     for name in chosen:
         if name not in MODULES:
-            sys.exit(f"there is no benchmark {name!r}; there are {', '.join(MODULES)}.")
+            parser.error(f"there is no benchmark {name!r}; there are {', '.join(MODULES)}.")
         if needs := missing(name):
-            sys.exit(f"the benchmark {name} needs {needs}.")
-    env = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "KERAS_BACKEND": "torch", "PYTHONPATH": str(HERE.parent)}
+            parser.error(f"the benchmark {name} needs {needs}.")
+    env = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(HERE.parent)}
+    env.pop("OMP_NUM_THREADS", None)  # a peer may have all cores
     for name in chosen:  # each in a process of its own: frameworks get in each other's way
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", "benchmarks", "--inside", name, *(["--resume"] if given.resume else [])]
-        subprocess.run(command, check=True, env=env, cwd=HERE.parent)
+        try:
+            code = subprocess.run(command, env=env, cwd=HERE.parent).returncode
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code:
+            print(f"{name} was broken off; --resume goes on with it.", file=sys.stderr)
+            sys.exit(code)
     (RESULTS / "README.md").write_text(report())
     print(f"wrote {RESULTS / 'README.md'}")
 

@@ -1,4 +1,5 @@
-"""What a hand at the shell waits for: cold processes."""
+"""What a hand at the shell waits for: cold processes. The first samples are compared, and the rows of a million with
+those that one process makes; `import numpy` and -n 10000 are yardsticks."""
 
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from pyarrow import parquet
 
 import zoo
-from benchmarks.timing import Row, pairs_of, side_by_side
+from benchmarks.peers import thread_counts
+from benchmarks.timing import Row, pairs_of, same, side_by_side
 
 ZOO = Path(sys.executable).parent / "zoo"
-COLD = "import zoo; zoo.load({name!r}).sample(1, seed=0{label})"
+COLD = "import sys, zoo; sys.stdout.buffer.write(zoo.load({name!r}).sample(1, seed=0{label}).tobytes())"
 PLUGIN = """
 from zoo import hookimpl
 from zoo.spec import ModelSpec, PresetSpec
@@ -38,9 +41,9 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 FEW, MANY = 10_000, 1_000_000
 
 
-def run(*command: object, **env: str) -> str:
+def run(*command: object, **env: str) -> bytes:
     words = [str(word) for word in command]
-    return subprocess.run(words, check=True, capture_output=True, text=True, env={**os.environ, **env}).stdout
+    return subprocess.run(words, check=True, capture_output=True, env={**os.environ, **env}).stdout
 
 
 def rows() -> Iterator[Row]:
@@ -56,7 +59,10 @@ def first_sample(name: str, label: int | None) -> Row:
         folder = zoo.open(name, device="cpu").folder
         ours = partial(run, ZOO, "sample", folder, "-n", 1, "--seed", 0, *chosen, "--out", f"{out}/x.npz", "--force")
         code = COLD.format(name=name, label="" if label is None else f", label={label}")
-        theirs = partial(run, sys.executable, "-c", code)
+        theirs = {n: partial(run, sys.executable, "-c", code, OMP_NUM_THREADS=str(n)) for n in thread_counts()}
+        ours()
+        x = np.load(f"{out}/x.npz")["x"]
+        same(x, np.frombuffer(theirs[1](), x.dtype).reshape(x.shape), name)
         return side_by_side(f"zoo sample {name} -n 1", 1, "load the checkpoint, sample", ours, theirs, reach=0.25)
 
 
@@ -68,35 +74,37 @@ def listing() -> Row:
             (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stranger{i}\nVersion: 1.0\n")
             (info / "entry_points.txt").write_text(f"[genzoo]\nmain = stranger{i}\n")
             (Path(site) / f"stranger{i}.py").write_text(PLUGIN.format(i=i))
-        assert run(ZOO, "list", "--json", PYTHONPATH=site).count("stranger") >= 1000
-        ours, theirs = partial(run, ZOO, "list", PYTHONPATH=site), partial(run, sys.executable, "-c", "import numpy")
-        return side_by_side("zoo list, 1000 presets", 1, "python -c 'import numpy'", ours, theirs, reach=2.5)
+        assert run(ZOO, "list", "--json", PYTHONPATH=site).count(b"stranger") >= 1000
+        ours, numpy = partial(run, ZOO, "list", PYTHONPATH=site), partial(run, sys.executable, "-c", "import numpy")
+        return side_by_side("zoo list, 1000 presets", 1, "python -c 'import numpy'", ours, {0: numpy}, reach=2.5)
 
 
-def million() -> Iterator[Row]:
+def million(few: int = FEW, many: int = MANY, times: int = 7) -> Iterator[Row]:
     """Rows of a flow of the plane to Parquet: memory, and rate against the model in one process."""
     model = zoo.open("realnvp.moons", device="cpu")
     with tempfile.TemporaryDirectory() as out:
+        file = f"{out}/x.parquet"
 
         def draw(count: int) -> tuple[float, float]:
             """Seconds, and MiB at the peak."""
             begin = time.perf_counter()
-            command = (ZOO, "sample", "realnvp.moons", "-n", count, "--seed", 0, "--out", f"{out}/x.parquet", "--force")
+            command = (ZOO, "sample", "realnvp.moons", "-n", count, "--seed", 0, "--out", file, "--force")
             peak = int(run(sys.executable, "-c", PEAK, *command)) / 1024
             return time.perf_counter() - begin, peak
 
         def stream() -> float:
             begin = time.perf_counter()
-            for _ in model.stream("sample", count=MANY, seed=0):
+            for _ in model.stream("sample", count=many, seed=0):
                 pass
             return time.perf_counter() - begin
 
-        draw(FEW), stream()
-        found = np.array([(*draw(FEW), *draw(MANY), stream()) for _ in range(7)])
-        few, few_peak, many, many_peak, inside = found.T
-        note = "peak memory, MiB in place of ms"
-        peaks = many_peak / 1e3, few_peak / 1e3  # a row is in thousandths
-        yield pairs_of("zoo sample -n 1000000, memory", MANY, "-n 10000", *peaks, reach=1.3, note=note)
-        work = (many - few) / (1 - FEW / MANY)  # without the start of the process
-        note = "times in ms without the start of the process"
-        yield pairs_of("zoo sample -n 1000000, time", MANY, "in one process", work, inside, reach=1 / 0.9, note=note)
+        draw(few), draw(many), stream()
+        written = np.stack([column.to_numpy() for column in parquet.read_table(file).columns], 1)
+        same(written, model.sample(many, seed=0), "a million rows")
+        found = np.array([(*draw(few), *draw(many), stream()) for _ in range(times)])
+        short, short_peak, long, long_peak, inside = found.T
+        what = f"zoo sample -n {many}"
+        yield pairs_of(f"{what}, memory", many, f"-n {few}", long_peak, short_peak, unit="MiB", reach=1.3)
+        sides = (long - short) / (1 - few / many) * 1e3, inside * 1e3
+        note = "without the start of the process"
+        yield pairs_of(f"{what}, time", many, "in one process", *sides, unit="ms", reach=1 / 0.9, note=note)

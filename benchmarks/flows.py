@@ -1,4 +1,5 @@
-"""Flows of zuko and nflows, wrapped and exported as they are, against the libraries' own calls."""
+"""Flows of zuko and nflows, wrapped and exported as they are, against the libraries' own calls. Compared are densities,
+and samples with what the library decodes from the same noise."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from torch import nn
 from zoo_torch import wrap
 
 import zoo
-from benchmarks.peers import artifact_run
+from benchmarks.peers import artifact_run, noises_of
 from benchmarks.timing import Row, same, side_by_side
+from zoo import noise
 
 SIZE, SPLINES = 64, 16  # dimensions; zuko's splines, one pass for each dimension in each layer, take long with 64
 LAYERS, HIDDEN = 5, 64
@@ -78,16 +80,17 @@ def compared(
         zoo.export(model, f"{folder}/flow")
         artifact = zoo.open(f"{folder}/flow", device="cpu")
         for batch in batches:
-            z = torch.from_numpy(np.random.default_rng(0).standard_normal((batch, size), dtype=np.float32))
-            x = decode(z)
+            what, ours = f"{name} of {size} dimensions", artifact_run(artifact, "sample", batch)
+            ((stream, declared),) = noises_of(model.methods["sample"]).items()
+            z = noise.draw(declared, np.arange(batch), seed=0, stream=f"sample/{stream}")
+            x = decode(torch.from_numpy(z))
             array = x.numpy()
-            same(artifact.decode(z.numpy()), array, f"{name} decode")
-            same(artifact.log_prob(array), log_prob(x).numpy(), f"{name} log_prob")
-            what = f"{name} of {size} dimensions"
-            ours, theirs = artifact_run(artifact, "sample", batch), lambda n=batch: sample(n).numpy()
+            same(ours()["x"], array, f"{what}, sample")
             most = 0.15 if (name, batch) == ("zuko MAF", 256) else None
+            theirs = lambda n=batch: sample(n).numpy()  # noqa: E731
             yield side_by_side(f"{what}, sample", batch, library, ours, theirs, reach=most)
             ours, theirs = lambda a=array: artifact.log_prob(a), lambda t=x: log_prob(t).numpy()
+            same(ours(), theirs(), f"{what}, log_prob")
             yield side_by_side(f"{what}, log_prob", batch, library, ours, theirs)
 
 

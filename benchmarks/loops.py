@@ -1,30 +1,26 @@
-"""Sampling loops against the eager loop in PyTorch, and against a step session that Python drives; a model of
-denoising-diffusion-pytorch, wrapped, against its own samplers."""
+"""Sampling loops against the eager loop in PyTorch, and against a step session that Python drives as optimum and
+diffusers do, with numpy's noise and bound buffers; a model of denoising-diffusion-pytorch, wrapped, against its own
+samplers. Outputs are compared for the same noise."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
 import numpy as np
-import onnx_ir as ir
-import onnxruntime as ort
 import torch
-from zoo_onnx.export import traceable
-from zoo_onnx.trace import trace
 from zoo_torch import wrap
 
 import zoo
-from benchmarks.peers import artifact_run, inputs_of, torch_run
-from benchmarks.timing import Row, same, side_by_side
+from benchmarks.driven import Driven, Parts
+from benchmarks.peers import artifact_run, thread_counts, torch_run
+from benchmarks.timing import Row, agree, same, side_by_side
 from zoo import noise
-from zoo.eager import EagerModel
-from zoo.signature import Loop, Option
 
 DIFFUSION = {1: 0.3, 16: 0.5, 64: 0.6}  # batch -> reach against eager
 LANGEVIN = {64: 0.5}
@@ -39,78 +35,25 @@ def rows() -> Iterator[Row]:
 
 
 def compared(name: str, reach: dict[int, float], *, driven: bool = False) -> Iterator[Row]:
-    artifact, model = zoo.open(name, device="cpu"), zoo.load(name)
-    for batch, most in reach.items():
-        ours = artifact_run(artifact, "sample", batch)
-        same(ours()["x"], torch_run(model, "sample", batch, seeded=True)()["x"], name)
-        with model.network.inference():
-            eager = torch_run(model, "sample", batch)
-            yield side_by_side(f"{name} sample", batch, "eager PyTorch loop", ours, eager, reach=most)
-        if driven:
-            theirs = step_session(model, batch)
-            same(ours()["x"], theirs(True), name)
-            yield side_by_side(
-                f"{name} sample", batch, "step session, Python loop", ours, partial(theirs, False), reach=1.0
-            )
+    artifact, model, what = zoo.open(name, device="cpu"), zoo.load(name), f"{name} sample"
+    loop = model.methods["sample"]
+    with tempfile.TemporaryDirectory() as folder:
+        parts = Parts(model, "sample", loop, Path(folder), outside=True) if driven else None
+        for batch, most in reach.items():
+            ours = artifact_run(artifact, "sample", batch)
+            agree(ours(), torch_run(model, "sample", batch, seeded=True)(), what)
+            with model.network.inference():
+                eager = torch_run(model, "sample", batch)
+                yield side_by_side(what, batch, "eager PyTorch loop", ours, eager, reach=most)
+            if parts:
+                sessions = {n: Driven(parts, artifact, batch, threads=n) for n in thread_counts()}
+                for session in sessions.values():
+                    agree(ours(), session(0), f"{what}, step session")
+                theirs = {n: partial(session, None) for n, session in sessions.items()}
+                yield side_by_side(what, batch, "step session, Python loop", ours, theirs, reach=1.0)
 
 
-def step_session(model: EagerModel, batch: int) -> Callable[[bool], np.ndarray]:
-    """The loop as optimum and diffusers run exported models: init, step and finish are ONNX models of their own, and
-    Python calls them. The argument: whether the noise is that of seed 0, to compare, or numpy's."""
-    definition = model.methods["sample"]
-    assert isinstance(definition, Loop)
-    module, _ = traceable(model)
-    defaults = {n: o.default for n, o in definition.options.items()}
-    folder = Path(tempfile.mkdtemp())
-
-    def session(part: str, arguments: dict, function: Callable) -> ort.InferenceSession:
-        piece = trace(module, function, arguments, part, defaults)
-        ir.save(piece, folder / f"{part}.onnx")
-        return ort.InferenceSession(str(folder / f"{part}.onnx"), providers=["CPUExecutionProvider"])
-
-    states, kept = list(definition.state), list(definition.invariants)
-    first = {"index": zoo.Tensor("int64"), **definition.inputs, **definition.init_noise, **definition.options}
-    rest = {**definition.inputs, **definition.invariants, **definition.noise, **definition.options}
-    begin = session(
-        "init", first, lambda *a: tuple(definition.init(**dict(zip(first, a, strict=True)))[n] for n in states + kept)
-    )
-    step = session(
-        "step",
-        {"i": Option(0), **{f"state_{n}": t for n, t in definition.state.items()}, **rest},
-        lambda i, *a: tuple(
-            definition.step(i, dict(zip(states, a, strict=False)), **dict(zip(rest, a[len(states) :], strict=True)))[n]
-            for n in states
-        ),
-    )
-    end = session("finish", dict(definition.state), lambda *a: definition.finish(dict(zip(states, a, strict=True))))
-    options = {n: np.asarray(o.default, o.dtype) for n, o in definition.options.items()}
-    length = definition.length if isinstance(definition.length, int) else int(options[definition.length])
-    index = np.arange(batch)
-    inputs = inputs_of(model, "sample", batch)
-    random = np.random.default_rng(0)
-
-    def call(part: ort.InferenceSession, values: list) -> list[np.ndarray]:
-        names = [i.name for i in part.get_inputs()]
-        return part.run(None, dict(zip(names, values, strict=True)))
-
-    def run(seeded: bool) -> np.ndarray:
-        def draw(noises: dict, step: int = 0, steps: int = 1) -> list[np.ndarray]:
-            if seeded:
-                when = {"step": step, "steps": steps, "options": options}
-                return [noise.draw(d, index, seed=0, stream=f"sample/{n}", **when) for n, d in noises.items()]
-            return [random.standard_normal((batch, *d.shape), dtype=np.float32) for d in noises.values()]
-
-        values = call(begin, [index, *inputs.values(), *draw(definition.init_noise), *options.values()])
-        state, constant = values[: len(states)], values[len(states) :]
-        for i in range(length):
-            fresh = draw(definition.noise, i, length)
-            state = call(step, [np.asarray(i), *state, *inputs.values(), *constant, *fresh, *options.values()])
-        return call(end, state)[0]
-
-    return run
-
-
-def gaussian_diffusion(sampler: str, **given: int) -> Iterator[Row]:
+def gaussian_diffusion(sampler: str, batches: Sequence[int] = (1, 16), **given: int) -> Iterator[Row]:
     """A model of denoising-diffusion-pytorch with one of its own samplers, which it chooses by what it is given."""
     torch.manual_seed(0)
     library = denoising_diffusion_pytorch()
@@ -122,7 +65,7 @@ def gaussian_diffusion(sampler: str, **given: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         zoo.export(model, f"{folder}/diffusion")
         artifact = zoo.open(f"{folder}/diffusion", device="cpu")
-        for batch in (1, 16):
+        for batch in batches:
 
             def theirs(batch: int = batch) -> np.ndarray:
                 return diffusion.sample(batch).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -1,43 +1,47 @@
 """One-shot methods of all presets against PyTorch or Keras eager, against torch.compile, and against Keras `predict`
-where a method is a plain forward pass."""
+where a method is a plain forward pass. All are compared with the eager method, given the same noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 import zoo
 from benchmarks.peers import artifact_run, inputs_of, torch_run
-from benchmarks.timing import Row, same, side_by_side
+from benchmarks.timing import Row, agree, side_by_side
+from zoo.artifact import Artifact
 from zoo.eager import EagerModel
 from zoo.signature import named
 
 BATCHES = (1, 64, 1024)
 
 
-def rows() -> Iterator[Row]:
-    for name in zoo.list_models("*.*"):
+def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterator[Row]:
+    for name in names or zoo.list_models("*.*"):
         artifact, model = zoo.open(name, device="cpu"), zoo.load(name)
         for method, signature in artifact.signatures.items():
-            if signature.length is not None:
-                continue
-            for batch in BATCHES:
-                what, ours = f"{name} {method}", artifact_run(artifact, method, batch)
-                expected = torch_run(model, method, batch, seeded=True)()
-                for key, value in ours().items():
-                    same(value, expected[key], f"{what} {key}")
-                eager = "eager Keras" if model.network.framework == "keras" else "eager PyTorch"
-                with model.network.inference():
-                    yield side_by_side(what, batch, eager, ours, torch_run(model, method, batch), reach=1.0)
-                    torch.compiler.reset()  # the next batch size gets code of its own, not for any size
-                    compiled = torch_run(model, method, batch, wrap=torch.compile)
-                    yield side_by_side(what, batch, "torch.compile", ours, compiled, reach=1.0)
-                if predict := keras_predict(model, method, batch):
-                    for key, value in predict().items():
-                        same(value, expected[key], f"{what} {key}")
-                    yield side_by_side(what, batch, "Keras predict", ours, predict)
+            if signature.length is None:
+                for batch in batches:
+                    yield from compared(artifact, model, method, batch)
+
+
+def compared(artifact: Artifact, model: EagerModel, method: str, batch: int) -> Iterator[Row]:
+    what, ours = f"{artifact.name} {method}", artifact_run(artifact, method, batch)
+    eager = "eager Keras" if model.network.framework == "keras" else "eager PyTorch"
+    torch.compiler.reset()  # each batch size gets code of its own, not for any size
+    with model.network.inference():
+        expected = torch_run(model, method, batch, seeded=True)()
+        agree(ours(), expected, what)
+        yield side_by_side(what, batch, eager, ours, torch_run(model, method, batch), reach=1.0)
+        agree(torch_run(model, method, batch, seeded=True, wrap=torch.compile)(), expected, f"{what}, torch.compile")
+        compiled = torch_run(model, method, batch, wrap=torch.compile)
+        yield side_by_side(what, batch, "torch.compile", ours, compiled, reach=1.0)
+    if predict := keras_predict(model, method, batch):
+        agree(predict(), expected, f"{what}, Keras predict")
+        yield side_by_side(what, batch, "Keras predict", ours, predict)
 
 
 def keras_predict(model: EagerModel, method: str, batch: int) -> Callable[[], dict[str, np.ndarray]] | None:
@@ -55,3 +59,33 @@ def keras_predict(model: EagerModel, method: str, batch: int) -> Callable[[], di
 
     plain = Plain()
     return lambda: named(plain.predict(array, batch_size=batch, verbose=0), definition.outputs)
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Geometric means of the ratios, of all batch sizes and of each, as Markdown."""
+    peers = {
+        "eager PyTorch or Keras": (("eager PyTorch", "eager Keras"), 0.35),
+        "eager PyTorch": (("eager PyTorch",), None),
+        "eager Keras": (("eager Keras",), None),
+        "torch.compile": (("torch.compile",), 0.8),
+        "Keras predict": (("Keras predict",), None),
+    }
+    sizes = sorted({row["batch"] for row in rows})
+    lines = [
+        "Geometric means of the ratios, and the largest:", "",
+        f"| peer | all | {' | '.join(f'batch {n}' for n in sizes)} | largest | reach of the mean |",
+        "|---|---|" + "---|" * len(sizes) + "---|---|",
+    ]  # fmt: skip
+    for name, (chosen, reach) in peers.items():
+        found = [row for row in rows if row["peer"] in chosen]
+        if found:
+            means = [
+                mean(row["ratio"] for row in found if row["batch"] in size) for size in (sizes, *([n] for n in sizes))
+            ]
+            cells = [f"{value:.3f}" for value in (*means, max(row["ratio"] for row in found))]
+            lines.append(f"| {name} | {' | '.join(cells)} | {reach or ''} |")
+    return lines
+
+
+def mean(ratios: Iterable[float]) -> float:
+    return float(np.exp(np.mean(np.log(list(ratios)))))

@@ -11,10 +11,20 @@ import torch
 from zoo import noise, parity
 from zoo.eager import EagerModel
 from zoo.model import Model
-from zoo.signature import Loop, Noise, resolve
+from zoo.signature import Loop, Method, Noise, resolve
 
 DRAW = {"normal": torch.randn, "uniform": torch.rand}
 Function = Callable[..., Any]
+
+
+def thread_counts() -> list[int]:
+    """One, and all: what a peer is given, whichever is faster."""
+    return sorted({1, torch.get_num_threads()})
+
+
+def noises_of(method: Method) -> dict[str, Noise]:
+    """All that it draws, once or in each step."""
+    return {**(method.init_noise if isinstance(method, Loop) else {}), **method.noise}
 
 
 def inputs_of(model: Model, method: str, batch: int) -> dict[str, np.ndarray]:

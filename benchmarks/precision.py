@@ -1,10 +1,10 @@
-"""Weights in float16 and int8: the size of the files that run (KiB in place of ms), and what rounding has changed: a
+"""Weights in float16 and int8: the size of the files that run, and what rounding has changed: a
 figure of the test split, and the largest difference of each method on random inputs as the manifest states it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,9 @@ HEADLINES = (
 )  # fmt: skip
 
 
-def rows() -> Iterator[Row]:
+def rows(names: Sequence[str] = ()) -> Iterator[Row]:
     judge = zoo.open("cnn.digits", device="cpu")
-    for name in zoo.list_models("*.*"):
+    for name in names or zoo.list_models("*.*"):
         source = zoo.load(name)
         data = zoo.load_dataset(source.meta["card"]["data"])
         with tempfile.TemporaryDirectory() as folder:
@@ -44,11 +44,11 @@ def rows() -> Iterator[Row]:
                 changed = [f"{m} {d['random']:.1g}" for m, d in artifact.manifest.precision.difference.items()]
                 note = f"{headline} {after[headline]:.4f}, was {before[headline]:.4f}; {', '.join(changed)}{refused}"
                 sizes = size(artifact), size(exact)
-                yield pairs_of(f"{name} {weights}", int(after["rows"]), "float32", *sizes, note=note)
+                yield pairs_of(f"{name} {weights}", int(after["rows"]), "float32", *sizes, unit="KiB", note=note)
 
 
 def size(artifact: Artifact) -> np.ndarray:
-    """Thousands of KiB, because a row shows thousandths: of graphs and weights, without manifest and examples."""
+    """KiB of graphs and weights, without manifest and examples."""
     files = artifact.manifest.files
     count = sum(entry.bytes for name, entry in files.items() if name == WEIGHTS or name.endswith(".onnx"))
-    return np.array([count / 1024 / 1000])
+    return np.array([count / 1024])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import zoo
 from zoo.cli import main
 from zoo.signature import Signature
-from zoo.timing import alternate
+from zoo.timing import against, alternate, by_threads, settle
 
 
 def run(*args):
@@ -51,9 +55,54 @@ def test_settings_reach_the_methods_that_have_them():
 
 
 def test_beside_the_source():
-    pytest.importorskip("torch")
-    result = run("realnvp.moons", "--method", "decode", "--batch", "1", "--seconds", "0.1", "--against-source")
-    assert "ratio" in result.stdout
+    torch = pytest.importorskip("torch")
+    args = ("realnvp.moons", "--method", "decode", "--batch", "1", "--seconds", "0.1", "--against-source")
+    assert "its threads" in run(*args).stdout
+    (found,) = json.loads(run(*args, "--json").stdout)
+    assert found["source_threads"] in {1, torch.get_num_threads()}
+
+
+def test_the_framework_runs_with_one_thread_or_all_and_keeps_its_setting():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = {threads: run() for threads, run in by_threads(torch.get_num_threads).items()}
+        assert found == {1: 1, 3: 3}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_without_a_framework_there_is_no_choice(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    call = object()
+    assert by_threads(call) == {0: call}
+
+
+def test_theirs_has_as_many_threads_as_suit_it(monkeypatch):
+    monkeypatch.setattr("zoo.timing.SLICE", 0.0)
+    ours, slow, less, fast = (partial(time.sleep, seconds) for seconds in (0.02, 0.05, 0.015, 0.01))
+    for theirs, best in (({1: fast, 2: slow}, 1), ({1: less, 2: fast}, 2), ({4: slow}, 4)):
+        times, threads = against(ours, theirs)
+        assert threads == best
+        assert times.shape == (9, 2)
+        assert np.median(times[:, 0]) >= 0.02
+        assert 0.01 <= np.median(times[:, 1]) < (0.015 if best < 4 else 0.06)
+
+
+def test_whoever_runs_next_waits_until_threads_sleep():
+    end = time.perf_counter() + 0.3
+
+    def spin():
+        while time.perf_counter() < end:
+            sum(range(1000))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    settle()
+    assert time.perf_counter() >= end
+    thread.join()
 
 
 def test_both_sides_get_the_same_options(monkeypatch):
@@ -75,6 +124,7 @@ def test_both_sides_get_the_same_options(monkeypatch):
     [
         (["realnvp.moons", "--batch", "1,x"], "whole numbers"),
         (["realnvp.moons", "--batch", "0"], "at least 1"),
+        (["realnvp.moons", "--seconds", "nan"], "no number"),
         (["realnvp.moons", "--method", "predict"], "no method 'predict'"),
         (["realnvp.moons", "--set", "steps=3"], "no method of realnvp.moons has all the options steps"),
         (["realnvp.moons", "--method", "sample", "--set", "steps=3"], "no option 'steps'"),
@@ -93,3 +143,14 @@ def test_a_folder_has_no_source_beside_it(tmp_path):
     result = run(folder, "--against-source")
     assert result.exit_code == 2
     assert "presets" in result.stderr
+
+
+def test_ctrl_c_leaves_what_was_measured_and_says_so_to_scripts(monkeypatch):
+    def stop(*calls, **limit):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.timing.alternate", stop)
+    result = run("maf.moons", "--json")
+    assert result.exit_code == 130
+    assert json.loads(result.stdout) == []
+    assert "stopped after 0 of 12 figures" in result.stderr

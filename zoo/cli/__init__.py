@@ -83,7 +83,7 @@ def _fail(error: BaseException) -> NoReturn:
         click.echo("stopped.", err=True)
         sys.exit(INTERRUPTED)
     if isinstance(error, MemoryError) and not os.environ.get("ZOO_DEBUG"):
-        _say(f"there is not enough memory ({error}). Take fewer rows at a time, such as --chunk 100.")
+        _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
     elif isinstance(error, click.UsageError):
         _say(error.format_message())
         if error.ctx:

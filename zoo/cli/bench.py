@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli import options
+from zoo.cli import INTERRUPTED, options
 from zoo.cli.output import note, print_json, table
 
 if TYPE_CHECKING:
     from zoo.model import Model
-    from zoo.timing import Floats, Run
+    from zoo.timing import Run
 
 BATCHES = "1,64,1024"
 EXAMPLES = """\b
@@ -32,13 +32,26 @@ def sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[in
     return [int(part) for part in found]
 
 
+def a_number(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if value != value:
+        raise click.BadParameter("nan is no number of seconds.")
+    return value
+
+
 @click.command("bench", epilog=EXAMPLES)
 @options.name
 @click.option("--method", "methods", multiple=True, metavar="METHOD", help="Default: all (may be repeated).")
 @click.option("--batch", default=BATCHES, show_default=True, callback=sizes, metavar="N,N,...", help="Rows in a call.")
 @options.set_option("An option of the methods, such as steps=20")
 @click.option("--against-source", is_flag=True, help="Beside the model in its framework, where that is installed.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="For each figure.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 3600),
+    callback=a_number,
+    default=2.0,
+    show_default=True,
+    help="For each figure.",
+)
 @options.device
 @options.as_json
 def command(
@@ -50,11 +63,12 @@ def command(
     seconds: float,
     device: str,
     as_json: bool,
-) -> None:
+) -> int:
     """Measure how long a model's methods take on this machine.
 
     Observations are made up, noise is drawn anew; what is timed is a whole call, arrays in, arrays out. With
-    --against-source the framework and the artifact take turns, and below 1 the artifact is faster.
+    --against-source the framework, with one thread or all, whichever is faster, and the artifact take turns, and below
+    1 the artifact is faster.
     """
     import zoo
     from zoo import registry
@@ -75,20 +89,22 @@ def command(
             )
         source = zoo.load(name)
     found: list[dict[str, Any]] = []
+    code = 0
     cells = [(method, size) for method in chosen for size in batch]
     try:
         with progress.rows(f"timing {model.name}") as show:
             for done, (method, size) in enumerate(cells):
                 show(done, len(cells))
-                models = [model] if source is None else [model, source]
                 # the source may have other defaults by now
                 values = {n: o.default for n, o in model.signature(method).options.items()} | settings
-                found.append(summary(method, size, times([call(m, method, size, values) for m in models], seconds)))
+                calls = [call(m, method, size, values) for m in (model, source) if m is not None]
+                found.append(measure(method, size, calls, seconds))
     except KeyboardInterrupt:
         note(f"stopped after {len(found)} of {len(cells)} figures")
+        code = INTERRUPTED
     if as_json:
         print_json(found)
-        return
+        return code
     heads = ["method", "rows", "ms a call", "quartiles", "rows a second"]
     lines = [
         [f["method"], f"{f['batch']:,}", f"{f['ms']:.3g}", "{:.3g} to {:.3g}".format(*f["quartiles_ms"]),
@@ -96,9 +112,13 @@ def command(
         for f in found
     ]  # fmt: skip
     if source is not None:
-        heads += [f"ms in {source.network.framework}", "ratio"]
-        lines = [[*line, f"{f['source_ms']:.3g}", f"{f['ratio']:.2f}"] for line, f in zip(lines, found, strict=True)]
+        heads += [f"ms in {source.network.framework}", "its threads", "ratio"]
+        lines = [
+            [*line, f"{f['source_ms']:.3g}", str(f["source_threads"] or ""), f"{f['ratio']:.3g}"]
+            for line, f in zip(lines, found, strict=True)
+        ]
     table(heads, lines)
+    return code
 
 
 def call(model: Model, method: str, size: int, settings: dict[str, Any]) -> Run:
@@ -110,19 +130,20 @@ def call(model: Model, method: str, size: int, settings: dict[str, Any]) -> Run:
     return lambda: model.run(method, inputs, count=count, seed=0, **settings)
 
 
-def times(runs: list[Run], seconds: float) -> Floats:
-    from zoo.timing import alternate
-
-    return alternate(runs, limit=seconds)
-
-
-def summary(method: str, size: int, taken: Floats) -> dict[str, Any]:
+def measure(method: str, size: int, calls: list[Run], seconds: float) -> dict[str, Any]:
+    """The figures of the artifact's call and, if there is a second, of the source's."""
     import numpy as np
 
+    from zoo.timing import against, alternate, by_threads
+
+    if len(calls) == 1:
+        taken, threads = alternate(calls, limit=seconds), 0
+    else:
+        taken, threads = against(calls[0], by_threads(calls[1]), limit=seconds)
     low, middle, high = (float(q) for q in np.quantile(taken[:, 0], [0.25, 0.5, 0.75]) * 1e3)
     rate = size / middle * 1e3
     figures = {"method": method, "batch": size, "ms": middle, "quartiles_ms": [low, high], "rows_per_second": rate}
-    if taken.shape[1] == 1:
+    if len(calls) == 1:
         return figures
     ratio = float(np.median(taken[:, 0] / taken[:, 1]))
-    return figures | {"source_ms": float(np.median(taken[:, 1]) * 1e3), "ratio": ratio}
+    return figures | {"source_ms": float(np.median(taken[:, 1]) * 1e3), "source_threads": threads, "ratio": ratio}

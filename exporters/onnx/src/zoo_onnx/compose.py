@@ -55,7 +55,8 @@ class _Composer:
             self.values[name] = noise.on_device(main, self.options[name])
         self.values["index"] = self._index()
         if signature.random:
-            self.key = noise.seed_key(main, self.values["seed"])
+            with main.named("noise"):
+                self.key = noise.seed_key(main, self.values["seed"])
         outputs = self._loop(self.definition) if isinstance(self.definition, Loop) else self._call(self.definition)
         for (name, tensor), value in zip(signature.outputs.items(), outputs, strict=True):
             main.output(value, name, tensor.dtype, ["batch", *tensor.shape])
@@ -76,12 +77,14 @@ class _Composer:
         return main.op("Add", numbers, self.values["start"]) if "start" in self.values else numbers
 
     def _draw(self, scope: Scope, noises: Mapping[str, Noise], **when: Any) -> dict[str, ir.Value]:
-        return {
-            name: noise.draw(
-                scope, n, self.values["index"], self.key, f"{self.method}/{name}", options=self.options, **when
-            )
-            for name, n in noises.items()
-        }
+        if not noises:
+            return {}
+        index, key, options = self.values["index"], self.key, self.options
+        with scope.named("noise"):
+            return {
+                name: noise.draw(scope, n, index, key, f"{self.method}/{name}", options=options, **when)
+                for name, n in noises.items()
+            }
 
     def _trace(self, function: Any, arguments: Mapping[str, Argument], part: str) -> ir.Model:
         what = f"{self.name}: {self.method}{part}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Scope:
 
     def __init__(self, parent: Scope | None = None) -> None:
         self.root: Scope = parent.root if parent else self
+        self.part = ""
         if parent is None:
             self.numbers = itertools.count()
             self.constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
@@ -34,6 +36,13 @@ class Scope:
     def name(self, stem: str) -> str:
         """A name that no other value of the whole model has: bodies must not shadow the graphs around them."""
         return f"{stem}_{next(self.root.numbers)}"
+
+    @contextlib.contextmanager
+    def named(self, part: str) -> Iterator[None]:
+        """Inside, the names of nodes begin with a part of the model, so that a profile can tell them."""
+        self.part = f"{part}_"
+        yield
+        self.part = ""
 
     def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:
         value = ir.Value(name=name, type=ir.TensorType(DTYPES[dtype]), shape=ir.Shape(shape))
@@ -52,14 +61,16 @@ class Scope:
         self.graph.outputs.append(out)
 
     def op(self, kind: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
-        node = ir.node(kind, list(inputs), attributes, name=self.name(kind))
+        node = ir.node(kind, list(inputs), attributes, name=self.name(f"{self.part}{kind}"))
         node.outputs[0].name = self.name("v")
         self.graph.append(node)
         return node.outputs[0]
 
     def halves(self, value: ir.Value) -> tuple[ir.Value, ir.Value]:
         """The two halves of the last axis."""
-        node = ir.node("Split", [value], {"axis": -1, "num_outputs": 2}, num_outputs=2, name=self.name("Split"))
+        node = ir.node(
+            "Split", [value], {"axis": -1, "num_outputs": 2}, num_outputs=2, name=self.name(f"{self.part}Split")
+        )
         for output in node.outputs:
             output.name = self.name("v")
         self.graph.append(node)

@@ -1,0 +1,230 @@
+"""The benchmarks run, and notice where the two sides compute different things. What they measure is not looked at."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+import zoo.timing
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("zoo_onnx")
+
+TINY = zoo.Image(4, 4, 1, levels=2)
+NEEDS = {"flows": ("zuko", "nflows"), "jax_loops": ("jax",), "gaussian_diffusion": ("denoising_diffusion_pytorch",)}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """One pair of runs, and nothing compiled."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    monkeypatch.setattr(torch, "compile", lambda function, **how: function)
+    monkeypatch.setattr("zoo.timing.SLICE", 0.0)
+    once = partial(zoo.timing.alternate, figures=1)
+    for module in (zoo.timing, importlib.import_module("benchmarks.autoregressive")):
+        monkeypatch.setattr(module, "alternate", once)
+
+
+def altered(function, batch=None):
+    """The function with another result, where it gets this batch size, or always."""
+
+    def wrong(*args, **more):
+        found = function(*args, **more)
+        if batch is not None and batch not in args:
+            return found
+        if callable(found):
+            return altered(found)
+        return {name: np.asarray(value) + np.asarray(value).dtype.type(2) for name, value in found.items()}
+
+    return wrong
+
+
+def oneshot(module):
+    return module.rows(["realnvp.moons", "mlp.digits"], [1])
+
+
+def loops(module):
+    return module.compared("ebm.moons", {1: 1.0}, driven=True)
+
+
+def gaussian_diffusion(module):
+    return module.gaussian_diffusion("ddim_sample", [1, 2], timesteps=4, sampling_timesteps=2)
+
+
+def autoregressive(module):
+    return module.compared("made", TINY, {"hidden": 8}, module.made, module.made_sums, [1, 2])
+
+
+def flows(module):
+    flow = importlib.import_module("zuko").flows.MAF(2, transforms=1, hidden_features=[8])
+    return module.of_zuko("zuko MAF", 2, flow, [1, 2])
+
+
+def jax_loops(module):
+    return module.rows([1])
+
+
+def noise_share(module):
+    return module.rows(["maf.moons", "ebm.moons"], [1])
+
+
+def bound(module):
+    return module.rows([1])
+
+
+def gpu(module):
+    return module.rows("cpu", ["realnvp.moons", "ebm.moons"], [1])
+
+
+def first_sample(module):
+    return [module.first_sample("realnvp.moons", None)]
+
+
+def lengths(module):
+    return module.lengths("made", TINY, zoo.Image(4, 8, 1, levels=2), {"hidden": 8}, [1])
+
+
+def million(module):
+    return module.million(10, 1000, 1)
+
+
+def solvers(module):
+    return module.rows([2], many=4, count=8)
+
+
+def floors(module):
+    return module.rows(["realnvp.moons"], [1])
+
+
+def precision(module):
+    return module.rows(["mlp.digits"])
+
+
+# a benchmark, its module, and which function of it to alter
+COMPARED = [
+    (oneshot, "oneshot", "artifact_run"),
+    (loops, "loops", "artifact_run"),
+    (jax_loops, "jax_loops", "artifact_run"),
+    (noise_share, "noise_share", "drawn"),
+    (bound, "bound", "artifact_run"),
+    (gpu, "gpu", "torch_run"),
+]
+EXPORTING = [(gaussian_diffusion, "loops"), (autoregressive, "autoregressive"), (flows, "flows")]
+ALONE = [
+    (lengths, "autoregressive"), (first_sample, "commands"), (million, "commands"), (solvers, "solvers"),
+    (precision, "precision"), (floors, "floors"),
+]  # fmt: skip
+
+
+def load(benchmark, name):
+    for package in NEEDS.get(benchmark.__name__, ()):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: see bench in the Makefile")
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def check(rows):
+    assert rows
+    assert len({(row.what, row.batch, row.peer) for row in rows}) == len(rows)
+    assert all(np.isfinite([row.ratio, row.ours, row.theirs]).all() for row in rows)
+
+
+@pytest.mark.parametrize(("benchmark", "name"), [(b, n) for b, n, _ in COMPARED] + ALONE)
+@pytest.mark.filterwarnings("default")  # of the peers
+def test_it_gives_rows(benchmark, name):
+    check(list(benchmark(load(benchmark, name))))
+
+
+@pytest.mark.parametrize(("benchmark", "name", "function"), COMPARED)
+@pytest.mark.filterwarnings("default")
+def test_another_result_is_noticed(benchmark, name, function, monkeypatch):
+    module = load(benchmark, name)
+    monkeypatch.setattr(module, function, altered(getattr(module, function)))
+    with pytest.raises(AssertionError, match="two sides"):
+        list(benchmark(module))
+
+
+@pytest.mark.parametrize(("benchmark", "name"), EXPORTING)
+@pytest.mark.filterwarnings("default")
+def test_it_gives_rows_until_there_is_another_result(benchmark, name, monkeypatch):
+    module, rows = load(benchmark, name), []
+    monkeypatch.setattr(module, "artifact_run", altered(module.artifact_run, batch=2))
+    with pytest.raises(AssertionError, match="two sides"):
+        list(map(rows.append, benchmark(module)))
+    check(rows)
+
+
+def test_another_sample_of_the_cold_process_is_noticed(monkeypatch):
+    module = load(first_sample, "commands")
+    monkeypatch.setattr(module, "COLD", module.COLD.replace("seed=0", "seed=1"))
+    with pytest.raises(AssertionError, match="two sides"):
+        first_sample(module)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (np.float32([1, 2]), np.float32([1, 2.01])),
+        (np.float32([1, np.nan]), np.float32([1, 2])),
+        (np.zeros(1000, np.uint8), np.append(np.zeros(999, np.uint8), np.uint8(2))),  # rare, but no tie
+        (np.zeros(100, np.uint8), np.repeat(np.uint8([0, 1]), 50)),  # one level, but often
+        (np.zeros(3), np.zeros((3, 1))),
+    ],
+)
+def test_what_is_not_the_same(ours, theirs):
+    same = importlib.import_module("benchmarks.timing").same
+    with pytest.raises(AssertionError):
+        same(ours, theirs, "")
+
+
+def test_a_tie_is_the_same():
+    same = importlib.import_module("benchmarks.timing").same
+    same(np.zeros(1000, np.uint8), np.append(np.zeros(999, np.uint8), np.uint8(1)), "")
+
+
+def test_a_peer_has_as_many_threads_as_suit_it():
+    timing = importlib.import_module("benchmarks.timing")
+    slow, fast = (lambda seconds=seconds: time.sleep(seconds) for seconds in (0.01, 0.001))
+    row = timing.side_by_side("", 1, "", fast, {1: fast, 2: slow})
+    assert row.peer_threads == 1
+    assert row.theirs < 5
+    assert timing.side_by_side("", 1, "", fast, {1: slow, 2: fast}).peer_threads == 2
+
+
+def test_the_report_marks_what_is_of_another_run(tmp_path, monkeypatch):
+    main, timing = (importlib.import_module(f"benchmarks.{name}") for name in ("__main__", "timing"))
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    row = timing.pairs_of("realnvp.moons sample", 1, "eager PyTorch", np.ones(7), np.full(7, 2.0), unit="ms", reach=1.0)
+    here = {"date": "2026-01-01 10:00", "commit": "aaaaaaa"}
+    main.save(tmp_path / "oneshot.json", here, [row])
+    main.save(tmp_path / "loops.json", {**here, "date": "2026-01-02 10:00"}, [row])
+    text = main.report()
+    assert "Not of one run" not in text
+    assert "| 0.500 | 0.500 | 0.500 | 0.35 |" in text  # the mean of all, of batch 1, and the largest
+    assert "Artifacts: realnvp.moons" in text
+    main.save(tmp_path / "loops.json", {**here, "date": "2026-01-02 10:00", "commit": "bbbbbbb"}, [row])
+    before, after = main.report().split("## loops")
+    assert "which have: commit bbbbbbb" in before
+    assert "Not of one run" not in after
+
+
+def test_a_run_goes_on_only_with_its_own_commit(tmp_path, monkeypatch):
+    main, timing = (importlib.import_module(f"benchmarks.{name}") for name in ("__main__", "timing"))
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(timing, "known", {})
+    row = timing.pairs_of("mlp.digits predict, input bound", 1, "run", np.ones(7), np.ones(7), unit="ms")
+    main.save(tmp_path / "bound.part.json", {**main.machine(), "commit": "another"}, [row])
+    with pytest.raises(SystemExit, match="another commit"):
+        main.run("bound", resume=True)
+    main.save(tmp_path / "bound.part.json", main.machine(), [row])
+    main.run("bound", resume=True)
+    assert len(json.loads((tmp_path / "bound.json").read_text())["rows"]) == 8
+    assert not (tmp_path / "bound.part.json").exists()
