@@ -59,7 +59,8 @@ def commit() -> str:
         ).stdout
 
     try:
-        last, altered = git("log", "-1", "--format=%h").strip(), git("diff", "HEAD")
+        last = git("log", "-1", "--format=%h").strip()
+        altered = git("diff", "HEAD") + git("ls-files", "--others", "--exclude-standard")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{last}, altered: {sha256(altered.encode())[:8]}" if altered else last
@@ -192,7 +193,10 @@ def main() -> None:
         except KeyboardInterrupt:
             code = INTERRUPTED
         if code:
-            print(f"{name} was broken off; --resume goes on with it.", file=sys.stderr)
+            print(
+                f"{name} {'was broken off; --resume goes on with it' if code == INTERRUPTED else 'failed'}.",
+                file=sys.stderr,
+            )
             sys.exit(code)
     (RESULTS / "README.md").write_text(report())
     print(f"wrote {RESULTS / 'README.md'}")

@@ -1,6 +1,6 @@
 """Where the time of a method goes, by onnxruntime's profile: the shares of matrix products and convolutions, of noise,
 of elementwise functions and sums, and of what only moves numbers. The peer is a floor: the products alone, at the rate
-that a large matrix product reaches with as many threads."""
+that a large matrix product reaches. All on one core."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zoo_onnx.graph import Scope
 import zoo
 from benchmarks.peers import inputs_of
 from benchmarks.timing import Row, pairs_of
-from zoo.artifact import LITTLE, Artifact
+from zoo.artifact import Artifact
 from zoo.timing import alternate
 
 BATCHES = (64, 1024)
 RUNS = 10  # with the profile
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+PRODUCTS = ("Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
 MOVES = (
     "Transpose", "Reshape", "Concat", "Split", "Slice", "Gather", "GatherElements", "ScatterElements", "Squeeze",
     "Unsqueeze", "Expand", "Identity", "Pad", "Cast", "ReorderInput", "ReorderOutput", "Shape", "Range",
@@ -31,7 +31,7 @@ MOVES = (
 
 
 def rows(names: tuple[str, ...] = (), batches: tuple[int, ...] = BATCHES) -> Iterator[Row]:
-    rates = {threads: rate(threads) for threads in (0, 1)}
+    most = rate()
     for name in names or zoo.list_models("*.*"):
         artifact = zoo.open(name, device="cpu")
         for method in artifact.signatures:
@@ -39,22 +39,21 @@ def rows(names: tuple[str, ...] = (), batches: tuple[int, ...] = BATCHES) -> Ite
             if work is None:
                 continue
             for batch in batches:
-                threads = int(work * batch < LITTLE)
-                times, steps, shares = profiled(artifact, method, batch, threads)
-                floor = work * batch * steps / rates[threads] * 1e3
+                times, steps, shares = profiled(artifact, method, batch)
+                floor = work * batch * steps / most * 1e3
                 note = ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
                 yield pairs_of(
                     f"{name} {method}", batch, "products alone", times, np.full(len(times), floor), unit="ms", note=note
                 )
 
 
-def profiled(artifact: Artifact, method: str, batch: int, threads: int) -> tuple[np.ndarray, int, dict[str, float]]:
+def profiled(artifact: Artifact, method: str, batch: int) -> tuple[np.ndarray, int, dict[str, float]]:
     """Milliseconds of some calls without the profile, the steps of its loop, and the shares by kind with it."""
     signature, inputs = artifact.signature(method), inputs_of(artifact, method, batch)
     file = artifact.manifest.methods[method].file
     feed = {**inputs, **({"seed": 0, "start": 0} if signature.random else {}), **({} if inputs else {"count": batch})}
     feed = {name: np.asarray(value) for name, value in feed.items()}  # Python's whole numbers are int64, as is asked
-    plain, watched = (session(artifact.folder / file, threads, profile) for profile in (False, True))
+    plain, watched = (session(artifact.folder / file, profile) for profile in (False, True))
     times = 1e3 * alternate([lambda: plain.run(None, feed)])[:, 0]
     for _ in range(RUNS):
         watched.run(None, feed)
@@ -70,9 +69,9 @@ def profiled(artifact: Artifact, method: str, batch: int, threads: int) -> tuple
     return times, steps, {k: v / spent.total() for k, v in spent.most_common()}
 
 
-def session(model: Path | bytes, threads: int, profile: bool = False) -> ort.InferenceSession:
+def session(model: Path | bytes, profile: bool = False) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level, options.enable_profiling = threads, 3, profile
+    options.intra_op_num_threads, options.log_severity_level, options.enable_profiling = 1, 3, profile
     options.profile_file_prefix = str(Path(tempfile.gettempdir(), "genzoo"))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -83,10 +82,10 @@ def kind(operator: str, name: str) -> str:
     return "products" if operator in PRODUCTS else "moves" if operator in MOVES else "elementwise"
 
 
-def rate(threads: int, size: int = 1024) -> float:
+def rate(size: int = 1024) -> float:
     """Multiplications a second of a large matrix product."""
     scope = Scope()
     a = scope.input("a", "float32", [size, size])
     scope.output(scope.op("MatMul", a, a), "b", "float32", [size, size])
-    model, array = session(ir.to_proto(scope.model()).SerializeToString(), threads), np.ones((size, size), np.float32)
+    model, array = session(ir.to_proto(scope.model()).SerializeToString()), np.ones((size, size), np.float32)
     return size**3 / float(np.median(alternate([lambda: model.run(None, {"a": array})])))

@@ -4,6 +4,7 @@ where a method is a plain forward pass. All are compared with the eager method, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,20 @@ BATCHES = (1, 64, 1024)
 
 def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterator[Row]:
     for name in names or zoo.list_models("*.*"):
-        artifact, model = zoo.open(name, device="cpu"), zoo.load(name)
+        artifact, model = zoo.open(name, device="cpu"), with_constants(zoo.load(name))
         for method, signature in artifact.signatures.items():
             if signature.length is None:
                 for batch in batches:
                     yield from compared(artifact, model, method, batch)
+
+
+def with_constants(model: EagerModel) -> EagerModel:
+    """Masked weights made once, as they are in the artifact."""
+    for module in model.network.modules() if isinstance(model.network, torch.nn.Module) else ():
+        if callable(make := getattr(module, "weights", None)):
+            with torch.no_grad():
+                module.weights = partial(tuple, make())
+    return model
 
 
 def compared(artifact: Artifact, model: EagerModel, method: str, batch: int) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
-from zoo.artifact import LITTLE
+from zoo.artifact import LITTLE, PART
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -294,21 +294,59 @@ def test_options_are_fixed_by_binding():
         run(steps=4)
 
 
-def test_little_work_gets_one_thread_and_more_gets_all():
+def threads_of(artifact):
+    """How many each of its sessions has; 0 is all."""
+    return [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
+
+
+def test_a_large_batch_is_cut_into_parts_for_threads_of_their_own(monkeypatch):
+    monkeypatch.setattr("zoo.artifact.cores", lambda: 3)
     artifact = zoo.open("realnvp.digits", device="cpu")
-    work = artifact.manifest.methods["decode"].work
-    assert 0 < work < LITTLE
-    z = np.random.default_rng(0).standard_normal((LITTLE // work + 1, 64)).astype(np.float32)
-    whole = artifact.decode(z, chunk=len(z))
-    few = artifact.decode(z[:5], chunk=5)
-    threads = [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
-    assert sorted(threads) == [0, 1]
-    assert (few == whole[:5]).all()
+    rows = 4 * PART // artifact.manifest.methods["sample"].work
+    whole = artifact.sample(rows, seed=5, start=7, chunk=rows)
+    assert threads_of(artifact) == [1, 1, 1]
+    few = zoo.open("realnvp.digits", device="cpu")
+    np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
+    assert threads_of(few) == [1]
+
+
+def test_a_loop_is_as_much_work_as_its_steps(monkeypatch):
+    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
+    artifact = zoo.open("ebm.moons", device="cpu")
+    rows = 4 * PART // artifact.manifest.methods["sample"].work // 20
+    artifact.sample(rows, seed=0, steps=1)
+    assert threads_of(artifact) == [1]
+    x = artifact.sample(rows, seed=0, steps=20)
+    assert threads_of(artifact) == [1, 1]
+    np.testing.assert_allclose(x[-1:], artifact.sample(1, seed=0, start=rows - 1, steps=20), rtol=1e-4, atol=1e-5)
+
+
+def test_threads_share_operators_where_rows_are_few_or_weights_many(monkeypatch):
+    monkeypatch.setattr("zoo.artifact.cores", lambda: 100)
+    artifact = zoo.open("ddpm.digits", device="cpu")
+    artifact.sample(2, label=3, seed=0, steps=1)
+    assert threads_of(artifact) == [0]
+    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
+    monkeypatch.setattr("zoo.artifact.COPIES", 1000)
+    artifact.sample(4, label=3, seed=0, steps=1)
+    assert threads_of(artifact) == [0]
+
+
+def test_what_fails_in_a_part_is_said(monkeypatch):
+    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
+    artifact = zoo.open("realnvp.digits", device="cpu")
+
+    class Full:
+        def run(self, outputs, feed):
+            raise RuntimeError("no memory")
+
+    monkeypatch.setattr(artifact, "_open", lambda method, threads: Full())
+    with pytest.raises(RuntimeError, match="no memory"):
+        artifact.sample(3 * PART // artifact.manifest.methods["sample"].work, seed=0)
 
 
 def test_the_samples_of_a_bound_are_work_too():
     artifact = zoo.open("vae.digits", device="cpu")
-    x = artifact.space.examples("random", 2)
-    artifact.log_prob(x, samples=1)
-    artifact.log_prob(x, samples=LITTLE // artifact.manifest.methods["log_prob"].work)
-    assert [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()] == [1, 0]
+    artifact.bind("log_prob", 2, samples=1)
+    artifact.bind("log_prob", 2, samples=LITTLE // artifact.manifest.methods["log_prob"].work)
+    assert threads_of(artifact) == [1, 0]

@@ -46,7 +46,7 @@ def test_no_copies_transposes_or_casts_are_left(optimised):
     assert all(node.inputs[1].shape[1] < CHANNELS for node in nodes if node.op_type == "ConvTranspose")
     casts = [node for node in nodes if node.op_type == "Cast"]
     assert not [node for node in casts if node.inputs[0].producer() in casts]
-    assert {node.domain for node in nodes if node.op_type == "Conv"} <= {"com.microsoft.nchwc"}
+    assert {node.domain for node in nodes if node.op_type in ("Conv", "FusedConv")} <= {"com.microsoft.nchwc"}
 
 
 def test_a_loop_computes_nothing_that_is_the_same_in_every_step(optimised):

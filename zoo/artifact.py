@@ -5,6 +5,8 @@ Every file is checked against the SHA-256 in the manifest before anything parses
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ from zoo.spaces import Labels
 from zoo.spec import Density
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     import onnxruntime as ort
 
     from zoo.binding import Bound
@@ -32,7 +36,9 @@ MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
-LITTLE = 6_000_000  # multiplications: a few more, and one thread would be slower than several that wait for each other
+LITTLE = 6_000_000  # multiplications: with fewer, threads that share an operator mostly wait for each other
+PART = 4_000_000  # multiplications that are worth a thread of their own
+COPIES = 2**28  # bytes of weights at most in the sessions of such threads, each of which has its own
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -124,7 +130,7 @@ class Artifact(Model):
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
         self.asked, self.device = device, choose_device(device)
-        self._sessions: dict[tuple[str, bool], ort.InferenceSession] = {}
+        self._sessions: dict[tuple[str, int, int], ort.InferenceSession] = {}  # by method, threads and part
 
     def bind(self, method: str, count: int, **given: Any) -> Bound:
         """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
@@ -137,8 +143,7 @@ class Artifact(Model):
         from zoo.binding import Arguments, Bound
 
         signature, count = self.signature(method), check_count(count)
-        if self.device == "cuda":
-            self._session(method, count, {})  # which may find that there is none, and go on with the CPU
+        self._decide_device(method)
         arguments = Arguments(self, method, count, given)
         self._check_memory(signature, count)
         refusal = ""
@@ -147,19 +152,43 @@ class Artifact(Model):
                 return Bound(self._open(method, captured=True), arguments, captured=True)
             except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
                 refusal = str(error)
-        return Bound(self._session(method, count, arguments.options), arguments, refusal=refusal)
+        threads = self._threads(method, count * network_rows(signature, arguments.options))
+        return Bound(self._session(method, threads), arguments, refusal=refusal)
 
-    def _session(self, method: str, rows: int, options: Mapping[str, np.generic]) -> ort.InferenceSession:
-        """What runs a method for so many rows. The choice depends on nothing else, so that the same call gives the same
-        bits."""
-        work, rows = self.manifest.methods[method].work, rows * network_rows(self.signatures[method], options)
-        little = self.device == "cpu" and work is not None and work * rows < LITTLE
-        if (method, little) not in self._sessions:
+    def _decide_device(self, method: str) -> None:
+        """Whether there is a GPU that can be used shows when the first session is opened."""
+        if self.device == "cuda":
+            self._session(method, 0)
+
+    def _threads(self, method: str, rows: int) -> int:
+        """How many threads share an operator: one, or all (0)."""
+        work = self.manifest.methods[method].work
+        return int(self.device == "cpu" and work is not None and work * rows < LITTLE)
+
+    def _parts(self, method: str, rows: int, options: Mapping[str, np.generic]) -> int:
+        """Into how many parts to cut a batch, each for a thread of its own. Rows do not depend on each other, so such
+        threads meet once, at the end, and not in each operator. Where there are fewer rows than cores and each is much
+        work, or each thread's copy of the weights would be large, threads share operators."""
+        entry = self.manifest.methods[method]
+        if self.device != "cpu" or entry.work is None:
+            return 1
+        inside = rows * network_rows(entry.signature, options)
+        length = entry.signature.length
+        steps = int(options[length]) if isinstance(length, str) else length or 1
+        weights = self.manifest.files[WEIGHTS].bytes if WEIGHTS in self.manifest.files else 0
+        parts = min(cores(), rows, entry.work * inside * steps // PART, COPIES // max(weights, 1))
+        shared = rows < cores() and entry.work * inside >= LITTLE
+        return 1 if shared else max(parts, 1)
+
+    def _session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
+        """What runs a method, or one part of its rows, with one thread or all."""
+        key = method, threads, part
+        if key not in self._sessions:
             import onnxruntime as ort
 
             path, session, problem = self.folder / self.manifest.methods[method].file, None, None
             try:
-                session = self._open(method, threads=int(little))
+                session = self._open(method, threads=threads)
             except Exception as error:  # onnxruntime's own exceptions share no base class
                 if self.device == "cpu":
                     raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
@@ -168,13 +197,13 @@ class Artifact(Model):
             if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
-                    return self._session(method, rows, options)
+                    return self._session(method, threads, part)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
                 ) from problem
-            self._sessions[method, little] = session
-        return self._sessions[method, little]
+            self._sessions[key] = session
+        return self._sessions[key]
 
     def _open(self, method: str, *, threads: int = 0, captured: bool = False) -> ort.InferenceSession:
         """A session of a method with so many threads (0: all). `captured`: its kernels are recorded as a CUDA graph, or
@@ -201,14 +230,44 @@ class Artifact(Model):
         seed: int,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
-        signature = self.signatures[method]
-        feed: dict[str, Array] = {**inputs, **{name: np.asarray(v) for name, v in options.items()}}
+        signature, rows = self.signatures[method], len(index)
+        whole: dict[str, Array] = {name: np.asarray(v) for name, v in options.items()}
         if signature.random:
-            feed |= {"seed": np.asarray(seed, dtype=np.int64), "start": index[:1].reshape(())}
-        if not inputs:
-            feed["count"] = np.asarray(len(index), dtype=np.int64)
-        results = self._session(method, len(index), options).run(list(signature.outputs), feed)
-        return dict(zip(signature.outputs, results, strict=True))
+            whole["seed"] = np.asarray(seed, dtype=np.int64)
+        outputs = list(signature.outputs)
+
+        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
+            feed = {**whole, **{name: array[low:high] for name, array in inputs.items()}}
+            if signature.random:
+                feed["start"] = index[low : low + 1].reshape(())
+            if not inputs:
+                feed["count"] = np.asarray(high - low, dtype=np.int64)
+            results: list[Array] = session.run(outputs, feed)
+            return results
+
+        self._decide_device(method)
+        parts = self._parts(method, rows, options)
+        if parts == 1:
+            session = self._session(method, self._threads(method, rows * network_rows(signature, options)))
+            return dict(zip(outputs, run(session, 0, rows), strict=True))
+        cuts = [rows * k // parts for k in range(parts + 1)]
+        tasks = [(self._session(method, 1, k), *cuts[k : k + 2]) for k in range(parts)]
+        others = [pool(os.getpid()).submit(run, *task) for task in tasks[1:]]
+        results = [run(*tasks[0]), *(other.result() for other in others)]
+        return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
+
+
+@functools.cache
+def pool(process: int) -> ThreadPoolExecutor:
+    """Threads for parts of a batch; a forked process has none of its parent's."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(cores(), thread_name_prefix="genzoo")
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(device: str) -> str:

@@ -245,7 +245,7 @@ def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> in
 
 
 def network_rows(signature: Signature, options: Mapping[str, np.generic]) -> int:
-    """How many rows go through the network for each of a method, such as the samples of a bound."""
+    """How many rows go through the network for each of a method, at most, such as the samples of a bound."""
     numbers = [int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length]
     return max(math.prod(numbers), 1)
 

@@ -6,12 +6,12 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
 
-SLICE = 0.05  # seconds that each is run for at least, for each figure
+SLICE = 0.03  # seconds that each is run for at least, for each figure
 LEAST = 7  # figures of each
 LONG = 1.0  # seconds of one call that need no second to be believed
 TICK = 0.01
@@ -19,7 +19,7 @@ Run = Callable[[], object]
 Floats = npt.NDArray[np.float64]
 
 
-def alternate(runs: Sequence[Run], *, figures: int = 9, limit: float = 40.0) -> Floats:
+def alternate(runs: Sequence[Run], *, figures: int = 7, limit: float = 40.0) -> Floats:
     """Seconds that a call takes, shape `(figures, len(runs))`: each row has a figure of each of `runs`, in turns.
 
     All are warmed up first, and none begins before the threads of the last one sleep. Where that would take longer
@@ -30,21 +30,30 @@ def alternate(runs: Sequence[Run], *, figures: int = 9, limit: float = 40.0) -> 
     return np.array([[_figure(run, n) for run, n in zip(runs, counts, strict=True)] for _ in range(rows)])
 
 
+class WithThreads:
+    """A call with so many threads of PyTorch. They are set where it is entered, which takes longer than small calls."""
+
+    def __init__(self, run: Run, threads: int) -> None:
+        self.run, self.threads, self.before = run, threads, threads
+
+    def __enter__(self) -> None:
+        torch = sys.modules["torch"]
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+
+    def __exit__(self, *error: object) -> None:
+        sys.modules["torch"].set_num_threads(self.before)
+
+    def __call__(self) -> object:
+        return self.run()
+
+
 def by_threads(run: Run) -> dict[int, Run]:
     """`run` with one thread of PyTorch, with which Keras computes too, and with all; as it is (0) without PyTorch."""
     torch = sys.modules.get("torch")
     if torch is None:
         return {0: run}
-
-    def with_threads(threads: int) -> object:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            return run()
-        finally:
-            torch.set_num_threads(before)
-
-    return {threads: partial(with_threads, threads) for threads in sorted({1, torch.get_num_threads()})}
+    return {threads: WithThreads(run, threads) for threads in sorted({1, torch.get_num_threads()})}
 
 
 def against(ours: Run, theirs: Mapping[int, Run], *, limit: float = 40.0) -> tuple[Floats, int]:
@@ -71,19 +80,25 @@ def _few(run: Run) -> float:
 def _repeats(run: Run) -> tuple[int, float]:
     """How often to run so that the clock's steps and the scheduler's do not matter, and the seconds that this takes.
     The first run warms up."""
-    settle()
-    run()
-    count = 1
-    while (taken := _time(run, count) * count) < SLICE:
-        count *= 2
+    with entered(run):
+        settle()
+        run()
+        count = 1
+        while (taken := _time(run, count) * count) < SLICE:
+            count *= 2
     return count, taken
 
 
 def _figure(run: Run, count: int) -> float:
-    settle()
-    if count > 1:  # the cores and caches are no longer warm
-        run()
-    return _time(run, count)
+    with entered(run):
+        settle()
+        if count > 1:  # the cores and caches are no longer warm
+            run()
+        return _time(run, count)
+
+
+def entered(run: Run) -> AbstractContextManager[None]:
+    return run if isinstance(run, WithThreads) else nullcontext()
 
 
 def settle(limit: float = 1.0) -> None:

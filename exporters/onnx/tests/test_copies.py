@@ -22,6 +22,19 @@ def scaled_ends(i, x):
     return y
 
 
+def nothing_written(i, x):
+    y = 2 * x
+    y[:, 3:1] = 0
+    return y
+
+
+def every_other_written(i, x):
+    y = x.clone()
+    y[:, ::2] = 0.5
+    y[:, torch.tensor([1, 3])] = 0.25
+    return y
+
+
 def written(i, x):
     y = x.clone()
     y[:, torch.tensor([2, 0])] = 2 * x[:, :2]
@@ -42,6 +55,8 @@ CASES = {  # what is written: the function, its input, and the operators that re
     "columns of columns": (lambda i, x: x[:, [2, 0, 1], [0, 0, 1]], (5, 3), {"Transpose", "GatherND"}),
     "both ends scaled in place": (scaled_ends, (2, 5), {"Slice", "Mul", "Div", "Concat"}),
     "columns written": (written, (4, 2), {"Slice", "Mul", "Shape", "Expand", "ScatterElements", "Identity"}),
+    "nothing written": (nothing_written, (5, 3), {"Mul", "Slice", "Concat", "Identity"}),
+    "every other column written, and one number to several": (every_other_written, (5, 3), None),
     "the weights of step i": (lambda i, x: x @ TABLE.index_select(0, i.reshape(1))[0], (3,), {"Gather", "MatMul"}),
 }
 
@@ -50,7 +65,7 @@ CASES = {  # what is written: the function, its input, and the operators that re
 def test_copies(what, tmp_path):
     function, shape, expected = CASES[what]
     made = trace(nn.Identity(), function, {"i": Option(0), "x": Tensor("float32", shape)}, "Mine: sample", {})
-    assert {node.op_type for node in made.graph} == expected
+    assert expected in ({node.op_type for node in made.graph}, None)  # None: as torch.onnx would have it
     ir.save(made, tmp_path / "piece.onnx")
     session = ort.InferenceSession(str(tmp_path / "piece.onnx"), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).normal(size=(7, *shape)).astype(np.float32)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 import torch
 import zoo_torch
-from zoo_onnx.compose import BLOCK, block_size
+from zoo_onnx.compose import BLOCK, block_size, compose
 
 import zoo
 from zoo.signature import Loop, Noise, Option
@@ -57,3 +59,37 @@ def test_blocks_of_noise(width, length, until, block, tmp_path):
             got = artifact.sample(4, seed=seed, start=start, **chosen)
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-2)
             assert (got[:, 2] == (until or steps or length)).all()
+
+
+def test_what_is_the_same_in_every_step_is_computed_before_the_loop(tmp_path):
+    weight = torch.nn.Parameter(torch.arange(9.0).reshape(3, 3) / 9)
+    network = torch.nn.ParameterList([weight])
+
+    def step(i, state, x, scale):
+        steady = torch.tanh(x @ network[0]) * scale  # of an input, a weight and an option
+        y = state["y"] @ network[0] + steady  # the weight has a use in the step too
+        return {"y": y, "kept": state["kept"], "first": y, "second": y}  # handed on, and one value twice
+
+    def init(index, x, scale):
+        return {"y": x, "kept": 2 * x, "first": x, "second": x}
+
+    loop = Loop(
+        length=4, init=init, step=step, finish=lambda state: sum(state.values()),
+        state=dict.fromkeys(("y", "kept", "first", "second"), SPACE.tensor), inputs={"x": SPACE.tensor},
+        outputs={"z": SPACE.tensor}, options={"scale": Option(0.5)},
+    )  # fmt: skip
+    with torch.no_grad():
+        model = compose(network, "encode", loop)
+    (body,) = model.graph.subgraphs()
+    assert [node.op_type for node in body if node.op_type != "Constant"].count("Tanh") == 0
+    assert sum(node.op_type in ("MatMul", "Gemm") for node in body) == 1
+    assert all(value.uses() for value in body.initializers.values())
+    ir.save(model, tmp_path / "loop.onnx")
+    session = ort.InferenceSession(str(tmp_path / "loop.onnx"), providers=["CPUExecutionProvider"])
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    for scale in (0.5, 2.0):
+        state = init(None, x, scale)
+        for i in range(4):
+            state = step(i, state, x, scale)
+        (got,) = session.run(None, {"x": x.numpy(), "scale": np.asarray(scale, np.float32)})
+        np.testing.assert_allclose(got, sum(state.values()).detach().numpy(), rtol=1e-5)

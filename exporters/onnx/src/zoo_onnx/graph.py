@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -143,6 +144,8 @@ def hoist(body: ir.Graph, scope: Scope) -> None:
             if value is not None and own(value):  # a weight, which may have other uses here
                 assert value.const_value is not None
                 node.replace_input_with(place, known(scope.graph, scope.name("w"), value.const_value))
+                if not value.uses():
+                    body.initializers.pop(value.name or "")
         body.remove(node)
         scope.graph.append(node)
 
@@ -165,8 +168,14 @@ def multiplications(model: ir.Model) -> int | None:
         if first is None or second is None or first.shape is None or second.shape is None or out.shape is None:
             return None
         # each number of the output (of the input, if transposed) takes part in as many products as its weights have
-        numbers = math.prod(d for d in (first if node.op_type == "ConvTranspose" else out).shape if isinstance(d, int))
+        numbers = math.prod(map(per_row, (first if node.op_type == "ConvTranspose" else out).shape))
         turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
         each = second.shape[1:] if "Conv" in node.op_type else first.shape[:1] if turned else first.shape[-1:]
-        total += numbers * math.prod(d for d in each if isinstance(d, int))
+        total += numbers * math.prod(map(per_row, each))
     return total
+
+
+def per_row(size: int | ir.SymbolicDim) -> int:
+    """A size for one row: that of `2*batch` is two."""
+    factor = re.match(r"\d+", str(size.value if isinstance(size, ir.SymbolicDim) else size))
+    return int(factor.group()) if factor else 1

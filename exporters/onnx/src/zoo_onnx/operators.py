@@ -49,6 +49,7 @@ def slice_scatter(
     if step != 1 or not isinstance(size, int) or not all(isinstance(v, int | None) for v in (start, end)):
         return core.aten_slice_scatter(self, src, dim, start, end, step)
     low, high, _ = slice(start, end).indices(size)
+    high = max(low, high)
 
     def part(begin: int, stop: int) -> Any:
         return op.Slice(self, *(op.Constant(value_ints=[v]) for v in (begin, stop, dim)))

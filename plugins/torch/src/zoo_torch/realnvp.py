@@ -25,15 +25,15 @@ class Coupling(nn.Module):
 
     def __init__(self, kept: int, changed: int, hidden: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
+        self.conditioner = nn.Sequential(
             nn.Linear(kept, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * changed)
         )
-        nn.init.zeros_(self.net[-1].weight)  # starts as the identity
-        nn.init.zeros_(self.net[-1].bias)
+        nn.init.zeros_(self.conditioner[-1].weight)  # starts as the identity
+        nn.init.zeros_(self.conditioner[-1].bias)
 
     def forward(self, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Half the log-scale and the shift, (N, changed) each. Bounded: a factor of at most e^2."""
-        scale, shift = self.net(kept).chunk(2, dim=1)
+        scale, shift = self.conditioner(kept).chunk(2, dim=1)
         return torch.tanh(scale), shift
 
 

@@ -66,11 +66,10 @@ class Dequantize(nn.Module):
 
     def forward(self, x: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, D) integer levels and (N, D) uniforms -> (N, D) reals, (N,) log-determinant."""
-        tables = (self.mass, self.below, self.above, self.mass.log())  # each looked up: faster than rows of all
-        mass, below, above, log_mass = (table.T.gather(0, x) for table in tables)
+        mass, below, above = (t.T.gather(0, x) for t in (self.mass, self.below, self.above))
         log_f = (below + u * mass).log()
         log_g = (above + (1 - u) * mass).log()
-        return log_f - log_g, (log_mass - log_f - log_g).sum(1)
+        return log_f - log_g, (mass.log() - log_f - log_g).sum(1)
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """(N, D) reals -> (N, D) integer levels."""
