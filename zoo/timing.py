@@ -19,7 +19,7 @@ Run = Callable[[], object]
 Floats = npt.NDArray[np.float64]
 
 
-def alternate(runs: Sequence[Run], *, figures: int = 7, limit: float = 40.0) -> Floats:
+def alternate(runs: Sequence[Run], *, figures: int = 9, limit: float = 40.0) -> Floats:
     """Seconds that a call takes, shape `(figures, len(runs))`: each row has a figure of each of `runs`, in turns.
 
     All are warmed up first, and none begins before the threads of the last one sleep. Where that would take longer
