@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: run, and write results/NAME.json and results/README.md.
+"""`python -m benchmarks [NAME ...]`: run, and write results/NAME.json, results/README.md and the README's table.
 
 Each row is kept as soon as it is there, in NAME.part.json: `--resume` goes on with a run that was broken off.
 """
@@ -14,11 +14,13 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import zoo
-from benchmarks import oneshot, timing
+from benchmarks import oneshot, readme, timing
 from zoo.artifact import MANIFEST
 from zoo.files import atomic_write, sha256
 
@@ -125,7 +127,12 @@ def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
     return sorted(key for key in {*one, *other} - {"date"} if one.get(key) != other.get(key))
 
 
-def report() -> str:
+def all_results() -> dict[str, Any]:
+    paths = {name: RESULTS / f"{name}.json" for name in MODULES}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+def report(results: Mapping[str, Any]) -> str:
     """All results as Markdown."""
     lines = [
         "# Results", "",
@@ -134,9 +141,6 @@ def report() -> str:
         "genzoo is as a user gets it; the peer has one thread or all, whichever is faster for it (threads; without",
         "a number: its own choice). What is compared before it is timed, and how, is said below.", "",
     ]  # fmt: skip
-    paths = {name: RESULTS / f"{name}.json" for name in MODULES}
-    results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
-    results = {name: found for name, found in results.items() if "artifacts" in found}  # others are of an older kind
     newest = max((found["machine"] for found in results.values()), key=lambda machine: machine["date"], default={})
     for name, found in results.items():
         here = found["machine"]
@@ -198,7 +202,12 @@ def main() -> None:
                 file=sys.stderr,
             )
             sys.exit(code)
-    (RESULTS / "README.md").write_text(report())
+    results = all_results()
+    (RESULTS / "README.md").write_text(report(results))
+    if missing_here := readme.needed() - set(results):
+        print(f"the table in README.md is left as it is: there are no results of {', '.join(sorted(missing_here))} yet")
+    else:
+        readme.write(results)
     print(f"wrote {RESULTS / 'README.md'}")
 
 

@@ -3,17 +3,12 @@ torch.compile (mode="reduce-overhead"). Loops as one ONNX `Loop`, against the ea
 CUDA graphs that Python launches, one or several steps at a time. Notes: operations, and bytes that have to move at
 least (weights, inputs, outputs), as shares of what a matrix product and a copy reach on this GPU. Weights that stay in
 its cache move faster than a copy. Outputs are compared for the same seed; of reduce-overhead, which draws its noise
-inside of what is compiled, where a method has none.
-
-`python -m benchmarks.gpu 'maf.*' 'vae.*'` runs a part, and keeps the other rows of results/gpu.json.
-"""
+inside of what is compiled, where a method has none."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -185,24 +180,3 @@ def seconds(device: str, run: Callable[[], object]) -> float:
             run()
         found.append((wait() - begin) / 10)
     return min(found)
-
-
-def main() -> None:
-    from benchmarks.__main__ import RESULTS, machine, missing, report, save
-
-    names = [name for pattern in sys.argv[1:] for name in zoo.list_models(pattern) if "." in name]
-    if needs := missing("gpu"):
-        sys.exit(f"the benchmark gpu needs {needs}.")
-    if not names:
-        sys.exit("name presets, such as 'maf.*'; all: python -m benchmarks gpu")
-    path = RESULTS / "gpu.json"
-    found = [Row(**row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
-    found = [row for row in found if row.what.split()[0] not in names]
-    for row in rows(names=names):
-        found.append(row)
-        save(path, machine(), found)
-    (RESULTS / "README.md").write_text(report())
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@ where a method is a plain forward pass. All are compared with the eager method, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -71,31 +71,36 @@ def keras_predict(model: EagerModel, method: str, batch: int) -> Callable[[], di
     return lambda: named(plain.predict(array, batch_size=batch, verbose=0), definition.outputs)
 
 
-def summary(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Geometric means of the ratios, of all batch sizes and of each, as Markdown."""
-    peers = {
-        "eager PyTorch or Keras": (("eager PyTorch", "eager Keras"), 0.35),
-        "eager PyTorch": (("eager PyTorch",), None),
-        "eager Keras": (("eager Keras",), None),
-        "torch.compile": (("torch.compile",), 0.8),
-        "Keras predict": (("Keras predict",), None),
-    }
+PEERS = {  # which rows' peers they are, and the reach of the geometric mean
+    "eager PyTorch or Keras": (("eager PyTorch", "eager Keras"), 0.35),
+    "eager PyTorch": (("eager PyTorch",), None),
+    "eager Keras": (("eager Keras",), None),
+    "torch.compile": (("torch.compile",), 0.8),
+    "Keras predict": (("Keras predict",), None),
+}
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Geometric means of the ratios against each peer: of all batch sizes, then of each."""
+    sizes, found = sorted({row["batch"] for row in rows}), {}
+    for name, (chosen, _) in PEERS.items():
+        theirs = [row for row in rows if row["peer"] in chosen]
+        if theirs:
+            groups = [theirs, *([row for row in theirs if row["batch"] == size] for size in sizes)]
+            found[name] = [float(np.exp(np.mean(np.log([row["ratio"] for row in group])))) for group in groups]
+    return found
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The means and the largest ratios as Markdown."""
     sizes = sorted({row["batch"] for row in rows})
     lines = [
         "Geometric means of the ratios, and the largest:", "",
         f"| peer | all | {' | '.join(f'batch {n}' for n in sizes)} | largest | reach of the mean |",
         "|---|---|" + "---|" * len(sizes) + "---|---|",
     ]  # fmt: skip
-    for name, (chosen, reach) in peers.items():
-        found = [row for row in rows if row["peer"] in chosen]
-        if found:
-            means = [
-                mean(row["ratio"] for row in found if row["batch"] in size) for size in (sizes, *([n] for n in sizes))
-            ]
-            cells = [f"{value:.3f}" for value in (*means, max(row["ratio"] for row in found))]
-            lines.append(f"| {name} | {' | '.join(cells)} | {reach or ''} |")
+    for name, found in means(rows).items():
+        chosen, reach = PEERS[name]
+        largest = max(row["ratio"] for row in rows if row["peer"] in chosen)
+        lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in (*found, largest))} | {reach or ''} |")
     return lines
-
-
-def mean(ratios: Iterable[float]) -> float:
-    return float(np.exp(np.mean(np.log(list(ratios)))))

@@ -206,12 +206,12 @@ def test_the_report_marks_what_is_of_another_run(tmp_path, monkeypatch):
     here = {"date": "2026-01-01 10:00", "commit": "aaaaaaa"}
     main.save(tmp_path / "oneshot.json", here, [row])
     main.save(tmp_path / "loops.json", {**here, "date": "2026-01-02 10:00"}, [row])
-    text = main.report()
+    text = main.report(main.all_results())
     assert "Not of one run" not in text
     assert "| 0.500 | 0.500 | 0.500 | 0.35 |" in text  # the mean of all, of batch 1, and the largest
     assert "Artifacts: realnvp.moons" in text
     main.save(tmp_path / "loops.json", {**here, "date": "2026-01-02 10:00", "commit": "bbbbbbb"}, [row])
-    before, after = main.report().split("## loops")
+    before, after = main.report(main.all_results()).split("## loops")
     assert "which have: commit bbbbbbb" in before
     assert "Not of one run" not in after
 
