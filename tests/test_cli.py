@@ -502,7 +502,7 @@ def test_altered_and_newer_files(run, artifact_folder, tmp_path, empty):
     graph.write_bytes(whole)
     manifest = tmp_path / "artifact" / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"schema": 1', '"schema": 99'))
+    manifest.write_text(text.replace('"schema": 2', '"schema": 99'))
     for command in ("sample", "show", "verify"):
         fails(command, tmp_path / "artifact", says=["schema 99", "pip install -U genzoo"])
     manifest.write_text(text)
