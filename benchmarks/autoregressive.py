@@ -60,7 +60,8 @@ def compared(
                 yield side_by_side(what, batch, peer, ours, partial(drawn, model, batch, logits), reach=reach)
             # of one loop with one state: what the last three quarters of its steps cost, by difference
             part = artifact_run(quarter, "sample", batch)
-            same(*(run()["x"].reshape(batch, steps)[:, :early] for run in (ours, part)), f"{what}, a quarter")
+            # the first row: a later one's noise is counted from its number times the steps
+            same(*(run()["x"].reshape(batch, steps)[0, :early] for run in (ours, part)), f"{what}, a quarter")
             times = alternate([ours, part]).T * 1e6 / early
             late, what = (times[0] - times[1]) / 3, f"{name}, a late step of {steps}"
             yield pairs_of(what, batch, "a step of the first quarter", late, times[1], unit="µs", reach=1.1)
