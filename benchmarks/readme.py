@@ -10,6 +10,7 @@ from benchmarks import oneshot
 from zoo.files import atomic_write
 
 README = Path(__file__).parents[1] / "README.md"
+NONE: Mapping[str, Any] = {"rows": ()}
 ONESHOT = {"eager PyTorch or Keras": "PyTorch or Keras", "torch.compile": "`torch.compile`"}
 SHOWN = {  # how the README says it, of which peer: the module, `what` and `peer` of the rows
     ("`ddpm.digits`: 20 denoising steps", "PyTorch, a loop"): ("loops", "ddpm.digits sample", "eager PyTorch loop"),
@@ -43,21 +44,17 @@ SHOWN = {  # how the README says it, of which peer: the module, `what` and `peer
 }  # fmt: skip
 
 
-def needed() -> set[str]:
-    return {"oneshot", *(module for module, _, _ in SHOWN.values())}
-
-
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| what | against | batch: ratio |", "|---|---|---|"]
-    for peer, (_, *means) in oneshot.means(results["oneshot"]["rows"]).items():
+    for peer, (_, *means) in oneshot.means(results.get("oneshot", NONE)["rows"]).items():
         if peer in ONESHOT:
             cells = ", ".join(f"{batch}: {value:.2f}" for batch, value in zip(oneshot.BATCHES, means, strict=True))
             lines.append(f"| methods without a loop, of all presets, geometric mean | {ONESHOT[peer]} | {cells} |")
     for (what, against), (module, name, peer) in SHOWN.items():
-        found = [r for r in results[module]["rows"] if (r["what"], r["peer"]) == (name, peer)]
-        lines.append(
-            "| {} | {} | {} |".format(what, against, ", ".join(f"{r['batch']}: {r['ratio']:.2g}" for r in found))
-        )
+        found = [r for r in results.get(module, NONE)["rows"] if (r["what"], r["peer"]) == (name, peer)]
+        if found:  # else not measured yet
+            cells = ", ".join(f"{r['batch']}: {r['ratio']:.2g}" for r in found)
+            lines.append(f"| {what} | {against} | {cells} |")
     return "\n".join(lines)
 
 
