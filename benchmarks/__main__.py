@@ -22,6 +22,7 @@ from typing import Any
 import zoo
 from benchmarks import oneshot, readme, timing
 from zoo.artifact import MANIFEST
+from zoo.cli import INTERRUPTED
 from zoo.files import atomic_write, sha256
 
 HERE = Path(__file__).parent
@@ -30,7 +31,6 @@ MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "floors", "bound", "precision",
     "solvers", "commands", "gpu",
 )  # fmt: skip
-INTERRUPTED = 130
 MEASURED = ("zoo", "plugins", "exporters", "benchmarks/*.py")  # what a figure depends on
 PACKAGES = (
     "torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko", "nflows", "denoising-diffusion-pytorch",

@@ -72,8 +72,11 @@ class Parts:
 
     def end(self) -> ir.Model:
         scope, values = self.scope(self.state)
-        function = lambda **state: self.loop.finish({n: state[f"state {n}"] for n in self.loop.state})  # noqa: E731
-        piece = self.trace(function, {n: t for n, t in self.state.items() if n != "i"}, self.loop.outputs)
+
+        def finish(**state: torch.Tensor) -> Any:
+            return self.loop.finish({n: state[f"state {n}"] for n in self.loop.state})
+
+        piece = self.trace(finish, {n: t for n, t in self.state.items() if n != "i"}, self.loop.outputs)
         return self.finish(scope, self.splice(scope, piece, values), self.loop.outputs)
 
     def scope(self, tensors: Mapping[str, Tensor]) -> tuple[Scope, dict[str, ir.Value]]:

@@ -87,8 +87,7 @@ def compared(
             array = x.numpy()
             same(ours()["x"], array, f"{what}, sample")
             most = 0.15 if (name, batch) == ("zuko MAF", 256) else None
-            theirs = lambda n=batch: sample(n).numpy()  # noqa: E731
-            yield side_by_side(f"{what}, sample", batch, library, ours, theirs, reach=most)
+            yield side_by_side(f"{what}, sample", batch, library, ours, lambda n=batch: sample(n).numpy(), reach=most)
             ours, theirs = lambda a=array: artifact.log_prob(a), lambda t=x: log_prob(t).numpy()
             same(ours(), theirs(), f"{what}, log_prob")
             yield side_by_side(f"{what}, log_prob", batch, library, ours, theirs)

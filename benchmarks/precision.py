@@ -1,5 +1,5 @@
-"""Weights in float16 and int8: the size of the files that run, and what rounding has changed: a
-figure of the test split, and the largest difference of each method on random inputs as the manifest states it."""
+"""Weights in float16 and int8: the size of the files that run, and what rounding has changed: a figure of the test
+split, and the largest difference of each method on random inputs as the manifest states it."""
 
 from __future__ import annotations
 

@@ -288,6 +288,18 @@ def test_bad_arguments_of_a_bound_method_get_a_clear_error(artifact, call, messa
         call(artifact)
 
 
+def test_an_artifact_of_the_first_schema_is_read(tmp_path):
+    old, whole = tmp_path / "old", zoo.open("realnvp.moons", device="cpu")
+    shutil.copytree(whole.folder, old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    manifest["schema"] = 1
+    del manifest["precision"]
+    for entry in manifest["methods"].values():
+        del entry["work"]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    np.testing.assert_allclose(zoo.open(old, device="cpu").sample(9, seed=1), whole.sample(9, seed=1), rtol=1e-5)
+
+
 def test_options_are_fixed_by_binding():
     run = zoo.open("ebm.moons", device="cpu").bind("sample", 2, steps=3)
     with pytest.raises(InputError, match="steps is fixed by bind"):

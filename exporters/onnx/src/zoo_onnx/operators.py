@@ -15,9 +15,9 @@ from onnxscript.function_libs.torch_lib.ops import core
 
 def only_index(indices: Sequence[ir.Value | None]) -> int | None:
     """The axis that is looked up, if it is one, by numbers."""
-    axes = [axis for axis, index in enumerate(indices) if index is not None]
-    one = len(axes) == 1 and indices[axes[0]].dtype == ir.DataType.INT64  # type: ignore[union-attr]
-    return axes[0] if one else None
+    given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    numbers = [axis for axis, index in given if index.dtype == ir.DataType.INT64]
+    return numbers[0] if len(given) == len(numbers) == 1 else None
 
 
 def index(self: ir.Value, indices: Sequence[ir.Value | None]) -> Any:
