@@ -1,8 +1,9 @@
 """Drawing one dimension after another. The artifact's loop carries caches: MADE's running sums, the transformer's keys
-and values, PixelCNN's last rows. A plain loop goes over the past anew in each step; a better one keeps the same caches.
-Then what a step costs: in the last three quarters of a sample against the first quarter, which should be no more, and
-in a sample of 784 dimensions against one of 64. Outputs are compared for the same noise, those of the first quarter
-with a whole sample's. The transformer's loops are of 256 steps: an uncached one of 784 takes minutes for a sample."""
+and values, PixelCNN's last rows. A plain loop goes over the past anew in each step; a better one keeps the same caches;
+and the artifact's own step can be a session that Python drives, with numpy's noise and bound buffers. Then what a step
+costs: in the last three quarters of a sample against the first quarter, which should be no more, and in a sample of 784
+dimensions against one of 64. Outputs are compared for the same noise, those of the first quarter with a whole sample's.
+The transformer's loops are of 256 steps: an uncached one of 784 takes minutes for a sample."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch.nn import functional as F
 from zoo_torch.pixelcnn import gated
 
 import zoo
+from benchmarks.driven import Parts, against_step_session
 from benchmarks.peers import artifact_run
 from benchmarks.timing import Row, agree, pairs_of, same, side_by_side
 from zoo import noise
@@ -52,12 +55,14 @@ def compared(
     model = created(name, space, config)
     steps, early = space.size, space.size // 4
     with tempfile.TemporaryDirectory() as folder:
+        parts = Parts(model, "sample", model.methods["sample"], Path(folder), outside=True)
         whole, quarter = exported(model, f"{folder}/whole"), exported(shortened(model, early), f"{folder}/quarter")
         for batch in batches:
             ours, what = artifact_run(whole, "sample", batch), f"{name} sample, {steps} steps"
             for peer, logits, reach in (("uncached PyTorch loop", plain, 0.1), ("cached PyTorch loop", kept, None)):
                 same(ours()["x"], drawn(model, batch, logits, seeded=True), f"{what}, {peer}")
                 yield side_by_side(what, batch, peer, ours, partial(drawn, model, batch, logits), reach=reach)
+            yield against_step_session(what, batch, parts, whole, ours)
             # of one loop with one state: what the last three quarters of its steps cost, by difference
             part = artifact_run(quarter, "sample", batch)
             # the first row: a later one's noise is counted from its number times the steps

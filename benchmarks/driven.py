@@ -4,6 +4,7 @@ calls them, the state in buffers that stay."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from zoo_onnx.graph import Scope
 from zoo_onnx.trace import trace
 
 import zoo.noise
-from benchmarks.peers import inputs_of
+from benchmarks.peers import inputs_of, thread_counts
+from benchmarks.timing import Row, agree, side_by_side
 from zoo.artifact import CPU, CUDA, Artifact
 from zoo.eager import EagerModel
 from zoo.signature import Loop, Noise, Option, Tensor, named, resolve
@@ -114,6 +116,17 @@ class Parts:
         model = scope.model()
         RemoveUnusedNodesPass()(model)
         return model
+
+
+def against_step_session(
+    what: str, batch: int, parts: Parts, artifact: Artifact, ours: Callable[[], dict[str, np.ndarray]]
+) -> Row:
+    """On the CPU, with one thread or all. The parts take noise from outside, which is numpy's, as users have it."""
+    sessions = {n: Driven(parts, artifact, batch, threads=n) for n in thread_counts()}
+    for session in sessions.values():
+        agree(ours(), session(0), f"{what}, step session")
+    theirs = {n: partial(session, None) for n, session in sessions.items()}
+    return side_by_side(what, batch, "step session, Python loop", ours, theirs, reach=1.0)
 
 
 def dims(name: str, tensor: Tensor) -> list[int | str]:

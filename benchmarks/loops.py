@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -17,8 +17,8 @@ import torch
 from zoo_torch import wrap
 
 import zoo
-from benchmarks.driven import Driven, Parts
-from benchmarks.peers import artifact_run, thread_counts, torch_run
+from benchmarks.driven import Parts, against_step_session
+from benchmarks.peers import artifact_run, torch_run
 from benchmarks.timing import Row, agree, same, side_by_side
 from zoo import noise
 
@@ -46,11 +46,7 @@ def compared(name: str, reach: dict[int, float], *, driven: bool = False) -> Ite
                 eager = torch_run(model, "sample", batch)
                 yield side_by_side(what, batch, "eager PyTorch loop", ours, eager, reach=most)
             if parts:
-                sessions = {n: Driven(parts, artifact, batch, threads=n) for n in thread_counts()}
-                for session in sessions.values():
-                    agree(ours(), session(0), f"{what}, step session")
-                theirs = {n: partial(session, None) for n, session in sessions.items()}
-                yield side_by_side(what, batch, "step session, Python loop", ours, theirs, reach=1.0)
+                yield against_step_session(what, batch, parts, artifact, ours)
 
 
 def gaussian_diffusion(sampler: str, batches: Sequence[int] = (1, 16), **given: int) -> Iterator[Row]:
