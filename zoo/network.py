@@ -134,6 +134,23 @@ class Network:
     def load_arrays(self, arrays: Arrays) -> None:
         raise NotImplementedError
 
+    def check_arrays(self, arrays: Arrays) -> None:
+        """`InputError` for arrays that are not of this network, as `load_arrays` asks."""
+        mine = self.arrays()
+        wrong = [f"{name} is missing" for name in mine if name not in arrays]
+        wrong += [f"{name} is unknown" for name in arrays if name not in mine]
+        wrong += [
+            f"{name} has shape {arrays[name].shape}, expected {have.shape}"
+            for name, have in mine.items()
+            if name in arrays and arrays[name].shape != have.shape
+        ]
+        if wrong:
+            shown = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+            raise InputError(
+                f"the weights do not fit {type(self).__name__} with {self.config}: {shown}. If another version "
+                "of the plugin made them, use that version, or train again."
+            )
+
     def tensor(self, array: npt.NDArray[Any]) -> Any:
         """A numpy array as a tensor of this framework, on the device of the network."""
         raise NotImplementedError

@@ -69,15 +69,8 @@ class NumpyNetwork(Network):
         return {n: a for n, a in vars(self).items() if isinstance(a, np.ndarray) and not n.startswith("_")}
 
     def load_arrays(self, arrays: Arrays) -> None:
+        self.check_arrays(arrays)
         mine = self.arrays()
-        for name in sorted({*mine, *arrays}):
-            have, got = mine.get(name), arrays.get(name)
-            if have is None or got is None or have.shape != got.shape:
-                shapes = [None if a is None else a.shape for a in (got, have)]
-                raise InputError(
-                    f"the weights do not fit {type(self).__name__} with {self.config}: {name} has shape {shapes[0]}, "
-                    f"expected {shapes[1]}."
-                )
         for name, array in arrays.items():
             setattr(self, name, np.array(array, dtype=mine[name].dtype))
 

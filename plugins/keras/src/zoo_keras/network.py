@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from zoo.errors import InputError
 from zoo.network import Network, Recipe, choose_device
 from zoo.signature import Call, Noise, Option, Tensor, named, resolve
 from zoo.spaces import Labels, Space
@@ -74,18 +73,8 @@ class KerasNetwork(Network, keras.Model):
         return {name: array_of(v) for name, v in named_weights(self).items()}
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        weights = named_weights(self)
-        wrong = [f"{n} is missing" for n in weights if n not in arrays]
-        wrong += [f"{n} is unknown" for n in arrays if n not in weights]
-        wrong += [
-            f"{n} has shape {np.shape(arrays[n])}, expected {tuple(v.shape)}"
-            for n, v in weights.items()
-            if n in arrays and tuple(v.shape) != np.shape(arrays[n])
-        ]
-        if wrong:
-            shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-            raise InputError(f"the weights do not fit {type(self).__name__} with {self.config}: {shown}.")
-        assign(weights, arrays)
+        self.check_arrays(arrays)
+        assign(named_weights(self), arrays)
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)

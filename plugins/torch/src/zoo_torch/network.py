@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.errors import InputError
 from zoo.network import Network, Recipe, choose_device
 from zoo.signature import Call, named
 from zoo.spaces import Labels, Space
@@ -58,10 +57,8 @@ class TorchNetwork(Network, nn.Module):
         return {name: t.detach().cpu().numpy() for name, t in self.state_dict().items()}
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        try:
-            self.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
-        except RuntimeError as error:
-            raise InputError(f"the weights do not fit {type(self).__name__} with {self.config}: {error}") from None
+        self.check_arrays(arrays)
+        self.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
