@@ -37,7 +37,9 @@ def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterato
                 ir.save(compose(module, "sample", without_noise(methods["sample"])), path)
             for batch in batches:
                 inputs = inputs_of(model, "sample", batch)
-                whole = artifact.bind("sample", batch, **inputs)._session  # as it is bound: with one thread or all
+                options = {n: o.default for n, o in artifact.signature("sample").options.items()}
+                _, threads = artifact._plan("sample", batch, options)  # one or all; one where rows are run in parts
+                whole = artifact._session("sample", threads)
                 quiet = ort.InferenceSession(str(path), whole.get_session_options(), providers=[CPU])
                 seeded = {**inputs, "seed": np.asarray(0), "start": np.asarray(0)}
                 if not inputs:

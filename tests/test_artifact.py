@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
-from zoo.artifact import LITTLE, PART
+from zoo.artifact import LITTLE, PART, together
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -311,36 +312,71 @@ def threads_of(artifact):
     return [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
 
 
-def test_a_large_batch_is_cut_into_parts_for_threads_of_their_own(monkeypatch):
+@pytest.fixture
+def used(monkeypatch):
+    """How many threads each call had for parts of its rows, with three cores."""
+    numbers = []
+
+    def counted(runs):
+        numbers.append(len(runs))
+        return together(runs)
+
     monkeypatch.setattr("zoo.artifact.cores", lambda: 3)
+    for module in ("zoo.artifact", "zoo.binding"):
+        monkeypatch.setattr(f"{module}.together", counted)
+    return numbers
+
+
+def test_a_large_batch_is_cut_into_parts_for_threads_of_their_own(used):
     artifact = zoo.open("realnvp.digits", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["sample"].work
     whole = artifact.sample(rows, seed=5, start=7, chunk=rows)
-    assert threads_of(artifact) == [1, 1, 1]
+    assert used == [3]
+    assert threads_of(artifact) == [1]
     few = zoo.open("realnvp.digits", device="cpu")
     np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
-    assert threads_of(few) == [1]
+    assert (used, threads_of(few)) == ([3, 1], [1])
 
 
-def test_a_loop_is_as_much_work_as_its_steps(monkeypatch):
-    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
+def test_a_bound_method_is_cut_too(used):
+    artifact = zoo.open("maf.digits", device="cpu")
+    rows = 4 * PART // artifact.manifest.methods["encode"].work
+    sample, whole = artifact.bind("sample", rows), artifact.sample(rows, seed=5, start=7, chunk=rows)
+    for start in (0, 7):
+        x = sample(5, start=start)["x"]
+    np.testing.assert_array_equal(x.numpy(), whole)
+    encode = artifact.bind("encode", rows, x=x)
+    np.testing.assert_allclose(encode(3)["z"].numpy(), artifact.encode(whole, seed=3, chunk=rows), rtol=1e-5)
+    np.testing.assert_array_equal(encode.outputs["z"].numpy()[-1], encode(3)["z"].numpy()[-1])
+    bound = artifact.bind("log_prob", rows)
+    np.testing.assert_allclose(bound(x=whole[::-1])["log_prob"].numpy(), artifact.log_prob(whole[::-1]), rtol=1e-5)
+    assert set(used) == {3}
+
+
+def test_threads_that_share_operators_sleep_after_a_call(used):
+    artifact, spent = zoo.open("ddpm.digits", device="cpu"), 0.0
+    for _ in range(5):
+        artifact.sample(1, label=3, seed=0, steps=1)
+        begin = time.process_time()
+        time.sleep(0.05)
+        spent += time.process_time() - begin
+    assert threads_of(artifact) == [0]
+    assert spent < 0.05
+
+
+def test_a_loop_is_as_much_work_as_its_steps(used):
     artifact = zoo.open("ebm.moons", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["sample"].work // 20
     artifact.sample(rows, seed=0, steps=1)
-    assert threads_of(artifact) == [1]
     x = artifact.sample(rows, seed=0, steps=20)
-    assert threads_of(artifact) == [1, 1]
+    assert used == [1, 3]
     np.testing.assert_allclose(x[-1:], artifact.sample(1, seed=0, start=rows - 1, steps=20), rtol=1e-4, atol=1e-5)
 
 
-def test_threads_share_operators_where_rows_are_few_or_weights_many(monkeypatch):
+def test_threads_share_operators_where_rows_are_few(monkeypatch):
     monkeypatch.setattr("zoo.artifact.cores", lambda: 100)
     artifact = zoo.open("ddpm.digits", device="cpu")
     artifact.sample(2, label=3, seed=0, steps=1)
-    assert threads_of(artifact) == [0]
-    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
-    monkeypatch.setattr("zoo.artifact.COPIES", 1000)
-    artifact.sample(4, label=3, seed=0, steps=1)
     assert threads_of(artifact) == [0]
 
 
@@ -357,7 +393,7 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
         artifact.sample(3 * PART // artifact.manifest.methods["sample"].work, seed=0)
 
 
-def test_the_samples_of_a_bound_are_work_too():
+def test_the_samples_of_a_bound_are_work_too(used):
     artifact = zoo.open("vae.digits", device="cpu")
     artifact.bind("log_prob", 2, samples=1)
     artifact.bind("log_prob", 2, samples=LITTLE // artifact.manifest.methods["log_prob"].work)

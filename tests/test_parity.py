@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
+from zoo.artifact import Artifact
 from zoo.errors import ExportError
 from zoo.parity import another, check, difference, make_cases, only_rounding, pack, unpack
 from zoo.signature import Option
@@ -72,11 +73,11 @@ class Otherwise:
     def __init__(self, source, rows):
         self.source, self.rows, self.name, self.signature = source, rows, "otherwise", source.signature
 
-    def run(self, method, inputs, *, seed, **more):
-        out = self.source.run(method, inputs, seed=seed, **more)
+    def run(self, method, inputs, *, seed, start, **more):
+        out = self.source.run(method, inputs, seed=seed, start=start, **more)
         if method == "sample" and seed == 0:
-            for row in self.rows:
-                out["x"][row : row + 1] = (out["x"][row : row + 1] + 1) % 4
+            changed = np.isin(start + np.arange(len(out["x"])), self.rows)
+            out["x"][changed] = (out["x"][changed] + 1) % 4
         return out
 
 
@@ -87,6 +88,19 @@ def test_one_row_of_a_sampler_may_be_drawn_otherwise_and_no_more():
     assert check(Otherwise(source, [0]), cases)["sample"]["random"] == 1  # all of the one row at batch 1: it is told
     with pytest.raises(ExportError, match="values differ"):
         check(Otherwise(source, [0, 4]), cases)
+
+
+class Cumulative(Artifact):
+    """A model of which each row depends on those before it, so that the first rows of a batch are the same in any."""
+
+    def _execute(self, *given):
+        return {name: array.cumsum(0) for name, array in super()._execute(*given).items()}
+
+
+def test_rows_that_depend_on_those_before_them_are_seen():
+    model = Cumulative(zoo.open("realnvp.moons", device="cpu").folder, "cpu")
+    with pytest.raises(ExportError, match="rows 4 to 6 alone.*Do rows depend on those before them"):
+        check(model, list(make_cases(model)))
 
 
 def test_where_the_source_itself_gives_nan_far_out_there_is_nothing_to_compare(artifact_folder):

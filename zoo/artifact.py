@@ -6,10 +6,11 @@ Every file is checked against the SHA-256 in the manifest before anything parses
 from __future__ import annotations
 
 import functools
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from zoo.binding import Bound
 
+T = TypeVar("T")
 SCHEMA = 2
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
@@ -38,7 +40,6 @@ WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
 LITTLE = 6_000_000  # multiplications: with fewer, threads that share an operator mostly wait for each other
 PART = 4_000_000  # multiplications that are worth a thread of their own
-COPIES = 2**28  # bytes of weights at most in the sessions of such threads, each of which has its own
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -109,11 +110,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """Every file is there, and is what was written; `CorruptFile` names one that is not."""
     for name, entry in manifest.files.items():
         try:
-            data = (folder / name).read_bytes()
+            size, digest = (folder / name).stat().st_size, sha256(folder / name)
         except OSError as error:
             raise CorruptFile(f"{folder / name} cannot be read: {error.strerror}. Export the model again.") from None
-        if len(data) != entry.bytes or sha256(data) != entry.sha256:
-            what = "truncated" if len(data) < entry.bytes else "altered"
+        if size != entry.bytes or digest != entry.sha256:
+            what = "truncated" if size < entry.bytes else "altered"
             raise CorruptFile(f"{folder / name} is {what} (SHA-256 differs from the manifest). Export the model again.")
 
 
@@ -130,7 +131,7 @@ class Artifact(Model):
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
         self.asked, self.device = device, choose_device(device)
-        self._sessions: dict[tuple[str, int, int], ort.InferenceSession] = {}  # by method, threads and part
+        self._sessions: dict[tuple[str, int], ort.InferenceSession] = {}  # by method and threads
 
     def bind(self, method: str, count: int, **given: Any) -> Bound:
         """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
@@ -152,37 +153,32 @@ class Artifact(Model):
                 return Bound(self._open(method, captured=True), arguments, captured=True)
             except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
                 refusal = str(error)
-        threads = self._threads(method, count * network_rows(signature, arguments.options))
-        return Bound(self._session(method, threads), arguments, refusal=refusal)
+        parts, threads = self._plan(method, count, arguments.options)
+        return Bound(self._session(method, threads), arguments, parts=parts, refusal=refusal)
 
     def _decide_device(self, method: str) -> None:
         """Whether there is a GPU that can be used shows when the first session is opened."""
         if self.device == "cuda":
             self._session(method, 0)
 
-    def _threads(self, method: str, rows: int) -> int:
-        """How many threads share an operator: one, or all (0)."""
-        work = self.manifest.methods[method].work
-        return int(self.device == "cpu" and work is not None and work * rows < LITTLE)
-
-    def _parts(self, method: str, rows: int, options: Mapping[str, np.generic]) -> int:
-        """Into how many parts to cut a batch, each for a thread of its own. Rows do not depend on each other, so such
-        threads meet once, at the end, and not in each operator. Where there are fewer rows than cores and each is much
-        work, or each thread's copy of the weights would be large, threads share operators."""
+    def _plan(self, method: str, rows: int, options: Mapping[str, np.generic]) -> tuple[int, int]:
+        """Into how many parts to cut a batch, each for a thread of its own, and how many threads share each operator:
+        one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
+        operator: these are shared only where there are fewer rows than cores, or too little work for parts."""
         entry = self.manifest.methods[method]
         if self.device != "cpu" or entry.work is None:
-            return 1
-        inside = rows * network_rows(entry.signature, options)
+            return 1, 0
+        work = entry.work * rows * network_rows(entry.signature, options)
         length = entry.signature.length
         steps = int(options[length]) if isinstance(length, str) else length or 1
-        weights = self.manifest.files[WEIGHTS].bytes if WEIGHTS in self.manifest.files else 0
-        parts = min(cores(), rows, entry.work * inside * steps // PART, COPIES // max(weights, 1))
-        shared = rows < cores() and entry.work * inside >= LITTLE
-        return 1 if shared else max(parts, 1)
+        if rows < cores() and work >= LITTLE:
+            return 1, 0
+        parts = min(cores(), rows, work * steps // PART)
+        return (parts, 1) if parts > 1 else (1, int(work < LITTLE))
 
-    def _session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
-        """What runs a method, or one part of its rows, with one thread or all."""
-        key = method, threads, part
+    def _session(self, method: str, threads: int) -> ort.InferenceSession:
+        """What runs a method, with one thread, which is the caller's, or all."""
+        key = method, threads
         if key not in self._sessions:
             import onnxruntime as ort
 
@@ -197,7 +193,7 @@ class Artifact(Model):
             if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
-                    return self._session(method, threads, part)
+                    return self._session(method, threads)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
@@ -213,6 +209,8 @@ class Artifact(Model):
         options, more = ort.SessionOptions(), {}
         options.log_severity_level = 4 if captured else 3  # a refusal is no error
         options.intra_op_num_threads = threads
+        # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         providers: list[Any] = [CPU]
         if self.device == "cuda":
             ort.preload_dlls()  # CUDA and cuDNN as pip installs them
@@ -236,7 +234,11 @@ class Artifact(Model):
             whole["seed"] = np.asarray(seed, dtype=np.int64)
         outputs = list(signature.outputs)
 
-        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
+        self._decide_device(method)
+        parts, threads = self._plan(method, rows, options)
+        session = self._session(method, threads)
+
+        def run(low: int, high: int) -> list[Array]:
             feed = {**whole, **{name: array[low:high] for name, array in inputs.items()}}
             if signature.random:
                 feed["start"] = index[low : low + 1].reshape(())
@@ -245,16 +247,22 @@ class Artifact(Model):
             results: list[Array] = session.run(outputs, feed)
             return results
 
-        self._decide_device(method)
-        parts = self._parts(method, rows, options)
+        results = together([functools.partial(run, *part) for part in cut(rows, parts)])
         if parts == 1:
-            session = self._session(method, self._threads(method, rows * network_rows(signature, options)))
-            return dict(zip(outputs, run(session, 0, rows), strict=True))
-        cuts = [rows * k // parts for k in range(parts + 1)]
-        tasks = [(self._session(method, 1, k), *cuts[k : k + 2]) for k in range(parts)]
-        others = [pool(os.getpid()).submit(run, *task) for task in tasks[1:]]
-        results = [run(*tasks[0]), *(other.result() for other in others)]
+            return dict(zip(outputs, results[0], strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
+
+
+def cut(rows: int, parts: int) -> list[tuple[int, int]]:
+    """Where each part of the rows begins and ends."""
+    cuts = [rows * k // parts for k in range(parts + 1)]
+    return list(itertools.pairwise(cuts))
+
+
+def together(runs: Sequence[Callable[[], T]]) -> list[T]:
+    """What the runs give, each in a thread of its own; the first in this one."""
+    others = [pool(os.getpid()).submit(run) for run in runs[1:]]
+    return [runs[0](), *(other.result() for other in others)]
 
 
 @functools.cache

@@ -10,11 +10,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
+from zoo.artifact import cut, together
 from zoo.errors import InputError
 from zoo.model import MAX_COUNTER, Array
 from zoo.signature import Tensor, resolve
@@ -90,11 +92,17 @@ class Bound:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, arguments: Arguments, *, captured: bool = False, refusal: str = ""
+        self,
+        session: ort.InferenceSession,
+        arguments: Arguments,
+        *,
+        parts: int = 1,
+        captured: bool = False,
+        refusal: str = "",
     ) -> None:
         self.outputs: dict[str, ort.OrtValue] = {}
         self.captured, self.refusal = captured, refusal
-        self._session, self._arguments = session, arguments
+        self._arguments = arguments
         self._shared = frozenset(arguments.values)
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
         self._places = places(session, device)
@@ -103,8 +111,7 @@ class Bound:
         own = [name for name in signature.inputs if name not in arguments.values]  # buffers
         self._unbound = [name for name in own if name not in arguments.arrays]
 
-        numbers = {**self._numbers, **({} if signature.inputs else {"count": count})}
-        first: dict[str, Array] = {name: np.asarray(number, dtype=np.int64) for name, number in numbers.items()}
+        first: dict[str, Array] = {}
         for name in own:
             tensor = signature.inputs[name]
             first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
@@ -112,17 +119,31 @@ class Bound:
             if value != value.dtype.type(signature.options[name].default):  # the graph knows its defaults
                 first[name] = np.asarray(value)
         for name, array in first.items():
-            self._buffers[name] = ort.OrtValue.ortvalue_from_numpy(array, self._place(name, array.dtype))
+            self._buffers[name] = self._value(name, array)
         for name, tensor in signature.outputs.items():
             shape = arguments.shape(tensor)
             self.outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype).type, device)
         self._fill(arguments.arrays)
 
-        self._binding = session.io_binding()
-        for name, value in self._buffers.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in self.outputs.items():
-            self._binding.bind_ortvalue_output(name, value)
+        self._written: dict[str, list[tuple[ort.OrtValue, int]]] = {name: [] for name in self._numbers}
+        runs = []
+        for low, high in cut(count, parts):
+            numbers = {"seed": 0, "start": low} if signature.random else {}
+            if not signature.inputs:
+                numbers["count"] = high - low
+            binding = session.io_binding()
+            for name, number in numbers.items():
+                value = self._value(name, np.asarray(number, dtype=np.int64))
+                binding.bind_ortvalue_input(name, value)
+                if name in self._written:
+                    self._written[name].append((value, number))
+            for name, value in self._buffers.items():
+                value = part_of(value, low, high, count) if name in signature.inputs else value
+                binding.bind_ortvalue_input(name, value)
+            for name, value in self.outputs.items():
+                binding.bind_ortvalue_output(name, part_of(value, low, high, count))
+            runs.append(partial(session.run_with_iobinding, binding))
+        self._runs = runs
         if captured:
             self._capture()
 
@@ -141,7 +162,7 @@ class Bound:
                 seed = secrets.randbits(31) if self._arguments.method == "sample" else 0
             self._number("seed", seed, -(2**63), 2**63 - 1)
             self._number("start", start, 0, MAX_COUNTER - self._arguments.count)
-        self._session.run_with_iobinding(self._binding)
+        together(self._runs)
         return self.outputs
 
     def _number(self, name: str, number: Any, low: int, high: int) -> None:
@@ -149,7 +170,8 @@ class Bound:
             return
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
             raise InputError(f"{name} is {number!r}; expected a whole number from {low} to {high}.")
-        self._buffers[name].update_inplace(np.asarray(number, dtype=np.int64))
+        for value, more in self._written[name]:
+            value.update_inplace(np.asarray(number + more, dtype=np.int64))
         self._numbers[name] = int(number)
 
     def _copy(self, inputs: Given) -> None:
@@ -168,17 +190,23 @@ class Bound:
         for name, array in arrays.items():
             self._buffers[name].update_inplace(np.ascontiguousarray(array))
 
-    def _place(self, name: str, dtype: np.dtype[Any]) -> str:
-        """The device on which the graph reads an input. Of options it does not tell; whole numbers make shapes."""
-        on_host = self._arguments.artifact.device == "cpu" or (name not in self._places and dtype.kind == "i")
-        return "cpu" if on_host else self._places.get(name, "cuda")
+    def _value(self, name: str, array: Array) -> ort.OrtValue:
+        """A buffer on the device on which the graph reads an input. Of options it does not tell; whole numbers make
+        shapes."""
+        on_host = self._arguments.artifact.device == "cpu" or (name not in self._places and array.dtype.kind == "i")
+        return ort.OrtValue.ortvalue_from_numpy(array, "cpu" if on_host else self._places.get(name, "cuda"))
 
     def _capture(self) -> None:
         """Record the graph now, so that whatever cannot be captured shows here; `ValueError` names what must not be."""
         changing = [*self._numbers, *self._arguments.signature.inputs, *self.outputs]
         if baked := [name for name in changing if self._places[name] == "cpu"]:
             raise ValueError(f"{', '.join(baked)} on the host: a CUDA graph would keep the first call's")
-        self._session.run_with_iobinding(self._binding)
+        together(self._runs)
+
+
+def part_of(value: ort.OrtValue, low: int, high: int, count: int) -> ort.OrtValue:
+    """Some of the rows, where they are; not all of them only on the CPU."""
+    return value if high - low == count else ort.OrtValue.ortvalue_from_numpy(value.numpy()[low:high])
 
 
 def places(session: ort.InferenceSession, device: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Does an artifact give what its source gives? Cases to run, and the comparison.
 
-A case is run once by the source. The artifact must give the same rows at batch sizes 1, 2 and 7. The cases and the
-source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the check without a framework.
+A case is run once by the source. The artifact must give the same rows at batch sizes 1, 2 and 7, and the last rows
+alone. The cases and the source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the check
+without a framework.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from zoo.noise import draw
 from zoo.signature import Noise, Option, Signature
 from zoo.spaces import KINDS, real_examples
 
-BATCHES = (1, 2, 7)
+COUNT = 7  # rows of a case
+ROWS = ((0, 1), (0, 2), (0, COUNT), (4, COUNT))  # compared in calls of their own; the last shows whether they mix
 TOLERANCE = 1e-4
 # Differences of floats are relative to the value, or to these where it is smaller: a probability of 1e-9 and a
 # log-density of 1e-9 nats mean no more than zero. Elsewhere, to the root mean square of the row.
@@ -41,23 +43,22 @@ class Case:
     options: Mapping[str, Array]
     outputs: Mapping[str, Array]
 
-    def run(self, model: Model, rows: int) -> dict[str, Array]:
-        """The outputs of a model for the first rows."""
-        inputs = {name: a[:rows] for name, a in self.inputs.items()}
+    def run(self, model: Model, low: int = 0, high: int = COUNT) -> dict[str, Array]:
+        """The outputs of a model for some of the rows alone."""
+        inputs, rows, start = {name: a[low:high] for name, a in self.inputs.items()}, high - low, self.start + low
         count = None if inputs else rows
-        return model.run(self.method, inputs, count=count, seed=self.seed, start=self.start, chunk=rows, **self.options)
+        return model.run(self.method, inputs, count=count, seed=self.seed, start=start, chunk=rows, **self.options)
 
 
 def make_cases(source: Model) -> Iterator[Case]:
     """Random, boundary and tail inputs for every method of `source`, with its outputs. Random inputs come with the
     default options, the others with different ones."""
-    count = max(BATCHES)
     for method, signature in source.signatures.items():
         for kind in KINDS:
-            inputs = make_inputs(source, signature, kind, count)
+            inputs = make_inputs(source, signature, kind, COUNT)
             options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
             empty = Case(method, kind, *CALLS[kind], inputs, options, {})
-            case = replace(empty, outputs=empty.run(source, count))
+            case = replace(empty, outputs=empty.run(source))
             for name, value in case.outputs.items():
                 if kind == "random" and not finite_rows(value).all():
                     raise ExportError(
@@ -137,10 +138,10 @@ def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
     drawn: dict[str, set[tuple[str, int]]] = {}  # rows of a random method that were drawn otherwise
     for case in cases:
         worst: float | None = None
-        for batch in BATCHES:
-            got = case.run(artifact, batch)
+        for low, high in ROWS:
+            got = case.run(artifact, low, high)
             for name, whole in case.outputs.items():
-                expected, found = whole[:batch], got[name]
+                expected, found = whole[low:high], got[name]
                 if found.shape == expected.shape:
                     compared = finite_rows(expected)
                     expected, found = expected[compared], found[compared]
@@ -155,13 +156,14 @@ def check(artifact: Model, cases: list[Case]) -> dict[str, dict[str, float]]:
                     good = good or only_rounding(expected, found)
                     if not good and error <= 1 and artifact.signature(case.method).random:
                         rows = drawn.setdefault(case.method, set())
-                        rows |= {(case.kind, int(r)) for r in rows_that_differ(expected, found)}
+                        rows |= {(case.kind, low + int(r)) for r in rows_that_differ(expected, found)}
                         good = len(rows) <= TIES
                 if not good:
-                    raise ExportError(
-                        f"{artifact.name}: {case.method} differs from its source in {name} on {case.kind} inputs at "
-                        f"batch {batch}: {what}."
-                    )
+                    where = f"at batch {high}: {what}."
+                    if low:
+                        where = f"in rows {low} to {high - 1} alone: {what}. Do rows depend on those before them?"
+                    differs = f"{artifact.name}: {case.method} differs from its source in {name}"
+                    raise ExportError(f"{differs} on {case.kind} inputs {where}")
         kinds = report.setdefault(case.method, {})
         if worst is not None:
             kinds[case.kind] = worst

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,37 +132,38 @@ class Probe:
     def whole(self, model: EagerModel, method: str) -> None:
         """Run a method that was given as a call or loop of its own: of a loop the first step and the last."""
         signature, model = model.signature(method), _short(model, method)
-        outputs = self.run(method, lambda: self._rows(model, method, ROWS))
+        outputs = self.run(method, lambda: self._rows(model, method, 0, ROWS))
         for name, tensor in signature.outputs.items():
             got = outputs[name]
             if str(got.dtype) != tensor.dtype:
                 raise InputError(f"{method} gives {name} as {got.dtype}; it declares {tensor.dtype}.")
 
     def alone(self, model: EagerModel, method: str) -> None:
-        """`InputError` if the first example of a method depends on those beside it."""
+        """`InputError` if the first or the last example of a method depends on those beside it."""
         model = _short(model, method)
-        together = running(method, lambda: self._rows(model, method, ROWS))
-        one = running(
-            f"{method}, of one row alone,",
-            lambda: self._rows(model, method, 1),
-            f"It works on {ROWS} rows: it mixes rows (batch statistics?), or loses their axis where there is one.",
-        )
-        for name, array in together.items():
-            # an image's floats may lie between two levels
-            level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
-            if not _close(array[:1], one[name], 1e-3, level):
-                raise InputError(
-                    f"{method} mixes rows (batch statistics?): row 0 alone differs from row 0 of {ROWS}. What an "
-                    "example is may depend on its own noise, inputs and the options alone: use statistics that were "
-                    "fixed in training, or those of each row."
-                )
+        together = running(method, lambda: self._rows(model, method, 0, ROWS))
+        for row in (0, ROWS - 1):
+            one = running(
+                f"{method}, of one row alone,",
+                partial(self._rows, model, method, row, row + 1),
+                f"It works on {ROWS} rows: it mixes rows (batch statistics?), or loses their axis where there is one.",
+            )
+            for name, array in together.items():
+                # an image's floats may lie between two levels
+                level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
+                if not _close(array[row : row + 1], one[name], 1e-3, level):
+                    raise InputError(
+                        f"{method} mixes rows (batch statistics?): row {row} alone differs from row {row} of {ROWS}. "
+                        "What an example is may depend on its own noise, inputs and the options alone: use statistics "
+                        "that were fixed in training, or those of each row."
+                    )
 
-    def _rows(self, model: Model, method: str, count: int) -> dict[str, Any]:
-        """The outputs of a method on the first `count` examples."""
+    def _rows(self, model: Model, method: str, low: int, high: int) -> dict[str, Any]:
+        """The outputs of a method on some examples alone."""
         inputs = model.signature(method).inputs
         made = self.arguments(method, inputs, {})
-        given = {n: self.network.numpy(made[n])[:count] for n in inputs}
-        return model.run(method, given, count=None if given else count, seed=0)
+        given = {n: self.network.numpy(made[n])[low:high] for n in inputs}
+        return model.run(method, given, count=None if given else high - low, seed=0, start=low)
 
 
 def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:

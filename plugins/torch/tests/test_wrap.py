@@ -260,12 +260,12 @@ def test_a_loop_is_run_once_for_the_range_of_its_floats():
 
     model = wrap(init=lambda u: u, step=step, length=50, noise=zoo.Uniform(30), space=IMAGE)
     assert model.network.config.values_from.startswith("inferred from 4 draws")
-    assert len(counts) == 50 + 8  # the first and the last are looked at, twice each, of three rows and of one
+    assert len(counts) == 50 + 10  # the first and the last are looked at, five times each, of three rows or of one
 
 
 def test_what_may_draw_and_does_not_is_taken():
     attention = nn.MultiheadAttention(2, 1, batch_first=True)
-    net = nn.Sequential(nn.RReLU(), nn.LSTM(2, 2, 2, dropout=0.5))
+    net = nn.Sequential(nn.RReLU(), nn.LSTM(2, 2, 2, dropout=0.5, batch_first=True))
 
     def sample(z):
         z = net(z[:, None])[0]
@@ -581,6 +581,10 @@ WRONG = {
     "rows mixed in a step": (
         {"init": lambda z: z, "step": lambda i, x: x / x.norm(), "noise": TWO, "length": 3, "space": REAL},
         "sample mixes rows",
+    ),
+    "rows before": (
+        {"sample": lambda z: z.cumsum(0), "noise": TWO, "space": REAL},
+        "row 2 alone differs from row 2 of 3",
     ),
     "rows mixed in a score": ({"log_prob": lambda x: x.sum(1).softmax(0), "space": REAL}, "log_prob mixes rows"),
     "batch norm": (
