@@ -91,6 +91,12 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
+def slowest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The row of the largest ratio against each peer."""
+    found = {name: [row for row in rows if row["peer"] in chosen] for name, (chosen, _) in PEERS.items()}
+    return {name: max(theirs, key=lambda row: float(row["ratio"])) for name, theirs in found.items() if theirs}
+
+
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The means and the largest ratios as Markdown."""
     sizes = sorted({row["batch"] for row in rows})
@@ -100,7 +106,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "|---|---|" + "---|" * len(sizes) + "---|---|",
     ]  # fmt: skip
     for name, found in means(rows).items():
-        chosen, reach = PEERS[name]
-        largest = max(row["ratio"] for row in rows if row["peer"] in chosen)
+        _, reach = PEERS[name]
+        largest = slowest(rows)[name]["ratio"]
         lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in (*found, largest))} | {reach or ''} |")
     return lines

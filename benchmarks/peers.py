@@ -34,7 +34,7 @@ def inputs_of(model: Model, method: str, batch: int) -> dict[str, np.ndarray]:
 def artifact_run(artifact: Model, method: str, batch: int, **more: Any) -> Callable[[], dict[str, np.ndarray]]:
     inputs = inputs_of(artifact, method, batch)
     count = None if inputs else batch
-    return lambda: artifact.run(method, inputs, count=count, seed=0, chunk=batch, **more)
+    return lambda: artifact.run(method, inputs, count=count, seed=0, **more)
 
 
 def torch_run(

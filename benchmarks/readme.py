@@ -50,6 +50,10 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         if peer in ONESHOT:
             cells = ", ".join(f"{batch}: {value:.2f}" for batch, value in zip(oneshot.BATCHES, means, strict=True))
             lines.append(f"| methods without a loop, of all presets, geometric mean | {ONESHOT[peer]} | {cells} |")
+    for peer, slowest in oneshot.slowest(results.get("oneshot", NONE)["rows"]).items():
+        if peer in ONESHOT:
+            cells = f"{slowest['batch']}: {slowest['ratio']:.2f}"
+            lines.append(f"| the slowest of these, `{slowest['what']}` | {ONESHOT[peer]} | {cells} |")
     for (what, against), (module, name, peer) in SHOWN.items():
         found = [r for r in results.get(module, NONE)["rows"] if (r["what"], r["peer"]) == (name, peer)]
         if found:  # else not measured yet

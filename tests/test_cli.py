@@ -59,11 +59,11 @@ def process(*args, **more):
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, **more)
 
 
-def imported(*args):
+def imported(*args, watched=(*HEAVY, "numpy")):
     """The heavy modules that a command imports in a fresh process, and numpy."""
     code = (
         "import sys, zoo.cli; zoo.cli.main(sys.argv[1:], standalone_mode=False); "
-        f"print('LOADED', *sorted(set({(*HEAVY, 'numpy')!r}) & set(sys.modules)))"
+        f"print('LOADED', *sorted(set({watched!r}) & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, *map(str, args)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
@@ -101,6 +101,11 @@ def test_list_takes_at_most_twice_as_long_as_importing_numpy():
 
 def test_showing_an_artifact_imports_no_framework(artifact_folder):
     assert imported("show", artifact_folder) <= {"numpy"}
+
+
+def test_sampling_an_artifact_asks_no_plugin(artifact_folder, tmp_path):
+    watched = (*HEAVY, "pluggy", "importlib.metadata")
+    assert imported("sample", artifact_folder, "-n", 1, "--out", tmp_path / "x.npz", watched=watched) <= {"onnxruntime"}
 
 
 def test_list_shows_models_as_a_table_and_as_json():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo import checkpoint, registry, spaces
+from zoo import checkpoint, spaces
 from zoo.errors import InputError, did_you_mean
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, ModelSpec, PresetSpec
@@ -34,9 +34,13 @@ class Record(msgspec.Struct, kw_only=True):
 
     @property
     def spec(self) -> ModelSpec:
+        from zoo import registry
+
         return registry.recorded(self.architecture, self.plugin)
 
     def network(self, *, seed: int = 0, device: str = "cpu") -> Network:
+        from zoo import registry
+
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
         return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
@@ -52,6 +56,7 @@ def create(
     device: str = "cpu",
 ) -> EagerModel:
     """An untrained model of an architecture for a sample space, its weights made from `seed`."""
+    from zoo import registry
     from zoo.eager import EagerModel
 
     spec = registry.architecture(architecture)
@@ -85,6 +90,9 @@ def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
     path = Path(name)
     if path.is_dir():
         return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
+
+    from zoo import registry  # an artifact's folder is run without plugins
+
     spec = registry.model(str(name)) if not _looks_like_path(name) else None
     if isinstance(spec, PresetSpec) and spec.artifact:
         return open(name, device=device)
@@ -119,6 +127,9 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
         raise InputError(
             f"{path} is not a folder; expected a run, a checkpoint or an artifact, or the name of a preset."
         )
+
+    from zoo import registry
+
     spec = registry.model(str(name))
     if isinstance(spec, ModelSpec):
         presets = registry.list_models(f"{spec.name}.*")
@@ -144,6 +155,7 @@ def export(
     `weights` "float16" or "int8" makes the files smaller: the weights are rounded, the artifact is checked against the
     rounded source, and what the rounding changed is stated in the manifest. It computes in float32 all the same.
     """
+    from zoo import registry
     from zoo.files import check_output_folder
     from zoo.plugins import call_with
 

@@ -1,8 +1,8 @@
 """Does an artifact give what its source gives? Cases to run, and the comparison.
 
 A case is run once by the source. The artifact must give the same rows at batch sizes 1, 2 and 7, and the last rows
-alone. The cases and the source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the check
-without a framework.
+alone. The cases and the source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the
+check without a framework.
 """
 
 from __future__ import annotations

@@ -158,10 +158,16 @@ def known(graph: ir.Graph, name: str, tensor: ir.TensorProtocol | np.ndarray) ->
     return value
 
 
+UNCOUNTED = ("Attention", "Einsum", "GRU", "LSTM", "RNN")
+
+
 def multiplications(model: ir.Model) -> int | None:
-    """How many one row takes in matrix products and convolutions, loops counted once; None where a shape is unknown."""
+    """How many one row takes in matrix products and convolutions, loops counted once; None where a shape is unknown, or
+    an operator has products of its own."""
     total = 0
     for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):
+        if node.op_type in UNCOUNTED:
+            return None
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             continue
         first, second, out = node.inputs[0], node.inputs[1], node.outputs[0]
