@@ -621,16 +621,20 @@ def test_ctrl_c_saves_the_run_and_resume_finishes_it(tmp_path):
     assert 0 < before < after["step"]
 
 
-def interruptible():
-    """A job started in the background by a shell ignores Ctrl-C, and so would its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a job started in the background by a shell ignores Ctrl-C, and so would its children
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("zoo", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_writing_leaves_nothing(artifact_folder, tmp_path, number, code):
     out = tmp_path / "x.parquet"
-    command = [sys.executable, "-m", "zoo", "sample", str(artifact_folder), "-n", "1000000000", "--out", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=interruptible) as job:
+    words = ["sample", str(artifact_folder), "-n", "1000000000", "--out", str(out)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as job:
         for line in job.stderr:
             if line.startswith("seed"):
                 break

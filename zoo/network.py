@@ -136,13 +136,13 @@ class Network:
 
     def check_arrays(self, arrays: Arrays) -> None:
         """`InputError` for arrays that are not of this network, as `load_arrays` asks."""
-        mine = self.arrays()
+        mine = self.arrays()  # of a number () or, as older files have it, (1,)
         wrong = [f"{name} is missing" for name in mine if name not in arrays]
         wrong += [f"{name} is unknown" for name in arrays if name not in mine]
         wrong += [
             f"{name} has shape {arrays[name].shape}, expected {have.shape}"
             for name, have in mine.items()
-            if name in arrays and arrays[name].shape != have.shape
+            if name in arrays and arrays[name].shape not in (have.shape, have.shape or (1,))
         ]
         if wrong:
             shown = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")

@@ -72,7 +72,7 @@ class NumpyNetwork(Network):
         self.check_arrays(arrays)
         mine = self.arrays()
         for name, array in arrays.items():
-            setattr(self, name, np.array(array, dtype=mine[name].dtype))
+            setattr(self, name, np.array(array, dtype=mine[name].dtype).reshape(mine[name].shape))
 
     def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
         """The same network over other arrays, such as the tensors of a framework that traces it."""
