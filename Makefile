@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CODE := zoo plugins exporters tests benchmarks
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 
 .PHONY: demo test bench install presets clean
@@ -10,8 +11,8 @@ demo: install ## train, export, sample without a framework, and draw out/demo.pn
 	$(BIN)/zoo demo --out out --force
 
 test: install ## lint, types and tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 

@@ -6,6 +6,7 @@ Each row is kept as soon as it is there, in NAME.part.json: `--resume` goes on w
 from __future__ import annotations
 
 import argparse
+import ast
 import datetime
 import importlib
 import importlib.metadata
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "floors", "bound", "precision",
     "solvers", "commands", "gpu",
 )  # fmt: skip
+PEERS = {"flows": ("zuko", "nflows"), "jax_loops": ("jax",), "loops": ("denoising_diffusion_pytorch",)}
 MEASURED = ("zoo", "plugins", "exporters", "benchmarks/*.py")  # what a figure depends on
 PACKAGES = (
     "torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko", "nflows", "denoising-diffusion-pytorch",
@@ -88,7 +91,8 @@ def gpu() -> dict[str, object]:
 def missing(name: str) -> str:
     """What a benchmark needs and this machine has not, or nothing."""
     if name != "gpu":
-        return ""
+        absent = [package for package in PEERS.get(name, ()) if find_spec(package) is None]
+        return f"{' and '.join(absent)}, which `make bench ONLY={name}` installs" if absent else ""
     import onnxruntime
     import torch
 
@@ -144,7 +148,7 @@ def report(results: Mapping[str, Any]) -> str:
     newest = max((found["machine"] for found in results.values()), key=lambda machine: machine["date"], default={})
     for name, found in results.items():
         here = found["machine"]
-        lines += [f"## {name}", "", (importlib.import_module(f"benchmarks.{name}").__doc__ or "").strip(), ""]
+        lines += [f"## {name}", "", ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or "", ""]
         lines += [", ".join(f"{k} {v}" for k, v in here.items()), ""]
         if differ := differences(here, newest):
             now = ", ".join(f"{key} {newest.get(key, 'none')}" for key in differ)

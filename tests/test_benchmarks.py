@@ -228,3 +228,10 @@ def test_a_run_goes_on_only_with_its_own_commit(tmp_path, monkeypatch):
     main.run("bound", resume=True)
     assert len(json.loads((tmp_path / "bound.json").read_text())["rows"]) == 18
     assert not (tmp_path / "bound.part.json").exists()
+
+
+def test_what_a_benchmark_needs_is_said(monkeypatch):
+    main = importlib.import_module("benchmarks.__main__")
+    monkeypatch.setattr(main, "find_spec", lambda package: None if package == "zuko" else package)
+    assert main.missing("flows") == "zuko, which `make bench ONLY=flows` installs"
+    assert main.missing("loops") == main.missing("bound") == ""

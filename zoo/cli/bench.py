@@ -73,7 +73,7 @@ def command(
     import zoo
     from zoo import registry
     from zoo.cli import progress, rows
-    from zoo.errors import InputError
+    from zoo.errors import InputError, ZooError
 
     model = rows.open_model(name, device)
     for method in methods:
@@ -87,7 +87,10 @@ def command(
             raise InputError(
                 f"--against-source is for presets, which are there as both; {name} is none: zoo list '*.*'"
             )
-        source = zoo.load(name)
+        try:
+            source = zoo.load(name)
+        except ZooError as error:
+            raise InputError(f"--against-source runs the model in its framework too: {error}") from None
     found: list[dict[str, Any]] = []
     code = 0
     cells = [(method, size) for method in chosen for size in batch]
