@@ -335,7 +335,7 @@ def test_a_large_batch_is_cut_into_parts_for_threads_of_their_own(used):
     assert threads_of(artifact) == [1]
     few = zoo.open("realnvp.digits", device="cpu")
     np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
-    assert (used, threads_of(few)) == ([3, 1], [1])
+    assert (used, threads_of(few)) == ([3], [1])
 
 
 def test_a_bound_method_is_cut_too(used):
@@ -369,7 +369,7 @@ def test_a_loop_is_as_much_work_as_its_steps(used):
     rows = 4 * PART // artifact.manifest.methods["sample"].work // 20
     artifact.sample(rows, seed=0, steps=1)
     x = artifact.sample(rows, seed=0, steps=20)
-    assert used == [1, 3]
+    assert used == [3]
     np.testing.assert_allclose(x[-1:], artifact.sample(1, seed=0, start=rows - 1, steps=20), rtol=1e-4, atol=1e-5)
 
 

@@ -171,9 +171,10 @@ class Artifact(Model):
         work = entry.work * rows * network_rows(entry.signature, options)
         length = entry.signature.length
         steps = int(options[length]) if isinstance(length, str) else length or 1
-        if rows < cores() and work >= LITTLE:
-            return 1, 0
-        parts = min(cores(), rows, work * steps // PART)
+        parts = work * steps // PART
+        if parts > 1:
+            most = cores()
+            parts = 1 if rows < most and work >= LITTLE else min(most, rows, parts)
         return (parts, 1) if parts > 1 else (1, int(work < LITTLE))
 
     def _session(self, method: str, threads: int) -> ort.InferenceSession:
@@ -247,9 +248,9 @@ class Artifact(Model):
             results: list[Array] = session.run(outputs, feed)
             return results
 
-        results = together([functools.partial(run, *part) for part in cut(rows, parts)])
         if parts == 1:
-            return dict(zip(outputs, results[0], strict=True))
+            return dict(zip(outputs, run(0, rows), strict=True))
+        results = together([functools.partial(run, *part) for part in cut(rows, parts)])
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
 
