@@ -125,7 +125,8 @@ class Bound:
             self.outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype).type, device)
         self._fill(arguments.arrays)
 
-        self._written: dict[str, list[tuple[ort.OrtValue, int]]] = {name: [] for name in self._numbers}
+        # for each part, and what is added there. All are kept: on the CPU a buffer is numpy's memory, not onnxruntime's
+        self._written: dict[str, list[tuple[ort.OrtValue, int]]] = {}
         runs = []
         for low, high in cut(count, parts):
             numbers = {"seed": 0, "start": low} if signature.random else {}
@@ -135,8 +136,7 @@ class Bound:
             for name, number in numbers.items():
                 value = self._value(name, np.asarray(number, dtype=np.int64))
                 binding.bind_ortvalue_input(name, value)
-                if name in self._written:
-                    self._written[name].append((value, number))
+                self._written.setdefault(name, []).append((value, number))
             for name, value in self._buffers.items():
                 value = part_of(value, low, high, count) if name in signature.inputs else value
                 binding.bind_ortvalue_input(name, value)
