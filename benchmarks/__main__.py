@@ -193,6 +193,8 @@ def main() -> None:
             parser.error(f"the benchmark {name} needs {needs}.")
     env = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(HERE.parent)}
     env.pop("OMP_NUM_THREADS", None)  # a peer may have all cores
+    if (load := os.getloadavg()[0]) > 0.5:
+        print(f"The load average is {load:.1f}: figures mean something only where nothing else runs.", file=sys.stderr)
     for name in chosen:  # each in a process of its own: frameworks get in each other's way
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", "benchmarks", "--inside", name, *(["--resume"] if given.resume else [])]

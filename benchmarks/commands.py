@@ -38,7 +38,7 @@ import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, capture_output=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-FEW, MANY = 10_000, 1_000_000
+FEW, HALF, MANY = 10_000, 500_000, 1_000_000
 
 
 def run(*command: object, **env: str) -> bytes:
@@ -79,8 +79,8 @@ def listing() -> Row:
         return side_by_side("zoo list, 1000 presets", 1, "python -c 'import numpy'", ours, {0: numpy}, reach=2.5)
 
 
-def million(few: int = FEW, many: int = MANY, times: int = 7) -> Iterator[Row]:
-    """Rows of a flow of the plane to Parquet: memory, and rate against the model in one process."""
+def million(few: int = FEW, half: int = HALF, many: int = MANY, times: int = 7) -> Iterator[Row]:
+    """Rows of a flow of the plane to Parquet: memory, time for each row, and rate against the model in one process."""
     model = zoo.open("realnvp.moons", device="cpu")
     with tempfile.TemporaryDirectory() as out:
         file = f"{out}/x.parquet"
@@ -101,10 +101,12 @@ def million(few: int = FEW, many: int = MANY, times: int = 7) -> Iterator[Row]:
         draw(few), draw(many), stream()
         written = np.stack([column.to_numpy() for column in parquet.read_table(file).columns], 1)
         same(written, model.sample(many, seed=0), "a million rows")
-        found = np.array([(*draw(few), *draw(many), stream()) for _ in range(times)])
-        short, short_peak, long, long_peak, inside = found.T
+        found = np.array([(*draw(few), *draw(half)[:1], *draw(many), stream()) for _ in range(times)])
+        short, short_peak, middle, long, long_peak, inside = found.T
         what = f"zoo sample -n {many}"
         yield pairs_of(f"{what}, memory", many, f"-n {few}", long_peak, short_peak, unit="MiB", reach=1.3)
-        sides = (long - short) / (1 - few / many) * 1e3, inside * 1e3
         note = "without the start of the process"
+        sides = (long - short) / (many - few) * 1e9, (middle - short) / (half - few) * 1e9
+        yield pairs_of(f"{what}, each row", many, f"-n {half}", *sides, unit="ns", note=note)
+        sides = (long - short) / (1 - few / many) * 1e3, inside * 1e3
         yield pairs_of(f"{what}, time", many, "in one process", *sides, unit="ms", reach=1 / 0.9, note=note)

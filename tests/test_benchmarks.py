@@ -93,7 +93,7 @@ def lengths(module):
 
 
 def million(module):
-    return module.million(10, 1000, 1)
+    return module.million(10, 500, 1000, 1)
 
 
 def solvers(module):

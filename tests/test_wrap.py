@@ -8,6 +8,8 @@ import inspect
 import pytest
 
 import zoo
+from zoo.errors import InputError
+from zoo.signature import Tensor
 from zoo.wrapping import Wish
 
 
@@ -19,6 +21,12 @@ def test_wrap_is_the_same_in_every_framework():
         ours[framework] = {p.name: (p.kind, p.default) for p in parameters if p.name != "model"}
     assert ours["torch"] == ours["keras"]
     assert set(ours["torch"]) == {f.name for f in dataclasses.fields(Wish)}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float64", "complex64"])
+def test_a_dtype_that_no_artifact_takes_is_refused_where_it_is_declared(dtype):
+    with pytest.raises(InputError, match=f"'{dtype}'; expected one of float32"):
+        Tensor(dtype, (2,))
 
 
 def test_a_call_uses_a_name_once():

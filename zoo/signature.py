@@ -16,14 +16,19 @@ from zoo.errors import InputError
 
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")
+DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact takes, gives and carries from step to step
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One example of an array: numpy dtype name and shape without the batch axis."""
+    """One example of an array: one of `DTYPES` and the shape without the batch axis."""
 
     dtype: str
     shape: Shape = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InputError(f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from zoo.errors import InputError, did_you_mean
 from zoo.model import check_option
-from zoo.signature import Noise, Option, Tensor
+from zoo.signature import DTYPES, Noise, Option, Tensor
 from zoo.wrapping.calling import Given
-from zoo.wrapping.probe import DTYPES, Probe, dtype_name
+from zoo.wrapping.probe import Probe, dtype_name
 
 BARE = "state"  # the name of a state that is one tensor
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ROWS = 3
 SWITCHED = ("attention", "rnn", "lstm", "gru", "rrelu")  # may draw, and do not in evaluation mode
-DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact carries from step to step
 
 
 class Probe:
