@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
-from zoo.artifact import LITTLE, PART, together
+from zoo.artifact import COPIES, PART
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -313,32 +313,23 @@ def threads_of(artifact):
 
 
 @pytest.fixture
-def used(monkeypatch):
-    """How many threads each call had for parts of its rows, with three cores."""
-    numbers = []
-
-    def counted(runs):
-        numbers.append(len(runs))
-        return together(runs)
-
+def three_cores(monkeypatch):
     monkeypatch.setattr("zoo.artifact.cores", lambda: 3)
-    for module in ("zoo.artifact", "zoo.binding"):
-        monkeypatch.setattr(f"{module}.together", counted)
-    return numbers
 
 
-def test_a_large_batch_is_cut_into_parts_for_threads_of_their_own(used):
+@pytest.mark.parametrize(("copies", "sessions"), [(COPIES, 3), (0, 1)])
+def test_a_large_batch_is_cut_into_parts_with_a_thread_and_a_session_each(three_cores, monkeypatch, copies, sessions):
+    monkeypatch.setattr("zoo.artifact.COPIES", copies)  # large weights: one session for all
     artifact = zoo.open("realnvp.digits", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["sample"].work
     whole = artifact.sample(rows, seed=5, start=7, chunk=rows)
-    assert used == [3]
-    assert threads_of(artifact) == [1]
+    assert threads_of(artifact) == [1] * sessions
     few = zoo.open("realnvp.digits", device="cpu")
     np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
-    assert (used, threads_of(few)) == ([3], [1])
+    assert threads_of(few) == [1]
 
 
-def test_a_bound_method_is_cut_too(used):
+def test_a_bound_method_is_cut_too(three_cores):
     artifact = zoo.open("maf.digits", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["encode"].work
     sample, whole = artifact.bind("sample", rows), artifact.sample(rows, seed=5, start=7, chunk=rows)
@@ -350,10 +341,10 @@ def test_a_bound_method_is_cut_too(used):
     np.testing.assert_array_equal(encode.outputs["z"].numpy()[-1], encode(3)["z"].numpy()[-1])
     bound = artifact.bind("log_prob", rows)
     np.testing.assert_allclose(bound(x=whole[::-1])["log_prob"].numpy(), artifact.log_prob(whole[::-1]), rtol=1e-5)
-    assert set(used) == {3}
+    assert threads_of(artifact) == [1] * 9
 
 
-def test_threads_that_share_operators_sleep_after_a_call(used):
+def test_threads_that_share_operators_sleep_after_a_call(three_cores):
     artifact, spent = zoo.open("ddpm.digits", device="cpu"), 0.0
     for _ in range(5):
         artifact.sample(1, label=3, seed=0, steps=1)
@@ -364,12 +355,13 @@ def test_threads_that_share_operators_sleep_after_a_call(used):
     assert spent < 0.05
 
 
-def test_a_loop_is_as_much_work_as_its_steps(used):
+def test_a_loop_is_as_much_work_as_its_steps(three_cores):
     artifact = zoo.open("ebm.moons", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["sample"].work // 20
     artifact.sample(rows, seed=0, steps=1)
+    assert threads_of(artifact) == [1]
     x = artifact.sample(rows, seed=0, steps=20)
-    assert used == [3]
+    assert threads_of(artifact) == [1] * 3
     np.testing.assert_allclose(x[-1:], artifact.sample(1, seed=0, start=rows - 1, steps=20), rtol=1e-4, atol=1e-5)
 
 
@@ -393,8 +385,8 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
         artifact.sample(3 * PART // artifact.manifest.methods["sample"].work, seed=0)
 
 
-def test_the_samples_of_a_bound_are_work_too(used):
+def test_the_samples_of_a_bound_are_work_too(three_cores):
     artifact = zoo.open("vae.digits", device="cpu")
     artifact.bind("log_prob", 2, samples=1)
-    artifact.bind("log_prob", 2, samples=LITTLE // artifact.manifest.methods["log_prob"].work)
+    artifact.bind("log_prob", 2, samples=2 * PART // artifact.manifest.methods["log_prob"].work)
     assert threads_of(artifact) == [1, 0]

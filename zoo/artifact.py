@@ -5,12 +5,10 @@ Every file is checked against the SHA-256 in the manifest before anything parses
 
 from __future__ import annotations
 
-import functools
-import itertools
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,25 +19,23 @@ from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.files import sha256
 from zoo.model import Array, Model, check_count, network_rows
+from zoo.parts import cores, cut, together
 from zoo.signature import Signature
 from zoo.spaces import Labels
 from zoo.spec import Density
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     import onnxruntime as ort
 
     from zoo.binding import Bound
 
-T = TypeVar("T")
 SCHEMA = 2
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
-LITTLE = 6_000_000  # multiplications: with fewer, threads that share an operator mostly wait for each other
-PART = 4_000_000  # multiplications that are worth a thread of their own
+PART = 3_000_000  # multiplications that are worth a thread of their own, or to share in an operator
+COPIES = 2**27  # bytes of weights in all sessions of a method, for each part to have its own
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -131,7 +127,7 @@ class Artifact(Model):
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
         self.asked, self.device = device, choose_device(device)
-        self._sessions: dict[tuple[str, int], ort.InferenceSession] = {}  # by method and threads
+        self._sessions: dict[tuple[str, int, int], ort.InferenceSession] = {}  # by method, threads and part
 
     def bind(self, method: str, count: int, **given: Any) -> Bound:
         """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
@@ -150,11 +146,11 @@ class Artifact(Model):
         refusal = ""
         if self.device == "cuda" and signature.length is None:
             try:
-                return Bound(self._open(method, captured=True), arguments, captured=True)
+                return Bound([self._open(method, captured=True)], arguments, captured=True)
             except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
                 refusal = str(error)
-        parts, threads = self._plan(method, count, arguments.options)
-        return Bound(self._session(method, threads), arguments, parts=parts, refusal=refusal)
+        sessions = self._sessions_of(method, *self._plan(method, count, arguments.options))
+        return Bound(sessions, arguments, refusal=refusal)
 
     def _decide_device(self, method: str) -> None:
         """Whether there is a GPU that can be used shows when the first session is opened."""
@@ -164,22 +160,30 @@ class Artifact(Model):
     def _plan(self, method: str, rows: int, options: Mapping[str, np.generic]) -> tuple[int, int]:
         """Into how many parts to cut a batch, each for a thread of its own, and how many threads share each operator:
         one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
-        operator: these are shared only where there are fewer rows than cores, or too little work for parts."""
+        operator: these are shared only where there are fewer rows than cores."""
         entry = self.manifest.methods[method]
         if self.device != "cpu" or entry.work is None:
             return 1, 0
-        work = entry.work * rows * network_rows(entry.signature, options)
+        work, most = entry.work * rows * network_rows(entry.signature, options), cores()
+        if rows < most and work >= 2 * PART:
+            return 1, 0
         length = entry.signature.length
         steps = int(options[length]) if isinstance(length, str) else length or 1
-        parts = work * steps // PART
-        if parts > 1:
-            most = cores()
-            parts = 1 if rows < most and work >= LITTLE else min(most, rows, parts)
-        return (parts, 1) if parts > 1 else (1, int(work < LITTLE))
+        return max(1, min(most, rows, work * steps // PART)), 1
 
-    def _session(self, method: str, threads: int) -> ort.InferenceSession:
+    def _sessions_of(self, method: str, parts: int, threads: int) -> list[ort.InferenceSession]:
+        """A session for each part, or, with large weights, one for all. Runs of one session wait for each other where
+        they take memory from it, which loops do in every step; cores that share no cache wait longer."""
+        weights = self.manifest.files[WEIGHTS].bytes if WEIGHTS in self.manifest.files else 0
+        numbers = list(range(parts)) if parts * weights <= COPIES else [0] * parts
+        new = [n for n in sorted(set(numbers)) if (method, threads, n) not in self._sessions]
+        if new:
+            together([partial(self._session, method, threads, n) for n in new])
+        return [self._sessions[method, threads, n] for n in numbers]
+
+    def _session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
         """What runs a method, with one thread, which is the caller's, or all."""
-        key = method, threads
+        key = method, threads, part
         if key not in self._sessions:
             import onnxruntime as ort
 
@@ -194,7 +198,7 @@ class Artifact(Model):
             if self.device == "cuda" and (session is None or CUDA not in session.get_providers()):
                 if self.asked == "auto":
                     self.device = "cpu"
-                    return self._session(method, threads)
+                    return self._session(method, threads, part)
                 raise InputError(
                     "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
                     "or use the CPU: --device cpu."
@@ -236,10 +240,9 @@ class Artifact(Model):
         outputs = list(signature.outputs)
 
         self._decide_device(method)
-        parts, threads = self._plan(method, rows, options)
-        session = self._session(method, threads)
+        sessions = self._sessions_of(method, *self._plan(method, rows, options))
 
-        def run(low: int, high: int) -> list[Array]:
+        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
             feed = {**whole, **{name: array[low:high] for name, array in inputs.items()}}
             if signature.random:
                 feed["start"] = index[low : low + 1].reshape(())
@@ -248,35 +251,11 @@ class Artifact(Model):
             results: list[Array] = session.run(outputs, feed)
             return results
 
-        if parts == 1:
-            return dict(zip(outputs, run(0, rows), strict=True))
-        results = together([functools.partial(run, *part) for part in cut(rows, parts)])
+        parts = zip(sessions, cut(rows, len(sessions)), strict=True)
+        results = together([partial(run, session, *part) for session, part in parts])
+        if len(results) == 1:
+            return dict(zip(outputs, *results, strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
-
-
-def cut(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Where each part of the rows begins and ends."""
-    cuts = [rows * k // parts for k in range(parts + 1)]
-    return list(itertools.pairwise(cuts))
-
-
-def together(runs: Sequence[Callable[[], T]]) -> list[T]:
-    """What the runs give, each in a thread of its own; the first in this one."""
-    others = [pool(os.getpid()).submit(run) for run in runs[1:]]
-    return [runs[0](), *(other.result() for other in others)]
-
-
-@functools.cache
-def pool(process: int) -> ThreadPoolExecutor:
-    """Threads for parts of a batch; a forked process has none of its parent's."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(cores(), thread_name_prefix="genzoo")
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(device: str) -> str:

@@ -8,7 +8,7 @@ change, such as the seed, has to be read from the device, or the method is run w
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from zoo.artifact import cut, together
 from zoo.errors import InputError
 from zoo.model import MAX_COUNTER, Array
+from zoo.parts import cut, together
 from zoo.signature import Tensor, resolve
 
 if TYPE_CHECKING:
@@ -93,10 +93,9 @@ class Bound:
 
     def __init__(
         self,
-        session: ort.InferenceSession,
+        sessions: Sequence[ort.InferenceSession],
         arguments: Arguments,
         *,
-        parts: int = 1,
         captured: bool = False,
         refusal: str = "",
     ) -> None:
@@ -105,7 +104,7 @@ class Bound:
         self._arguments = arguments
         self._shared = frozenset(arguments.values)
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
-        self._places = places(session, device)
+        self._places = places(sessions[0], device)
         self._buffers = dict(arguments.values)
         self._numbers = {"seed": 0, "start": 0} if signature.random else {}
         own = [name for name in signature.inputs if name not in arguments.values]  # buffers
@@ -128,7 +127,7 @@ class Bound:
         # for each part, and what is added there. All are kept: on the CPU a buffer is numpy's memory, not onnxruntime's
         self._written: dict[str, list[tuple[ort.OrtValue, int]]] = {}
         runs = []
-        for low, high in cut(count, parts):
+        for session, (low, high) in zip(sessions, cut(count, len(sessions)), strict=True):
             numbers = {"seed": 0, "start": low} if signature.random else {}
             if not signature.inputs:
                 numbers["count"] = high - low
