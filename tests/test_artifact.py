@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -327,6 +328,16 @@ def test_a_large_batch_is_cut_into_parts_with_a_thread_and_a_session_each(three_
     few = zoo.open("realnvp.digits", device="cpu")
     np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
     assert threads_of(few) == [1]
+
+
+def test_what_nobody_counted_the_work_of_is_cut_too(three_cores):
+    artifact = zoo.open("realnvp.moons", device="cpu")
+    entries = artifact.manifest.methods
+    entries["sample"] = msgspec.structs.replace(entries["sample"], work=None)
+    x = artifact.sample(5, seed=1)
+    assert threads_of(artifact) == [1] * 3
+    np.testing.assert_allclose(artifact.sample(2, seed=1), x[:2], rtol=1e-5)
+    assert threads_of(artifact) == [1] * 3 + [0]
 
 
 def test_a_bound_method_is_cut_too(three_cores):

@@ -162,9 +162,12 @@ class Artifact(Model):
         one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
         operator: these are shared only where there are fewer rows than cores."""
         entry = self.manifest.methods[method]
-        if self.device != "cpu" or entry.work is None:
+        most = cores()
+        if self.device != "cpu":
             return 1, 0
-        work, most = entry.work * rows * network_rows(entry.signature, options), cores()
+        if entry.work is None:
+            return (1, 0) if rows < most else (most, 1)
+        work = entry.work * rows * network_rows(entry.signature, options)
         if rows < most and work >= 2 * PART:
             return 1, 0
         length = entry.signature.length

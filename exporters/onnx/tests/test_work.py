@@ -35,6 +35,18 @@ def test_a_product_of_two_activations():
     assert multiplications(compose(nn.Identity(), "encode", call)) == 2 * 4 * 4 * 4
 
 
+def test_an_einsum():
+    call = Call(lambda x: torch.einsum("b c i j, b d k j -> b c i k", x, x), {"x": X}, {"y": X})
+    assert multiplications(compose(nn.Identity(), "encode", call)) == 2 * 2 * 4 * 4 * 4
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_a_recurrent_layer_multiplies_in_each_step(kind, gates):
+    net = kind(4, 5, batch_first=True)
+    call = Call(lambda x: net(x.flatten(1, 2))[0], {"x": X}, {"y": Tensor("float32", (8, 5))})
+    assert multiplications(compose(net, "encode", call)) == 8 * gates * 5 * (4 + 5)
+
+
 def test_a_loop_counts_once_whatever_it_draws():
     net = nn.Linear(3, 3)
 

@@ -20,6 +20,8 @@ DTYPES = {
     "bool": ir.DataType.BOOL,
 }
 OPSET = 20
+RECURRENT = ("GRU", "LSTM", "RNN")
+PRODUCTS = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", *RECURRENT)
 
 
 class Scope:
@@ -158,26 +160,33 @@ def known(graph: ir.Graph, name: str, tensor: ir.TensorProtocol | np.ndarray) ->
     return value
 
 
-UNCOUNTED = ("Attention", "Einsum", "GRU", "LSTM", "RNN")
-
-
 def multiplications(model: ir.Model) -> int | None:
     """How many one row takes in matrix products and convolutions, loops counted once; None where a shape is unknown, or
-    an operator has products of its own."""
+    an operator's products are not counted here."""
     total = 0
     for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):
-        if node.op_type in UNCOUNTED:
+        if node.op_type == "Attention":
             return None
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if node.op_type not in PRODUCTS:
             continue
-        first, second, out = node.inputs[0], node.inputs[1], node.outputs[0]
-        if first is None or second is None or first.shape is None or second.shape is None or out.shape is None:
+        values = (*node.inputs[: 3 if node.op_type in RECURRENT else 2], node.outputs[0])
+        sizes = [[per_row(d) for d in v.shape] for v in values if v is not None and v.shape is not None]
+        if len(sizes) < len(values):
             return None
-        # each number of the output (of the input, if transposed) takes part in as many products as its weights have
-        numbers = math.prod(map(per_row, (first if node.op_type == "ConvTranspose" else out).shape))
-        turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
-        each = second.shape[1:] if "Conv" in node.op_type else first.shape[:1] if turned else first.shape[-1:]
-        total += numbers * math.prod(map(per_row, each))
+        first, second, out = sizes[0], sizes[1], sizes[-1]
+        if node.op_type == "Einsum":
+            equation = node.attributes["equation"].as_string().replace(" ", "")
+            terms = equation.split("->")[0].split(",")
+            if len(terms) != 2 or "." in equation:
+                return None
+            total += math.prod(dict(zip("".join(terms), first + second, strict=True)).values())
+        elif node.op_type in RECURRENT:  # in each step of the sequence all weights once
+            total += first[0] * (math.prod(second) + math.prod(sizes[2]))
+        else:
+            # each number of the output (of the input, if transposed) takes part in as many products as its weights have
+            numbers = math.prod(first if node.op_type == "ConvTranspose" else out)
+            turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
+            total += numbers * math.prod(second[1:] if "Conv" in node.op_type else first[:1] if turned else first[-1:])
     return total
 
 
