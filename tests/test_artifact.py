@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
-from zoo.artifact import COPIES, PART
+from zoo.artifact import COPIES, PART, SESSION, SHARED, UNCOUNTED
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 
 
@@ -318,29 +318,56 @@ def three_cores(monkeypatch):
     monkeypatch.setattr("zoo.artifact.cores", lambda: 3)
 
 
-@pytest.mark.parametrize(("copies", "sessions"), [(COPIES, 3), (0, 1)])
-def test_a_large_batch_is_cut_into_parts_with_a_thread_and_a_session_each(three_cores, monkeypatch, copies, sessions):
+class Watched:
+    """A session that writes down its runs."""
+
+    def __init__(self, session, runs):
+        self.session, self.runs = session, runs
+
+    def run(self, outputs, feed):
+        self.runs.append((self, *(int(feed[name]) for name in ("start", "count") if name in feed)))
+        return self.session.run(outputs, feed)
+
+    def run_with_iobinding(self, binding):
+        self.runs.append((self,))
+        self.session.run_with_iobinding(binding)
+
+    def __getattr__(self, name):
+        return getattr(self.session, name)
+
+
+@pytest.fixture
+def runs(three_cores, monkeypatch):
+    found, opened = [], zoo.artifact.Artifact._open
+    monkeypatch.setattr("zoo.artifact.Artifact._open", lambda *given, **more: Watched(opened(*given, **more), found))
+    return found
+
+
+@pytest.mark.parametrize(("copies", "sessions"), [(COPIES, 3), (2 * SESSION, 1)])
+def test_a_large_batch_is_cut_into_parts_with_a_thread_and_a_session_each(runs, monkeypatch, copies, sessions):
     monkeypatch.setattr("zoo.artifact.COPIES", copies)  # large weights: one session for all
     artifact = zoo.open("realnvp.digits", device="cpu")
-    rows = 4 * PART // artifact.manifest.methods["sample"].work
+    rows = 4 * PART // artifact.manifest.methods["sample"].work // 3 * 3
     whole = artifact.sample(rows, seed=5, start=7, chunk=rows)
+    assert sorted(run[1:] for run in runs) == [(7 + n * rows // 3, rows // 3) for n in range(3)]
+    assert len({run[0] for run in runs}) == sessions
     assert threads_of(artifact) == [1] * sessions
     few = zoo.open("realnvp.digits", device="cpu")
     np.testing.assert_array_equal(whole[-5:], few.sample(5, seed=5, start=7 + rows - 5))
-    assert threads_of(few) == [1]
+    assert (len(runs), threads_of(few)) == (4, [1])
 
 
 def test_what_nobody_counted_the_work_of_is_cut_too(three_cores):
     artifact = zoo.open("realnvp.moons", device="cpu")
     entries = artifact.manifest.methods
     entries["sample"] = msgspec.structs.replace(entries["sample"], work=None)
-    x = artifact.sample(5, seed=1)
-    assert threads_of(artifact) == [1] * 3
+    x = artifact.sample(2 * UNCOUNTED, seed=1)
+    assert threads_of(artifact) == [1] * 2
     np.testing.assert_allclose(artifact.sample(2, seed=1), x[:2], rtol=1e-5)
-    assert threads_of(artifact) == [1] * 3 + [0]
+    assert threads_of(artifact) == [1] * 2 + [0]
 
 
-def test_a_bound_method_is_cut_too(three_cores):
+def test_a_bound_method_is_cut_too(runs):
     artifact = zoo.open("maf.digits", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["encode"].work
     sample, whole = artifact.bind("sample", rows), artifact.sample(rows, seed=5, start=7, chunk=rows)
@@ -350,9 +377,10 @@ def test_a_bound_method_is_cut_too(three_cores):
     encode = artifact.bind("encode", rows, x=x)
     np.testing.assert_allclose(encode(3)["z"].numpy(), artifact.encode(whole, seed=3, chunk=rows), rtol=1e-5)
     np.testing.assert_array_equal(encode.outputs["z"].numpy()[-1], encode(3)["z"].numpy()[-1])
-    bound = artifact.bind("log_prob", rows)
-    np.testing.assert_allclose(bound(x=whole[::-1])["log_prob"].numpy(), artifact.log_prob(whole[::-1]), rtol=1e-5)
-    assert threads_of(artifact) == [1] * 9
+    runs.clear()
+    terms = artifact.bind("log_prob", rows)(x=whole[::-1])["log_prob"].numpy()
+    assert len({session for (session,) in runs}) == 3
+    np.testing.assert_allclose(terms, artifact.log_prob(whole[::-1]), rtol=1e-5)
 
 
 def test_threads_that_share_operators_sleep_after_a_call(three_cores):
@@ -388,16 +416,27 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
     artifact = zoo.open("realnvp.digits", device="cpu")
 
     class Full:
-        def run(self, outputs, feed):
-            raise RuntimeError("no memory")
+        start = 0
 
+        def run(self, outputs, feed):
+            if int(feed["start"]) == self.start:
+                raise RuntimeError("no memory")
+            return [np.zeros((int(feed["count"]), *artifact.space.shape), artifact.space.dtype)]
+
+    rows = 3 * PART // artifact.manifest.methods["sample"].work
     monkeypatch.setattr(artifact, "_open", lambda method, threads: Full())
-    with pytest.raises(RuntimeError, match="no memory"):
-        artifact.sample(3 * PART // artifact.manifest.methods["sample"].work, seed=0)
+    for full in (0, rows // 2):
+        monkeypatch.setattr(Full, "start", full)
+        with pytest.raises(RuntimeError, match="no memory"):
+            artifact.sample(rows, seed=0)
 
 
 def test_the_samples_of_a_bound_are_work_too(three_cores):
     artifact = zoo.open("vae.digits", device="cpu")
     artifact.bind("log_prob", 2, samples=1)
-    artifact.bind("log_prob", 2, samples=2 * PART // artifact.manifest.methods["log_prob"].work)
+    artifact.bind(
+        "log_prob",
+        2,
+        samples=SHARED * artifact.manifest.methods["log_prob"].operators // artifact.manifest.methods["log_prob"].work,
+    )
     assert threads_of(artifact) == [1, 0]

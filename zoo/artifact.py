@@ -34,8 +34,11 @@ MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
-PART = 3_000_000  # multiplications that are worth a thread of their own, or to share in an operator
-COPIES = 2**27  # bytes of weights in all sessions of a method, for each part to have its own
+PART = 3_000_000  # multiplications that are worth a thread of their own
+SHARED = 1_000_000  # multiplications of an operator that are worth all threads
+UNCOUNTED = 32  # rows that are worth a thread where nobody counted their work
+COPIES = 2**27  # bytes of all sessions of a method: weights, as float32, and SESSION
+SESSION = 2**22
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -45,12 +48,13 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MethodEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`work` is the multiplications of one row in matrix products and convolutions, in one step where it has a loop;
-    None where nobody counted them."""
+    """`work` is the multiplications of one row in matrix products and convolutions, in one step where it has a loop,
+    `operators` how many of these there are; None where nobody counted them."""
 
     file: str
     signature: Signature
     work: int | None = None
+    operators: int | None = None
 
 
 class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,25 +164,26 @@ class Artifact(Model):
     def _plan(self, method: str, rows: int, options: Mapping[str, np.generic]) -> tuple[int, int]:
         """Into how many parts to cut a batch, each for a thread of its own, and how many threads share each operator:
         one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
-        operator: these are shared only where there are fewer rows than cores."""
-        entry = self.manifest.methods[method]
-        most = cores()
+        operator: these are shared only where there are fewer rows than cores, and operators are large."""
         if self.device != "cpu":
             return 1, 0
+        entry, most = self.manifest.methods[method], cores()
         if entry.work is None:
-            return (1, 0) if rows < most else (most, 1)
+            parts = min(most, rows // UNCOUNTED)
+            return (parts, 1) if parts > 1 else (1, 0)
         work = entry.work * rows * network_rows(entry.signature, options)
-        if rows < most and work >= 2 * PART:
+        if rows < most and work >= SHARED * (entry.operators or 1):
             return 1, 0
         length = entry.signature.length
         steps = int(options[length]) if isinstance(length, str) else length or 1
         return max(1, min(most, rows, work * steps // PART)), 1
 
     def _sessions_of(self, method: str, parts: int, threads: int) -> list[ort.InferenceSession]:
-        """A session for each part, or, with large weights, one for all. Runs of one session wait for each other where
+        """A session for each part, or, with large weights, some for all. Runs of one session wait for each other where
         they take memory from it, which loops do in every step; cores that share no cache wait longer."""
         weights = self.manifest.files[WEIGHTS].bytes if WEIGHTS in self.manifest.files else 0
-        numbers = list(range(parts)) if parts * weights <= COPIES else [0] * parts
+        size = {"float16": 2, "int8": 4}.get(self.manifest.precision.weights, 1) * weights + SESSION
+        numbers = [n % max(1, COPIES // size) for n in range(parts)]
         new = [n for n in sorted(set(numbers)) if (method, threads, n) not in self._sessions]
         if new:
             together([partial(self._session, method, threads, n) for n in new])

@@ -1,4 +1,4 @@
-"""Parts of a batch, each in a thread and on a core of its own."""
+"""Parts of a batch, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,47 +20,67 @@ def cut(rows: int, parts: int) -> list[tuple[int, int]]:
 
 
 def together(runs: Sequence[Callable[[], T]]) -> list[T]:
-    """What the runs give, each in a thread of its own; the first in this one."""
+    """What the runs give, each in a thread of its own; the first in this one. None goes on after this returns."""
     if len(runs) == 1:
         return [runs[0]()]
+    from concurrent.futures import wait
+
     threads = _threads(os.getpid())
-    threads.leave(current_core())
-    others = [threads.pool.submit(run) for run in runs[1:]]
-    return [runs[0](), *(other.result() for other in others)]
+    with threads.busy():
+        others = [threads.pool.submit(run) for run in runs[1:]]
+        try:
+            first = runs[0]()
+        finally:
+            wait(others)
+    return [first, *(other.result() for other in others)]
 
 
 class Threads:
-    """Threads for parts of a batch, which keep off the core of whoever calls.
+    """Threads for parts of a batch. As long as one call uses them, they keep off the core that it came from.
 
     Linux often wakes a thread on the core that it ran on last. After a pause that was the caller's, and two parts took
-    turns on one core while the other did nothing.
+    turns on one core while the other did nothing (measured on two cores; where there are more it may find another).
     """
 
     def __init__(self) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self.pool = ThreadPoolExecutor(cores(), thread_name_prefix="genzoo", initializer=self._begin)
+        self.pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="genzoo", initializer=self._begin)
+        self.lock = threading.Lock()
+        self.calls = 0
         self.ids: list[int] = []
-        self.left: int | None = None
+        self.allowed: set[int] = set()  # cores; none: those of the thread that began it
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        with self.lock:
+            self.calls += 1
+            self._place(current_core() if self.calls == 1 else None)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.calls -= 1
 
     def _begin(self) -> None:
-        self.ids.append(threading.get_native_id())
-        self._keep_off(self.ids[-1:])
+        with self.lock:
+            self.ids.append(threading.get_native_id())
+            self._move(self.ids[-1:])
 
-    def leave(self, core: int | None) -> None:
-        """Keep all threads off a core, until another is to be left."""
-        if core != self.left:
-            self.left = core
-            self._keep_off(self.ids)
-
-    def _keep_off(self, ids: Sequence[int]) -> None:
-        if self.left is None:
+    def _place(self, avoided: int | None) -> None:
+        """Where the caller may be, less one core."""
+        if not hasattr(os, "sched_setaffinity"):
             return
-        with contextlib.suppress(OSError):  # where it is not allowed, threads are where the system has them
-            # those of the process's first thread: this thread's own are less one
-            others = os.sched_getaffinity(os.getpid()) - {self.left}
-            for thread in ids if others else ():
-                os.sched_setaffinity(thread, others)
+        cores = os.sched_getaffinity(0)
+        allowed = cores - {avoided} or cores
+        if allowed != self.allowed:
+            self.allowed = allowed
+            self._move(self.ids)
+
+    def _move(self, ids: Sequence[int]) -> None:
+        with contextlib.suppress(OSError):  # where that is not allowed, threads are where the system has them
+            for thread in ids if self.allowed else ():
+                os.sched_setaffinity(thread, self.allowed)
 
 
 @functools.cache
@@ -70,17 +90,22 @@ def _threads(process: int) -> Threads:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Those that this thread may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def current_core() -> int | None:
-    """The core that this thread runs on; None where the system does not tell, or threads cannot be kept off it."""
-    return _sched_getcpu()() if hasattr(os, "sched_setaffinity") else None
+    """The core that this thread runs on; None where the system does not tell."""
+    ask = _sched_getcpu()
+    core = ask() if ask else -1
+    return core if core >= 0 else None
 
 
 @functools.cache
-def _sched_getcpu() -> Callable[[], int]:
-    import ctypes
+def _sched_getcpu() -> Callable[[], int] | None:
+    try:
+        import ctypes
 
-    return ctypes.CDLL(None).sched_getcpu
+        return ctypes.PyDLL(None).sched_getcpu
+    except (ImportError, OSError, AttributeError, TypeError):  # another system's C library, or none; Windows: no None
+        return None

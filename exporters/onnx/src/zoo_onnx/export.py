@@ -24,7 +24,7 @@ from zoo.numpy_network import NumpyNetwork
 from zoo.parity import Case
 from zoo.signature import Method
 from zoo_onnx.compose import compose
-from zoo_onnx.graph import OPSET, multiplications
+from zoo_onnx.graph import OPSET, products
 from zoo_onnx.precision import deviations, rounded, store
 
 INLINE = 1024  # smaller tensors stay in the .onnx files
@@ -69,7 +69,7 @@ def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: P
                 small += store(composed, weights)
             shared.move_out(composed)
             ir.save(composed, work / f"{method}.onnx")
-            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method], multiplications(composed))
+            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method], *products(composed))
     say("running the source")
     cases = list(parity.make_cases(model))
     (work / EXAMPLES).write_bytes(parity.pack(cases))

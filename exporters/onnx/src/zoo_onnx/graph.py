@@ -20,8 +20,7 @@ DTYPES = {
     "bool": ir.DataType.BOOL,
 }
 OPSET = 20
-RECURRENT = ("GRU", "LSTM", "RNN")
-PRODUCTS = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", *RECURRENT)
+PRODUCTS = ("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM", "MatMul", "RNN")
 
 
 class Scope:
@@ -160,34 +159,51 @@ def known(graph: ir.Graph, name: str, tensor: ir.TensorProtocol | np.ndarray) ->
     return value
 
 
-def multiplications(model: ir.Model) -> int | None:
-    """How many one row takes in matrix products and convolutions, loops counted once; None where a shape is unknown, or
-    an operator's products are not counted here."""
-    total = 0
+def products(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
+    """How often one row multiplies in matrix products and convolutions, loops counted once, and how many of these
+    operators there are; None where a shape is unknown, or an operator's products are not counted here."""
+    found = []
     for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):
-        if node.op_type == "Attention":
-            return None
-        if node.op_type not in PRODUCTS:
-            continue
-        values = (*node.inputs[: 3 if node.op_type in RECURRENT else 2], node.outputs[0])
-        sizes = [[per_row(d) for d in v.shape] for v in values if v is not None and v.shape is not None]
-        if len(sizes) < len(values):
-            return None
-        first, second, out = sizes[0], sizes[1], sizes[-1]
-        if node.op_type == "Einsum":
-            equation = node.attributes["equation"].as_string().replace(" ", "")
-            terms = equation.split("->")[0].split(",")
-            if len(terms) != 2 or "." in equation:
-                return None
-            total += math.prod(dict(zip("".join(terms), first + second, strict=True)).values())
-        elif node.op_type in RECURRENT:  # in each step of the sequence all weights once
-            total += first[0] * (math.prod(second) + math.prod(sizes[2]))
-        else:
-            # each number of the output (of the input, if transposed) takes part in as many products as its weights have
-            numbers = math.prod(first if node.op_type == "ConvTranspose" else out)
+        if node.op_type in PRODUCTS:
+            try:
+                found.append(multiplications(node))
+            except Unknown:
+                return None, None
+    return sum(found), len(found)
+
+
+class Unknown(Exception):
+    """How often an operator multiplies."""
+
+
+def multiplications(node: ir.Node) -> int:
+    first, second = (sizes(value) for value in node.inputs[:2])
+    match node.op_type:
+        case "Einsum":
+            terms, _, out = node.attributes["equation"].as_string().replace(" ", "").partition("->")
+            if "." in terms or terms.count(",") != 1:
+                raise Unknown
+            one, other = terms.split(",")
+            # what is in one of them only, and not in the output, is summed before
+            together = dict(zip(one + other, first + second, strict=True))
+            return math.prod(n for name, n in together.items() if name in out or (name in one and name in other))
+        case "GRU" | "LSTM" | "RNN":  # in each step of the sequence all weights once
+            return first[0] * (math.prod(second) + math.prod(sizes(node.inputs[2])))
+        case "ConvTranspose":  # each number takes part in as many products as its weights have
+            return math.prod(first) * math.prod(second[1:])
+        case "Conv":
+            return math.prod(sizes(node.outputs[0])) * math.prod(second[1:])
+        case "Gemm" | "MatMul":
             turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
-            total += numbers * math.prod(second[1:] if "Conv" in node.op_type else first[:1] if turned else first[-1:])
-    return total
+            return math.prod(sizes(node.outputs[0])) * (first[0] if turned else first[-1])
+    raise Unknown
+
+
+def sizes(value: ir.Value | None) -> list[int]:
+    """A shape, for one row."""
+    if value is None or value.shape is None:
+        raise Unknown
+    return [per_row(size) for size in value.shape]
 
 
 def per_row(size: int | ir.SymbolicDim) -> int:
