@@ -167,20 +167,22 @@ class Artifact(Model):
         operator: these are shared only where there are fewer rows than cores, and operators are large."""
         if self.device != "cpu":
             return 1, 0
-        entry, most = self.manifest.methods[method], cores()
+        entry = self.manifest.methods[method]
         if entry.work is None:
-            parts = min(most, rows // UNCOUNTED)
+            parts = min(rows // UNCOUNTED, cores())
             return (parts, 1) if parts > 1 else (1, 0)
-        work = entry.work * rows * network_rows(entry.signature, options)
-        if rows < most and work >= SHARED * (entry.operators or 1):
-            return 1, 0
-        length = entry.signature.length
+        work, length = entry.work * rows * network_rows(entry.signature, options), entry.signature.length
         steps = int(options[length]) if isinstance(length, str) else length or 1
-        return max(1, min(most, rows, work * steps // PART)), 1
+        parts, large = min(rows, work * steps // PART), work >= SHARED * (entry.operators or 1)
+        if parts < 2 and not large:
+            return 1, 1
+        return (1, 0) if large and rows < cores() else (max(1, min(parts, cores())), 1)
 
     def _sessions_of(self, method: str, parts: int, threads: int) -> list[ort.InferenceSession]:
         """A session for each part, or, with large weights, some for all. Runs of one session wait for each other where
         they take memory from it, which loops do in every step; cores that share no cache wait longer."""
+        if parts == 1:
+            return [self._session(method, threads)]
         weights = self.manifest.files[WEIGHTS].bytes if WEIGHTS in self.manifest.files else 0
         size = {"float16": 2, "int8": 4}.get(self.manifest.precision.weights, 1) * weights + SESSION
         numbers = [n % max(1, COPIES // size) for n in range(parts)]
@@ -259,10 +261,10 @@ class Artifact(Model):
             results: list[Array] = session.run(outputs, feed)
             return results
 
+        if len(sessions) == 1:
+            return dict(zip(outputs, run(sessions[0], 0, rows), strict=True))
         parts = zip(sessions, cut(rows, len(sessions)), strict=True)
         results = together([partial(run, session, *part) for session, part in parts])
-        if len(results) == 1:
-            return dict(zip(outputs, *results, strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
 

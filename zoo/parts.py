@@ -23,15 +23,14 @@ def together(runs: Sequence[Callable[[], T]]) -> list[T]:
     """What the runs give, each in a thread of its own; the first in this one. None goes on after this returns."""
     if len(runs) == 1:
         return [runs[0]()]
-    from concurrent.futures import wait
-
     threads = _threads(os.getpid())
     with threads.busy():
         others = [threads.pool.submit(run) for run in runs[1:]]
         try:
             first = runs[0]()
         finally:
-            wait(others)
+            for other in others:
+                other.exception()  # waits
     return [first, *(other.result() for other in others)]
 
 
