@@ -6,6 +6,7 @@ import pytest
 
 from zoo.parts import current_core, cut, together
 
+# only Linux moves single threads, and there has to be a core to leave and one to go to
 needs_cores = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two cores"
 )
@@ -41,8 +42,29 @@ def test_two_callers_leave_it_to_the_system(monkeypatch):
     assert together([where, where]) == [mine, mine - {min(mine)}]
 
 
+@needs_cores
 def test_the_core_that_this_thread_runs_on():
-    assert current_core() in {None, *range(os.cpu_count())}
+    found = {}
+
+    def pinned(core):
+        os.sched_setaffinity(0, {core})  # this thread only
+        found[core] = current_core()
+
+    for core in where():
+        thread = threading.Thread(target=pinned, args=[core])
+        thread.start()
+        thread.join()
+    assert found == {core: core for core in where()}
+
+
+def test_where_threads_cannot_be_moved_parts_run_all_the_same(monkeypatch):
+    def refuse(thread, cores):
+        raise PermissionError
+
+    monkeypatch.setattr("os.sched_setaffinity", refuse, raising=False)
+    monkeypatch.setattr("zoo.parts.current_core", iter([None, 0, 1]).__next__)
+    for _ in range(3):
+        assert together([lambda: 1, lambda: 2]) == [1, 2]
 
 
 def test_no_part_goes_on_when_another_has_failed():

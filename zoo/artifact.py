@@ -35,10 +35,10 @@ EXAMPLES = "examples.safetensors"
 WEIGHTS = "weights.bin"
 DEVICES = ("auto", "cpu", "cuda")
 PART = 3_000_000  # multiplications that are worth a thread of their own
-SHARED = 1_000_000  # multiplications of an operator that are worth all threads
-UNCOUNTED = 32  # rows that are worth a thread where nobody counted their work
+SHARED = 1_000_000  # multiplications of one operator, in the mean, that are worth all threads
+UNCOUNTED = 32  # rows that are taken to be worth a thread where nobody counted their work
 COPIES = 2**27  # bytes of all sessions of a method: weights, as float32, and SESSION
-SESSION = 2**22
+SESSION = 2**22  # allowed for what a session holds beside weights
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 

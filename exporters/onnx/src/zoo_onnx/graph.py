@@ -173,15 +173,15 @@ def products(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
 
 
 class Unknown(Exception):
-    """How often an operator multiplies."""
+    """It is not known how often an operator multiplies."""
 
 
 def multiplications(node: ir.Node) -> int:
     first, second = (sizes(value) for value in node.inputs[:2])
     match node.op_type:
         case "Einsum":
-            terms, _, out = node.attributes["equation"].as_string().replace(" ", "").partition("->")
-            if "." in terms or terms.count(",") != 1:
+            terms, arrow, out = node.attributes["equation"].as_string().replace(" ", "").partition("->")
+            if not arrow or "." in terms or terms.count(",") != 1:
                 raise Unknown
             one, other = terms.split(",")
             # what is in one of them only, and not in the output, is summed before
