@@ -139,17 +139,18 @@ def _write_tsv(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, nam
 
 def _write_parquet(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names) -> None:
     pa = arrow()
-    batches = [_batch(next(chunks), space, names)]
-    schema = batches[0].schema
-    words = [field.name for field in schema if not pa.types.is_floating(field.type)]  # floats hardly ever repeat
-    with pa.parquet.ParquetWriter(file, schema, use_dictionary=words) as writer:
+    first = _batch(next(chunks), space, names)
+    words = [field.name for field in first.schema if not pa.types.is_floating(field.type)]  # floats hardly ever repeat
+    with pa.parquet.ParquetWriter(file, first.schema, use_dictionary=words) as writer:
+        group, size = [first], first.nbytes
         for chunk in chunks:  # small chunks are gathered: a row group each would be a slow and large file
-            batches.append(_batch(chunk, space, names))
-            if sum(b.nbytes for b in batches) >= ROW_GROUP:
-                writer.write_table(pa.Table.from_batches(batches))
-                batches = []
-        if batches:
-            writer.write_table(pa.Table.from_batches(batches))
+            group.append(batch := _batch(chunk, space, names))
+            size += batch.nbytes  # slow to ask for
+            if size >= ROW_GROUP:
+                writer.write_table(pa.Table.from_batches(group))
+                group, size = [], 0
+        if group:
+            writer.write_table(pa.Table.from_batches(group))
 
 
 def _batch(chunk: Chunk, space: Space | None, names: Names) -> Any:
