@@ -41,6 +41,17 @@ def written(i, x):
     return y
 
 
+def looked_up(number, rows=None):
+    """So many numbers of each row of the last axis; with `rows`, of so many rows only."""
+
+    def function(i, x):
+        return x.gather(-1, x[:, :rows][..., :number].abs().to(torch.int64) % x.shape[-1])
+
+    return function
+
+
+PLACES = {"Slice", "Abs", "Cast", "Mod"}
+
 CASES = {  # what is written: the function, its input, and the operators that remain
     "an axis of length one": (lambda i, x: x[:, 0], (1, 4), {"Squeeze"}),
     "the last axis, of length one": (lambda i, x: x[..., 0], (4, 1), {"Squeeze"}),
@@ -57,6 +68,10 @@ CASES = {  # what is written: the function, its input, and the operators that re
     "columns written": (written, (4, 2), {"Slice", "Mul", "Shape", "Expand", "ScatterElements", "Identity"}),
     "nothing written": (nothing_written, (5, 3), {"Mul", "Slice", "Concat", "Identity"}),
     "every other column written, and one number to several": (every_other_written, (5, 3), None),
+    "a number of each of many rows": (looked_up(1), (9, 5), {*PLACES, "Reshape", "Add", "GatherElements"}),
+    "two of each row of two axes": (looked_up(2), (2, 4, 5), {*PLACES, "Reshape", "Add", "GatherElements"}),
+    "a number of each of few rows": (looked_up(1), (2, 5), {*PLACES, "GatherElements"}),
+    "a number of some rows": (looked_up(1, rows=8), (9, 5), {*PLACES, "GatherElements"}),
     "the weights of step i": (lambda i, x: x @ TABLE.index_select(0, i.reshape(1))[0], (3,), {"Gather", "MatMul"}),
 }
 
