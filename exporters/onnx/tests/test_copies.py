@@ -69,7 +69,9 @@ CASES = {  # what is written: the function, its input, and the operators that re
     "nothing written": (nothing_written, (5, 3), {"Mul", "Slice", "Concat", "Identity"}),
     "every other column written, and one number to several": (every_other_written, (5, 3), None),
     "a number of each of many rows": (looked_up(1), (9, 5), {*PLACES, "Reshape", "Add", "GatherElements"}),
-    "two of each row of two axes": (looked_up(2), (2, 4, 5), {*PLACES, "Reshape", "Add", "GatherElements"}),
+    "a number of each row of two axes": (looked_up(1), (2, 4, 5), {*PLACES, "Reshape", "Add", "GatherElements"}),
+    "two of each of many rows": (looked_up(2), (9, 5), {*PLACES, "GatherElements"}),
+    "none of many rows": (looked_up(0), (9, 5), {*PLACES, "GatherElements"}),
     "a number of each of few rows": (looked_up(1), (2, 5), {*PLACES, "GatherElements"}),
     "a number of some rows": (looked_up(1, rows=8), (9, 5), {*PLACES, "GatherElements"}),
     "the weights of step i": (lambda i, x: x @ TABLE.index_select(0, i.reshape(1))[0], (3,), {"Gather", "MatMul"}),
@@ -83,7 +85,7 @@ def test_copies(what, tmp_path):
     assert expected in ({node.op_type for node in made.graph}, None)  # None: as torch.onnx would have it
     ir.save(made, tmp_path / "piece.onnx")
     session = ort.InferenceSession(str(tmp_path / "piece.onnx"), providers=["CPUExecutionProvider"])
-    x = np.random.default_rng(0).normal(size=(7, *shape)).astype(np.float32)
-    for i in (0, 3):
+    for i, rows in ((0, 7), (3, 7), (0, 0)):
+        x = np.random.default_rng(0).normal(size=(rows, *shape)).astype(np.float32)
         (got,) = session.run(None, dict(zip([v.name for v in made.graph.inputs], (np.asarray(i), x), strict=True)))
         np.testing.assert_allclose(got, function(torch.tensor(i), torch.from_numpy(x)).numpy(), rtol=1e-6, atol=1e-5)
