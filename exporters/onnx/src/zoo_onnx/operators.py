@@ -16,6 +16,8 @@ import torch
 from onnxscript import opset20 as op
 from onnxscript.function_libs.torch_lib.ops import core
 
+LONG = 8  # rows of the last axis that are worth being made one
+
 
 def only_index(indices: Sequence[ir.Value | None]) -> int | None:
     """The axis that is looked up, if it is one, by numbers."""
@@ -60,9 +62,6 @@ def slice_scatter(
 
     parts = [*([part(0, low)] if low else []), src, *([part(high, size)] if high < size else [])]
     return op.Concat(*parts, axis=dim) if len(parts) > 1 else op.Identity(src)
-
-
-LONG = 8  # rows of the last axis that are worth being made one
 
 
 def gather(self: ir.Value, dim: int, index: ir.Value, sparse_grad: bool = False) -> Any:
