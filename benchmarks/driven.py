@@ -38,7 +38,7 @@ class Parts:
     ) -> None:
         self.module, _ = traceable(model)
         self.method, self.loop, self.folder, self.outside = method, loop, folder, outside
-        self.defaults = {n: o.default for n, o in loop.options.items()}
+        self.defaults = {n: o.number for n, o in loop.options.items()}
         self.length = int(loop.length if isinstance(loop.length, int) else self.defaults[loop.length])
         self.several = next(n for n in range(several, 0, -1) if self.length % n == 0)
         assert not outside or self.several == 1
@@ -85,7 +85,7 @@ class Parts:
         """A graph with these inputs, and the options as constants."""
         scope = Scope()
         values = {n: scope.input(n, t.dtype, dims(n, t)) for n, t in tensors.items()}
-        return scope, values | {n: scope.constant(o.default, o.dtype) for n, o in self.loop.options.items()}
+        return scope, values | {n: scope.constant(o.number, o.dtype) for n, o in self.loop.options.items()}
 
     def draw(self, scope: Scope, noises: Mapping, values: Mapping[str, ir.Value], **when: Any) -> dict[str, ir.Value]:
         if self.outside:

@@ -79,7 +79,7 @@ def drawing(model: EagerModel, method: str, batch: int) -> EagerModel:
     """The model with a method that draws its noise itself, so that it is compiled with it."""
     definition, device = model.methods[method], model.network.device
     assert isinstance(definition, Call)
-    values = {name: o.default for name, o in definition.options.items()}
+    values = {name: o.number for name, o in definition.options.items()}
 
     def function(**given: Any) -> Any:
         noises = {n: DRAW[d.kind](batch, *resolve(d.shape, values), device=device) for n, d in definition.noise.items()}

@@ -56,7 +56,7 @@ def gaussian_diffusion(sampler: str, batches: Sequence[int] = (1, 16), **given: 
     unet = library.Unet(16, dim_mults=(1, 2), channels=1)
     diffusion = library.GaussianDiffusion(unet, image_size=SIZE, **given).eval()
     model = wrap(diffusion, space=zoo.Image(SIZE, SIZE, 1), name="diffusion")
-    steps = int(model.signature("sample").options["steps"].default)
+    steps = int(model.signature("sample").options["steps"].number)
     what = f"Unet of denoising-diffusion-pytorch, {steps} steps"
     with tempfile.TemporaryDirectory() as folder:
         zoo.export(model, f"{folder}/diffusion")

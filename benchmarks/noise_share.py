@@ -37,7 +37,7 @@ def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterato
                 ir.save(compose(module, "sample", without_noise(methods["sample"])), path)
             for batch in batches:
                 inputs = inputs_of(model, "sample", batch)
-                options = {n: o.default for n, o in artifact.signature("sample").options.items()}
+                options = {n: o.number for n, o in artifact.signature("sample").options.items()}
                 _, threads = artifact._plan("sample", batch, options)  # one or all; one where rows are run in parts
                 whole = artifact._session("sample", threads)
                 quiet = ort.InferenceSession(str(path), whole.get_session_options(), providers=[CPU])
@@ -53,12 +53,12 @@ def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterato
 def length_of(method: Method) -> int:
     if isinstance(method, Call):
         return 1
-    return int(method.length if isinstance(method.length, int) else method.options[method.length].default)
+    return int(method.length if isinstance(method.length, int) else method.options[method.length].number)
 
 
 def shapes(method: Method) -> dict[str, tuple[int, ...]]:
     """Of the noise of one example: (steps, *shape) of what is drawn in each step."""
-    options, steps = {n: o.default for n, o in method.options.items()}, length_of(method)
+    options, steps = {n: o.number for n, o in method.options.items()}, length_of(method)
     each = set(method.noise) if isinstance(method, Loop) else set()
     found = {n: resolve(d.shape, options) for n, d in noises_of(method).items()}
     return {n: (steps, *shape) if n in each else shape for n, shape in found.items()}
@@ -66,7 +66,7 @@ def shapes(method: Method) -> dict[str, tuple[int, ...]]:
 
 def drawn(method: Method, batch: int) -> dict[str, np.ndarray]:
     """The noise of seed 0, as the sampler draws it."""
-    options, index, found = {n: o.default for n, o in method.options.items()}, np.arange(batch), {}
+    options, index, found = {n: o.number for n, o in method.options.items()}, np.arange(batch), {}
     each = set(method.noise) if isinstance(method, Loop) else set()
     for name, declared in noises_of(method).items():
         draw = partial(noise.draw, declared, index, seed=0, stream=f"sample/{name}", options=options)

@@ -51,7 +51,7 @@ def torch_run(
     would write. `wrap` is applied to the function that does the work, such as `torch.compile`. With `keep` the outputs
     are not copied to the host, only waited for."""
     definition = model.methods[method]
-    values = {name: more.get(name, o.default) for name, o in definition.options.items()}
+    values = {name: more.get(name, o.number) for name, o in definition.options.items()}
     device = model.network.device
     inputs = {name: torch.from_numpy(a).to(device) for name, a in inputs_of(model, method, batch).items()}
     options = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +146,8 @@ def export(
     *,
     to: str = "onnx",
     weights: str = "float32",
+    options: Mapping[str, Any] | None = None,
+    limit: int | None = None,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Any:
@@ -154,6 +155,10 @@ def export(
 
     `weights` "float16" or "int8" makes the files smaller: the weights are rounded, the artifact is checked against the
     rounded source, and what the rounding changed is stated in the manifest. It computes in float32 all the same.
+
+    `options` become constants, as all others with their defaults: `options={}`, `options={"steps": 10}`. So every
+    input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
+    file (256 MiB).
     """
     from zoo import registry
     from zoo.files import check_output_folder
@@ -166,10 +171,13 @@ def export(
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker=spec.marker)
     function = registry.import_target(spec, f"export to {to}")
-    if weights != "float32" and not _takes(function, "weights"):
-        raise InputError(f"the exporter {to} has no choice of weights; got {weights!r}. Leave it out.")
+    chosen = {"weights": weights if weights != "float32" else None, "options": options, "limit": limit}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    for name, value in chosen.items():
+        if not _takes(function, name):
+            raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = load(model) if isinstance(model, (str, Path)) else model
-    return call_with(function, {"weights": weights, "force": force, "progress": progress}, source, Path(folder))
+    return call_with(function, {**chosen, "force": force, "progress": progress}, source, Path(folder))
 
 
 def _takes(function: Callable[..., Any], argument: str) -> bool:
@@ -183,4 +191,4 @@ def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, f
     from zoo.artifact import EXAMPLES
 
     artifact = open(folder, device=device)
-    return parity.check(artifact, parity.unpack((artifact.folder / EXAMPLES).read_bytes()))
+    return parity.check(artifact, parity.unpack(artifact.files.read(EXAMPLES)))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zoo import noise
-from zoo.model import Array, Model
+from zoo.errors import InputError, did_you_mean
+from zoo.model import Array, Model, check_option
 from zoo.network import Network
-from zoo.signature import Call, Noise, Signature, named
+from zoo.rows import Numbers
+from zoo.signature import Call, Noise, Signature, fixed, named
 
-# declared noises, step, steps -> an array for each: of shape (N, *noise.shape), for the examples that are computed
+# declared noises, step -> an array for each: of shape (N, *noise.shape), for the examples that are computed
 Draw = Callable[..., Mapping[str, Array]]
 
 
@@ -28,17 +30,33 @@ class EagerModel(Model):
         self.methods = network.methods()
         self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
 
+    def fixed(self, options: Mapping[str, Any]) -> EagerModel:
+        """This model with its options as constants: those given, and the defaults of the others."""
+        known = {name for s in self.signatures.values() for name in s.options}
+        for name in options:
+            if name not in known:
+                listed = f"there are {', '.join(sorted(known))}" if known else "there are none"
+                raise InputError(f"{self.name} has no option {name!r}; {listed}.{did_you_mean(name, known)}")
+        model = copy.copy(self)
+        model.methods = {}
+        for method, definition in self.methods.items():
+            values = {n: check_option(n, o, options.get(n)) for n, o in definition.options.items()}
+            tensors = {n: self.network.tensor(np.asarray(v)) for n, v in values.items()}
+            model.methods[method] = fixed(definition, tensors)
+        model.signatures = {name: Signature.of(method) for name, method in model.methods.items()}
+        return model
+
     def _execute(
         self,
         method: str,
         inputs: Mapping[str, Array],
-        index: npt.NDArray[np.int64],
-        seed: int,
+        seed: Numbers,
+        index: Numbers,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
-        def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, Array]:
-            when: dict[str, Any] = {"step": step, "steps": steps, "options": options}
-            return {n: noise.draw(d, index, seed=seed, stream=f"{method}/{n}", **when) for n, d in noises.items()}
+        def draw(noises: Mapping[str, Noise], step: int = 0) -> dict[str, Array]:
+            when: dict[str, Any] = {"seed": seed, "step": step, "options": options}
+            return {n: noise.draw(d, index, stream=f"{method}/{n}", **when) for n, d in noises.items()}
 
         return self.compute(method, inputs, index, options, draw)
 
@@ -46,7 +64,7 @@ class EagerModel(Model):
         self,
         method: str,
         inputs: Mapping[str, Array],
-        index: npt.NDArray[np.int64],
+        index: Numbers,
         options: Mapping[str, np.generic],
         noises: Draw,
     ) -> dict[str, Array]:
@@ -67,7 +85,7 @@ class EagerModel(Model):
                 state = {name: first[name] for name in definition.state}
                 constant = {name: first[name] for name in definition.invariants}
                 for i in range(steps):
-                    fresh = draw(definition.noise, i, steps)
+                    fresh = draw(definition.noise, i)
                     state = definition.step(net.tensor(np.asarray(i)), state, **given, **constant, **fresh, **chosen)
                     if definition.until and bool(definition.until(state)):
                         break

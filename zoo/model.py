@@ -7,7 +7,6 @@ ONNX files. Both are a `Model`: checks, seeds, chunks and names are written once
 from __future__ import annotations
 
 import math
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
+from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
 from zoo.signature import Option, Signature, resolve
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # rows done, rows in all
-MAX_COUNTER = 2**63 - 1
 SMALL = 2**26  # bytes; asking the system how much memory is free takes as long as a small model's sample
 FIRST_OUTPUT = {"sample": "x", "log_prob": "log_prob", "encode": "z", "decode": "x", "predict": "y"}
 
@@ -38,27 +37,37 @@ class Model(ABC):
 
     # ---- the methods -------------------------------------------------------------------------------------------
 
-    def sample(self, count: int, seed: int | None = None, *, start: int = 0, **more: Any) -> Array:
-        """`count` observations, shape `(count, *space.shape)`: examples `start`, `start + 1`, ... of `seed`.
+    def sample(
+        self,
+        count: int | None = None,
+        seed: Seeds | None = None,
+        *,
+        start: int = 0,
+        index: Seeds | None = None,
+        **more: Any,
+    ) -> Array:
+        """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`.
 
-        The same example of the same seed is the same wherever and however it is drawn. Without a seed, a new one is
-        made. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, and `chunk`.
+        A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is made. Seeds and
+        indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
+        of one. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, `chunk`, and `stream`,
+        a name that makes these rows independent of what others draw from the same seed.
         """
-        return self._first("sample", {}, count=count, seed=seed, start=start, **more)
+        return self._first("sample", {}, count=count, seed=seed, start=start, index=index, **more)
 
-    def log_prob(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+    def log_prob(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
         """Log-density of each observation in nats, shape `(N,)`. What the number means is `density`."""
         return self._first("log_prob", {"x": x}, seed=seed, **more)
 
-    def encode(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+    def encode(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
         """Latents of observations, shape `(N, ...)`."""
         return self._first("encode", {"x": x}, seed=seed, **more)
 
-    def decode(self, z: Any, *, seed: int = 0, **more: Any) -> Array:
+    def decode(self, z: Any, *, seed: Seeds = 0, **more: Any) -> Array:
         """Observations of latents, shape `(N, *space.shape)`."""
         return self._first("decode", {"z": z}, seed=seed, **more)
 
-    def predict(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
+    def predict(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
         """p(y given x), shape `(N, classes)`, or a score real/fake, shape `(N,)`."""
         return self._first("predict", {"x": x}, seed=seed, **more)
 
@@ -72,8 +81,7 @@ class Model(ABC):
         signature = self.signature(method)
         count = more.get("count")
         if count is not None:
-            check_count(count)
-            self._check_memory(signature, count)
+            self._check_memory(signature, check_count(count))
         chunks = list(self.stream(method, inputs, **more))
         if len(chunks) == 1:
             return chunks[0]
@@ -85,46 +93,41 @@ class Model(ABC):
         inputs: Mapping[str, Any] | None = None,
         *,
         count: int | None = None,
-        seed: int | None = None,
+        seed: Seeds | None = None,
         start: int = 0,
+        index: Seeds | None = None,
+        stream: str = "",
         chunk: int | None = None,
         progress: Progress | None = None,
         **more: Any,
     ) -> Iterator[dict[str, Array]]:
         """The outputs in chunks of at most `chunk` rows. Arguments are checked before the first chunk is made.
 
-        `count` is for methods without observations as inputs; elsewhere the inputs give the number of rows.
+        A method without observations as inputs has `count` rows, or as many as there are seeds or indices; elsewhere
+        the inputs give their number. Row i has the index `start + i`, or, where each row has a seed of its own, 0.
         """
         signature = self.signature(method)
-        arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, count)
-        rows = len(next(iter(arrays.values()))) if arrays else check_count(count)
-        if not isinstance(start, (int, np.integer)) or not 0 <= start <= MAX_COUNTER - rows:
-            raise InputError(f"start is {start!r}; expected a whole number of at least 0.")
-        if seed is None:
-            seed = secrets.randbits(31)
-        if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**63:
-            raise InputError(f"seed is {seed!r}; expected a whole number below 2**63.")
+        rows = read_rows(count, seed, index, start, stream)
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, rows.count)
+        rows = rows.of(len(next(iter(arrays.values()))) if arrays else check_count(rows.count))
         if chunk is not None and (not isinstance(chunk, (int, np.integer)) or chunk < 1):
             raise InputError(f"chunk is {chunk!r}; expected a whole number of at least 1.")
-        return self._chunks(
-            method, arrays, rows, int(start), int(seed), options, chunk or default_chunk(signature, options), progress
-        )
+        return self._chunks(method, arrays, rows, options, chunk or default_chunk(signature, options), progress)
 
     def _chunks(
         self,
         method: str,
         arrays: Mapping[str, Array],
-        rows: int,
-        start: int,
-        seed: int,
+        rows: Rows,
         options: Mapping[str, Any],
         chunk: int,
         progress: Progress | None,
     ) -> Iterator[dict[str, Array]]:
-        for low in range(0, rows, chunk):
-            high = min(low + chunk, rows)
+        count = check_count(rows.count)
+        for low in range(0, count, chunk):
+            high = min(low + chunk, count)
             part = {name: a[low:high] for name, a in arrays.items()}
-            out = self._execute(method, part, np.arange(start + low, start + high, dtype=np.int64), seed, options)
+            out = self._execute(method, part, *rows.part(low, high), options)
             for key, value in out.items():
                 if len(value) != high - low:
                     raise ZooError(
@@ -132,7 +135,7 @@ class Model(ABC):
                         "gives one row for each example: a mask that leaves rows out is torch.where(mask, ..., ...)."
                     )
             if progress:
-                progress(high, rows)
+                progress(high, count)
             yield out
 
     @abstractmethod
@@ -140,11 +143,11 @@ class Model(ABC):
         self,
         method: str,
         inputs: Mapping[str, Array],
-        index: npt.NDArray[np.int64],
-        seed: int,
+        seed: Numbers,
+        index: Numbers,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
-        """Run one chunk; `index` are the consecutive numbers of its examples."""
+        """Run one chunk, whose rows are those of `seed` and `index`, both (N,)."""
 
     # ---- checking ----------------------------------------------------------------------------------------------
 
@@ -192,15 +195,10 @@ class Model(ABC):
         need = 2 * width * count  # twice: the chunks, and the whole that they are joined to
         if need > SMALL and need > (free := available_memory()):
             raise InputError(
-                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.0f} GiB are free. Take "
-                "fewer at a time: model.stream gives them in chunks, start=0, start=1000000, ... one after another."
+                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.1f} GiB are free: "
+                f"{max(1, free // (2 * width))} rows fit. Take them in chunks: model.stream(...), or calls of so many "
+                "rows with start=0, and start= where the last one ended."
             )
-
-
-def check_count(count: Any) -> int:
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise InputError(f"count is {count!r}; expected a whole number of at least 1.")
-    return int(count)
 
 
 def check_tensor(value: Any, shape: tuple[int | str, ...], name: str) -> Array:
@@ -213,8 +211,14 @@ def check_tensor(value: Any, shape: tuple[int | str, ...], name: str) -> Array:
 
 
 def check_option(name: str, option: Option, value: Any) -> np.generic:
+    """The value of an option, or its default, as the method gets it."""
     if value is None:
         value = option.default
+    if option.choices:
+        if value not in option.choices:
+            near = did_you_mean(str(value), option.choices)
+            raise InputError(f"option {name}={value!r}; expected one of {', '.join(option.choices)}.{near}")
+        return np.int64(option.choices.index(value))
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,11 +1,13 @@
 """Counter-based random numbers, in numpy: the reference for every other implementation.
 
-Example `e` of a seed gets the same numbers everywhere, whatever the batch, chunk, thread or machine. The
-generator is Squares32 with four rounds (Widynski, "Squares: A Fast Counter-Based RNG", arXiv 2004.06278),
-because it needs nothing but 64-bit multiply, add and divide, for which every ONNX execution provider has kernels.
+A row is a seed and an index, and its noise is a function of (seed, index, stream, step, element). So it is the same
+everywhere, whatever the batch, chunk, thread or machine, and no two rows share it, whatever their options. Two models
+whose noises have the same names draw the same numbers from one seed (common random numbers): `derive_seed` makes a
+seed of another name.
 
-Element `k` of example `e` at step `t` of `steps` uses the counter `(e * steps + t) * size + k`; the key is made
-from the seed and the name of the stream, so that different noises of one seed are independent.
+The generator is Squares32 with four rounds (Widynski, "Squares: A Fast Counter-Based RNG", arXiv 2004.06278), because
+it needs nothing but 64-bit multiply, add and divide, for which every ONNX execution provider has kernels. Seed, index
+and stream make its key; step and element make its counter, `step * 2**32 + element + 1`.
 """
 
 from __future__ import annotations
@@ -18,42 +20,74 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.signature import Noise, resolve
+from zoo.signature import Noise, Shape, resolve
 
-SEED_KEY = 0x548C9DECBCE65297  # an odd constant with mixed hex digits, as the paper asks of a key
+# Seed and index become two words, y = seed * A + index * B + C and z = seed * D + index * E + F, a bijection: B and D
+# are odd, E is even. The constants are digits of the fractional parts of pi, e and the golden ratio.
+WORDS = (
+    (0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D0),
+    (0xB7E151628AED2A6B, 0xBF7158809CF4F3C6, 0x62E7160F38B4DA57),
+)
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+ELEMENTS = 2**32  # counters of one step
 U64 = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
 
 
-def squares(counter: U64, key: int) -> U64:
-    """Squares32: 32 random bits (as uint64) for each counter."""
-    k = np.uint64(key)
-    swap = np.uint64(32)
+def squares(counter: U64, key: U64) -> U64:
+    """Squares32: 32 random bits (as uint64) for each counter and odd key, which broadcast."""
     with np.errstate(over="ignore"):
-        y = counter * k
-        z = y + k
+        y = counter * key
+        z = y + key
         x = y
         for addend in (y, z, y):
-            x = x * x + addend
-            x = (x >> swap) | (x << swap)
-        out: U64 = (x * x + z) >> swap
+            x = _swap(x * x + addend)
+        out: U64 = (x * x + z) >> np.uint64(32)
         return out
 
 
-def stream_id(name: str) -> int:
-    """A 32-bit number for a named stream, such as `"sample/z"`."""
-    return zlib.crc32(name.encode())
+def row_keys(seed: Numbers | int, index: Numbers, stream: str = "") -> U64:
+    """The odd 64-bit keys of rows, shape (N,): the five rounds of Squares64 over the two words of seed and index. The
+    last addition is a xor in the paper."""
+    half = np.uint64(32)
+    with np.errstate(over="ignore"):
+        s, i = np.asarray(seed, dtype=np.int64).astype(np.uint64), index.astype(np.uint64)
+        y, z = (s * np.uint64(a) + i * np.uint64(b) + np.uint64(c) for a, b, c in WORDS)
+        x = y
+        for addend in (y, z, y):
+            x = _swap(x * x + addend)
+        last = x * x + z
+        x = _swap(last)
+        keys: U64 = last + ((x * x + y) >> half) | np.uint64(1)
+        return keys + np.uint64(stream_offset(stream))
 
 
-def key(seed: int, stream: int = 0) -> int:
-    """The odd 64-bit key of a seed and a stream."""
-    counters = np.array([2 * seed & MASK, 2 * seed + 1 & MASK], dtype=np.uint64)
-    high, low = (int(v) for v in squares(counters, SEED_KEY))
-    return ((high << 32) + low) // 2 * 2 + 1 + 2 * GOLDEN * stream & MASK
+def _swap(x: U64) -> U64:
+    half = np.uint64(32)
+    swapped: U64 = (x >> half) | (x << half)
+    return swapped
 
 
-def uniform_bits(counter: U64, key: int) -> npt.NDArray[np.float32]:
+def stream_offset(name: str) -> int:
+    """What is added to the key of a row for a named stream, such as `"sample/z"`: even, and 0 for no name."""
+    return 2 * GOLDEN * zlib.crc32(name.encode()) & MASK
+
+
+def derive_seed(seed: int, name: str) -> int:
+    """A seed for noise that is independent of that of `seed`, and of other names."""
+    key = int(row_keys(seed, np.zeros(1, dtype=np.int64), name)[0])
+    return int(np.uint64(key).astype(np.int64))
+
+
+def groups(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+    """A shape as groups of a fixed size: the axes up to the last that an option names, and those after it. Numbers are
+    laid out within a group, so that the first groups are the same however many there are."""
+    last = max((axis + 1 for axis, d in enumerate(shape) if isinstance(d, str)), default=0)
+    return shape[:last], tuple(int(d) for d in shape[last:])
+
+
+def uniform_bits(counter: U64, key: U64) -> npt.NDArray[np.float32]:
     """Uniforms strictly inside (0, 1): 23 bits and a half, so that every value is exact in float32."""
     bits = squares(counter, key) >> np.uint64(9)
     return (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
@@ -61,36 +95,34 @@ def uniform_bits(counter: U64, key: int) -> npt.NDArray[np.float32]:
 
 def draw(
     noise: Noise,
-    index: npt.NDArray[np.int64],
+    index: Numbers,
     *,
-    seed: int,
+    seed: int | Numbers,
     stream: str,
     step: int = 0,
-    steps: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Noise of shape `(len(index), *noise.shape)` for the examples `index` at one step.
+    """Noise of shape `(len(index), *noise.shape)` for the rows of `seed` (one, or one a row) and `index` at one step.
 
-    Normals come from Box-Muller: the first half of an example's elements are the cosines, the rest the sines.
+    Normals come from Box-Muller: the first half of a group's elements are the cosines, the rest the sines.
     """
     shape = resolve(noise.shape, options or {})
-    size = math.prod(shape)
-    half = (size + 1) // 2
-    span = size if noise.kind == "uniform" else 2 * half
-    width = size if noise.kind == "uniform" else half
-    k = key(seed, stream_id(stream))
+    each = groups(noise.shape)[1]
+    size = math.prod(each)
+    count = math.prod(shape[: len(shape) - len(each)])
+    span = size if noise.kind == "uniform" else (size + 1) // 2 * 2
+    counter = np.arange(count * span, dtype=np.uint64) + np.uint64(step * ELEMENTS + 1)
+    key = row_keys(seed, index, stream)[:, None, None]
     with np.errstate(over="ignore"):
-        base: U64 = (index.astype(np.uint64) * np.uint64(steps) + np.uint64(step)) * np.uint64(span)
-        counter: U64 = np.add.outer(base, np.arange(width, dtype=np.uint64))
-        u = uniform_bits(counter, k)
-        if noise.kind == "normal":
-            angle = np.float32(2 * np.pi) * uniform_bits(counter + np.uint64(half), k)
-            radius = np.sqrt(np.float32(-2) * np.log(u))
-            u = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :size]
+        u = uniform_bits(counter.reshape(count, span), key)
+    if noise.kind == "normal":
+        first, second = np.split(u, 2, axis=-1)
+        angle = np.float32(2 * np.pi) * second
+        radius = np.sqrt(np.float32(-2) * np.log(first))
+        u = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)[..., :size]
     return u.reshape(len(index), *shape)
 
 
-def permutation(count: int, *, seed: int, stream: str) -> npt.NDArray[np.int64]:
+def permutation(count: int, *, seed: int, stream: str) -> Numbers:
     """A random order of `range(count)`, the same on every machine."""
-    keys = draw(Noise("uniform", (2,)), np.arange(count), seed=seed, stream=stream)
-    return np.lexsort((keys[:, 1], keys[:, 0])).astype(np.int64)
+    return np.argsort(row_keys(seed, np.arange(count), stream), kind="stable").astype(np.int64)

@@ -28,26 +28,37 @@ SCALES = {"predict": 1.0, "log_prob": 1.0}
 # A category is drawn by comparing a uniform with a distribution function. Where they agree to the last bits, source and
 # artifact draw differently, and what follows in that row with them: so many of a method's 21 rows may, no more.
 TIES = 1
-CALLS = {"random": (0, 0), "boundary": (2**31 - 1, 2**31 - 3), "tail": (-1, 2**40)}  # kind -> seed, start
+# kind -> seeds and indices of its rows. At the boundary and in the tail rows have different ones: far apart, and with
+# more digits than a float64 has
+CALLS: dict[str, tuple[list[int], list[int]]] = {
+    "random": ([0] * COUNT, list(range(COUNT))),
+    "boundary": (
+        [0, 2**31 - 1, -1, 2**53 + 1, -(2**63), 2**63 - 1, 2**63 - 1],
+        [0, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 0, 2**63 - 1],
+    ),
+    "tail": ([-1, -1, 5, 5, 6, 6, -(2**40)], [2**40, 2**40 + 1, 0, 2**58, 2**58, 2**62, 3]),
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a method on seven rows, and what the source gave."""
+    """One call of a method on seven rows, and what the source gave. `seed` and `index` are int64, one for each row."""
 
     method: str
     kind: str
-    seed: int
-    start: int
+    seed: Array
+    index: Array
     inputs: Mapping[str, Array]
     options: Mapping[str, Array]
     outputs: Mapping[str, Array]
 
     def run(self, model: Model, low: int = 0, high: int = COUNT) -> dict[str, Array]:
         """The outputs of a model for some of the rows alone."""
-        inputs, rows, start = {name: a[low:high] for name, a in self.inputs.items()}, high - low, self.start + low
-        count = None if inputs else rows
-        return model.run(self.method, inputs, count=count, seed=self.seed, start=start, chunk=rows, **self.options)
+        inputs = {name: a[low:high] for name, a in self.inputs.items()}
+        rows = {"seed": self.seed[low:high], "index": self.index[low:high], "chunk": high - low}
+        options = model.signature(self.method).options
+        given = {name: options[name].given(v) for name, v in self.options.items()}
+        return model.run(self.method, inputs, **rows, **given)
 
 
 def make_cases(source: Model) -> Iterator[Case]:
@@ -57,7 +68,8 @@ def make_cases(source: Model) -> Iterator[Case]:
         for kind in KINDS:
             inputs = make_inputs(source, signature, kind, COUNT)
             options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
-            empty = Case(method, kind, *CALLS[kind], inputs, options, {})
+            seed, index = (np.array(numbers, dtype=np.int64) for numbers in CALLS[kind])
+            empty = Case(method, kind, seed, index, inputs, options, {})
             case = replace(empty, outputs=empty.run(source))
             for name, value in case.outputs.items():
                 if kind == "random" and not finite_rows(value).all():
@@ -91,11 +103,13 @@ def make_inputs(model: Model, signature: Signature, kind: str, count: int) -> di
 
 def another(option: Option, kind: str) -> float:
     """A value of an option: its default for random inputs, elsewhere a larger or a smaller one, within its bounds."""
-    step = 2 if option.dtype == "int64" else 0.3 * abs(option.default) or 0.3
+    if option.choices:
+        return option.number if kind == "random" else (option.number + 1) % len(option.choices)
+    step = 2 if option.dtype == "int64" else 0.3 * abs(option.number) or 0.3
     low = -math.inf if option.low is None else option.low
     high = math.inf if option.high is None else option.high
     steps = {"random": (0.0,), "boundary": (step, -step, 1, -1), "tail": (-step, step, -1, 1)}[kind]
-    return next((option.default + s for s in steps if low <= option.default + s <= high), option.default)
+    return next((option.number + s for s in steps if low <= option.number + s <= high), option.number)
 
 
 def difference(expected: Array, got: Array, scale: float | None = None) -> float:
@@ -180,7 +194,7 @@ def pack(cases: list[Case]) -> bytes:
     arrays: dict[str, Array] = {}
     for case in cases:
         prefix = f"{case.method}/{case.kind}"
-        arrays[f"{prefix}/call/seed_start"] = np.array([case.seed, case.start])
+        arrays |= {f"{prefix}/rows/seed": case.seed, f"{prefix}/rows/index": case.index}
         for group in GROUPS:
             entries: Mapping[str, Array] = getattr(case, group)
             arrays |= {f"{prefix}/{group}/{name}": np.asarray(a, order="C") for name, a in entries.items()}
@@ -193,9 +207,8 @@ def unpack(data: bytes) -> list[Case]:
     found: dict[tuple[str, str], dict[str, dict[str, Array]]] = {}
     for key, array in sorted(load(data).items()):
         method, kind, group, name = key.split("/")
-        found.setdefault((method, kind), {g: {} for g in ("call", *GROUPS)})[group][name] = array
-    cases = []
-    for (method, kind), parts in found.items():
-        seed, start = map(int, parts["call"]["seed_start"])
-        cases.append(Case(method, kind, seed, start, parts["inputs"], parts["options"], parts["outputs"]))
-    return cases
+        found.setdefault((method, kind), {g: {} for g in ("rows", *GROUPS)})[group][name] = array
+    return [
+        Case(method, kind, **parts["rows"], **{group: parts[group] for group in GROUPS})
+        for (method, kind), parts in found.items()
+    ]

@@ -9,13 +9,14 @@ option, as in the `samples` of an importance-weighted bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from zoo.errors import InputError
 
 Shape = tuple[int | str, ...]
-METHODS = ("sample", "log_prob", "encode", "decode", "predict")
+METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
 DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact takes, gives and carries from step to step
 
 
@@ -58,19 +59,36 @@ def _noise(kind: Literal["normal", "uniform"], shape: Shape) -> Noise:
 
 @dataclass(frozen=True)
 class Option:
-    """A scalar that whoever calls the method may override; float unless the default is an int.
+    """A scalar that whoever calls the method may override; float unless the default is an int or one of `choices`.
 
-    `low` and `high` are the inclusive bounds.
+    `low` and `high` are the inclusive bounds. With `choices` a caller gives one of these words, and the function gets
+    its position among them as an int: `Option("mean", choices=("mean", "draw"))`.
     """
 
-    default: float | int
+    default: float | int | str
     low: float | None = None
     high: float | None = None
     help: str = ""
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.choices or isinstance(self.default, str)) and self.default not in self.choices:
+            raise InputError(
+                f"an option has the default {self.default!r} and the choices {self.choices}; expected one of them."
+            )
 
     @property
     def dtype(self) -> str:
-        return "int64" if isinstance(self.default, int) else "float32"
+        return "int64" if isinstance(self.number, int) else "float32"
+
+    @property
+    def number(self) -> float | int:
+        """The default as the function gets it."""
+        return self.choices.index(str(self.default)) if self.choices else self.default  # type: ignore[return-value]
+
+    def given(self, number: Any) -> Any:
+        """What a caller gives for the function to get `number`."""
+        return self.choices[int(number)] if self.choices else number
 
 
 Function = Callable[..., Any]
@@ -92,6 +110,10 @@ class Call:
     def __post_init__(self) -> None:
         _once("a call", self.inputs, self.noise, self.options)
 
+    @property
+    def noises(self) -> Mapping[str, Noise]:
+        return self.noise
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -103,9 +125,10 @@ class Loop:
             if until and until(state): break
         outputs = finish(state)
 
-    `length` is a number or the name of an integer option. `i` is a 0-d int64 tensor, `index` the (N,) int64
-    example indices. `invariants` are computed once, by `init`, and only read by `step`. `until` returns a
-    0-d bool; it must not let one example depend on its neighbours: stop where another step changes nothing.
+    `length` is a number or the name of an integer option. `i` is a 0-d int64 tensor, `index` (N,) int64: what the
+    caller calls the rows where the method is random or has no inputs, else their places in the batch. `invariants` are
+    computed once, by `init`, and only read by `step`. `until` returns a 0-d bool; it must not let one example depend
+    on its neighbors: stop where another step changes nothing.
     """
 
     length: int | str
@@ -124,6 +147,11 @@ class Loop:
     def __post_init__(self) -> None:
         # one name for two noises would be one stream: the first step would repeat the initial noise
         _once("a loop", self.inputs, self.invariants, self.init_noise, self.noise, self.options)
+
+    @property
+    def noises(self) -> Mapping[str, Noise]:
+        """All noise, that of each step included."""
+        return {**self.init_noise, **self.noise}
 
 
 def _once(what: str, *groups: Mapping[str, Any]) -> None:
@@ -148,10 +176,34 @@ class Signature:
 
     @classmethod
     def of(cls, method: Method) -> Signature:
-        if isinstance(method, Loop):
-            random = bool(method.noise or method.init_noise)
-            return cls(method.inputs, method.outputs, method.options, random, method.length)
-        return cls(method.inputs, method.outputs, method.options, bool(method.noise))
+        length = method.length if isinstance(method, Loop) else None
+        return cls(method.inputs, method.outputs, method.options, bool(method.noises), length)
+
+    @property
+    def row_inputs(self) -> dict[str, Tensor]:
+        """The inputs of an artifact that have a row for each example: beside those declared, which rows they are, for
+        the noise, or to say how many."""
+        names = ("seed", "index") if self.random else () if self.inputs else ("index",)
+        return {**{name: Tensor("int64") for name in names}, **self.inputs}
+
+
+def fixed(method: Method, values: Mapping[str, Any]) -> Method:
+    """A method whose options are constants: `values`, as its functions get them."""
+
+    def noises(declared: Mapping[str, Noise]) -> dict[str, Noise]:
+        return {name: replace(n, shape=resolve(n.shape, values)) for name, n in declared.items()}
+
+    def tensors(declared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: replace(t, shape=resolve(t.shape, values)) for name, t in declared.items()}
+
+    if not method.options:
+        return method
+    changed: dict[str, Any] = {"options": {}, "noise": noises(method.noise), "outputs": tensors(method.outputs)}
+    if isinstance(method, Call):
+        return replace(method, function=partial(method.function, **values), **changed)
+    length = int(values[method.length]) if isinstance(method.length, str) else method.length
+    changed |= {"length": length, "init_noise": noises(method.init_noise)}
+    return replace(method, init=partial(method.init, **values), step=partial(method.step, **values), **changed)
 
 
 def named(result: Any, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -247,13 +247,14 @@ class Labels:
         return len(self.names)
 
     def check(self, label: Any, count: int | None = None, name: str = "label") -> Array:
-        """Integer labels of shape `(N,)` from integers or class names; one label stands for `count` rows."""
+        """Integer labels of shape `(N,)` from integers or class names; one label stands for `count` rows, read-only."""
         import numpy as np
 
         values = np.asarray(label)
-        if values.ndim == 0 and count is not None:
-            values = np.full(count, values)
-        if values.ndim != 1 or (count is not None and len(values) != count):
+        one = values.ndim == 0 and count is not None
+        if one:
+            values = values[None]
+        elif values.ndim != 1 or (count is not None and len(values) != count):
             raise InputError(f"{name} has shape {values.shape}; expected one label, or one for each of {count} rows.")
         if values.dtype.kind in "US":
             known = {n: i for i, n in enumerate(self.names)}
@@ -266,7 +267,8 @@ class Labels:
         bad = (values < 0) | (values >= len(self.names))
         if bad.any():
             raise InputError(f"unknown class {values[bad][0]}; {self.describe()}.")
-        return values.astype(np.int64)
+        values = values.astype(np.int64)
+        return np.broadcast_to(values, (count,)) if one else values  # a view: a hundred million rows cost nothing
 
     def describe(self) -> str:
         shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")

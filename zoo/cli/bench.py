@@ -99,7 +99,7 @@ def command(
             for done, (method, size) in enumerate(cells):
                 show(done, len(cells))
                 # the source may have other defaults by now
-                values = {n: o.default for n, o in model.signature(method).options.items()} | settings
+                values = {n: o.number for n, o in model.signature(method).options.items()} | settings
                 calls = [call(m, method, size, values) for m in (model, source) if m is not None]
                 found.append(measure(method, size, calls, seconds))
     except KeyboardInterrupt:

@@ -114,12 +114,12 @@ def split_rows(
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
     import numpy as np
 
-    from zoo.noise import permutation
+    from zoo.data.frozen import split_order
 
     count = len(x)
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
-    order = permutation(count, seed=0, stream="split")
+    order = split_order(count)
     held_out, test = count // 10, count // 5
     rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
     labels = None if y is None else {split: y[r] for split, r in rows.items()}

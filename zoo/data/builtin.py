@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data import Dataset, split_rows
+from zoo.data.frozen import split_order, uniforms
 from zoo.data.idx import read_idx
 from zoo.errors import CorruptFile, InputError, MissingDependency, ZooError
-from zoo.noise import draw, permutation
-from zoo.signature import Noise
 from zoo.spaces import Image, Labels, Real, Text
 
 Array = npt.NDArray[Any]
@@ -52,7 +51,7 @@ def moons() -> Dataset:
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
     # Box-Muller in float64 over uniforms that are exact: the points are the same bits on every machine
-    u = draw(Noise("uniform", (2,)), np.arange(MOONS), seed=0, stream="moons").astype(np.float64)
+    u = uniforms(MOONS, stream="moons").astype(np.float64)
     radius, turn = MOONS_NOISE * np.sqrt(-2 * np.log(u[:, :1])), 2 * np.pi * u[:, 1:]
     noise = np.concatenate([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
     x = (np.concatenate([upper, lower]) + noise).astype(np.float32)
@@ -118,7 +117,7 @@ def fashion_mnist(folder: str | Path | None = None) -> Dataset:
     paths = _files_in(Path(where)) if where is not None else _download()
     x, y = _pair(paths, "train")
     x_test, y_test = _pair(paths, "t10k")
-    order = permutation(len(x), seed=0, stream="split")
+    order = split_order(len(x))
     held_out = min(FASHION_VALIDATION, len(x) // 2)
     train, validation = np.sort(order[:-held_out]), np.sort(order[-held_out:])
     return Dataset(

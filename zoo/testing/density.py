@@ -360,7 +360,7 @@ def log_determinant(subject: Subject) -> None:
         raise NotApplicable("encode is a loop or random: there is no Jacobian to take")
     if not has_normal_base(subject):
         raise NotApplicable("sample is not made of one standard normal of the latents' shape, so the base is not known")
-    given = {name: eager.network.tensor(np.asarray(o.default, o.dtype)) for name, o in definition.options.items()}
+    given = {name: eager.network.tensor(np.asarray(o.number, o.dtype)) for name, o in definition.options.items()}
     given |= {name: eager.network.tensor(np.full(len(x), i)) for name, i in subject.labels("encode").items()}
 
     def encode(rows: Any) -> Any:

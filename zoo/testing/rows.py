@@ -59,7 +59,7 @@ def declared_methods(subject: Subject) -> None:
 def shapes(subject: Subject) -> None:
     """Outputs have the dtypes and shapes that they declare, and values that mean something."""
     for method, signature in subject.model.signatures.items():
-        options = {name: o.default for name, o in signature.options.items()}
+        options = {name: o.number for name, o in signature.options.items()}
         for name, value in subject.call(method, ROWS).items():
             declared = signature.outputs[name]
             wanted = (ROWS, *resolve(declared.shape, options))

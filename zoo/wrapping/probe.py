@@ -35,8 +35,8 @@ class Probe:
         self, method: str, inputs: Mapping[str, Tensor], noises: Mapping[str, Noise], rows: int = ROWS
     ) -> dict[str, Any]:
         """Examples of everything that a function may take, by name."""
-        net, defaults = self.network, {n: o.default for n, o in self.options.items()}
-        made = {n: net.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in self.options.items()}
+        net, defaults = self.network, {n: o.number for n, o in self.options.items()}
+        made = {n: net.tensor(np.asarray(o.number, dtype=o.dtype)) for n, o in self.options.items()}
         for name, tensor in inputs.items():
             if name == "x":
                 array: Any = net.space.examples("random", rows)
@@ -109,7 +109,7 @@ class Probe:
 
         def first_step() -> Any:
             arguments = self.arguments("sample", inputs, {**loop.init_noise, **loop.noise})
-            arguments |= {n: self.network.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in loop.options.items()}
+            arguments |= {n: self.network.tensor(np.asarray(o.number, dtype=o.dtype)) for n, o in loop.options.items()}
             i = self.network.tensor(np.asarray(0))
             return loop.step(i, loop.init(**arguments), **arguments)["x"]
 
@@ -122,7 +122,7 @@ class Probe:
         signature = model.signatures[method]
         inputs = {n: a for n, a in self.arguments(method, signature.inputs, {}, count).items() if n in signature.inputs}
         arrays = {n: self.network.numpy(a) for n, a in inputs.items()}
-        options = {n: np.dtype(o.dtype).type(o.default) for n, o in signature.options.items()}
+        options = {n: np.dtype(o.dtype).type(o.number) for n, o in signature.options.items()}
         x = running(method, lambda: model._execute(method, arrays, np.arange(count), 0, options))["x"]
         if not np.isfinite(x).all():
             raise InputError(f"{method} gives {x[~np.isfinite(x)][0]}; expected finite numbers.")
@@ -186,7 +186,7 @@ def _short(model: EagerModel, method: str) -> EagerModel:
 
 
 def _two_steps(loop: Loop) -> Loop:
-    steps = int(loop.length if isinstance(loop.length, int) else loop.options[loop.length].default)
+    steps = int(loop.length if isinstance(loop.length, int) else loop.options[loop.length].number)
 
     def step(i: Any, state: Any, **more: Any) -> Any:
         return loop.step(i * (steps - 1), state, **more)

@@ -62,7 +62,7 @@ def loop(b: Builder) -> Loop:
     finish, until = b.after("finish"), b.after("until")
     inputs = b.label(init, step)
     parts = loops.Parts(init, step, finish, until, tuple(b.noise), tuple(fresh))
-    steps = length if isinstance(length, int) else int(b.options[length].default)
+    steps = length if isinstance(length, int) else int(b.options[length].number)
     state, y = loops.try_out(parts, b.probe, inputs, b.noise, fresh, steps)
     view = b.view("finish" if finish else "step", y)
     options = {n: o for n, o in b.options.items() if n in init.keywords or n in step.keywords or n == length}

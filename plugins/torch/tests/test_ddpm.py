@@ -21,7 +21,7 @@ def model(make):
 
 def step(model, z, **options):
     definition = model.methods["sample"]
-    options = {name: torch.tensor(options.get(name, o.default)) for name, o in definition.options.items()}
+    options = {name: torch.tensor(options.get(name, o.number)) for name, o in definition.options.items()}
     start = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     label = torch.tensor([0, 1])
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_the_last_step_leaves_no_noise(make):
 def denoised(model, start, **options):
     """What the steps make of this noise, in floats."""
     definition = model.methods["sample"]
-    chosen = {name: torch.tensor(options.get(name, o.default)) for name, o in definition.options.items()}
+    chosen = {name: torch.tensor(options.get(name, o.number)) for name, o in definition.options.items()}
     with torch.no_grad():
         state = definition.init(torch.arange(len(start)), start=start)
         for i in range(int(chosen["steps"])):

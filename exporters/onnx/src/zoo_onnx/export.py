@@ -7,16 +7,15 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
-import onnx_ir as ir
 import torch
 from torch import nn
 
 from zoo import parity
-from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, WEIGHTS, Artifact, FileEntry, Manifest, MethodEntry, Precision
+from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, Artifact, FileEntry, Manifest, MethodEntry, Precision
 from zoo.eager import EagerModel
 from zoo.errors import CorruptFile, ExportError
 from zoo.files import atomic_folder, sha256
@@ -24,11 +23,11 @@ from zoo.numpy_network import NumpyNetwork
 from zoo.parity import Case
 from zoo.signature import Method
 from zoo_onnx.compose import compose
+from zoo_onnx.describe import explain
 from zoo_onnx.graph import OPSET, products
 from zoo_onnx.precision import deviations, rounded, store
+from zoo_onnx.weights import LIMIT, Weights, computed_bytes
 
-INLINE = 1024  # smaller tensors stay in the .onnx files
-ALIGN = 64
 Progress = Callable[[str], None]
 
 
@@ -37,39 +36,49 @@ def export(
     folder: str | Path,
     *,
     weights: str = "float32",
+    options: Mapping[str, Any] | None = None,
+    limit: int = LIMIT,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source.
 
+    With `options` all options become constants: these values, and the defaults of others. So every input of the files
+    has a row axis, as servers need that batch requests. Weights lie inside of each file while all files are at most
+    `limit` bytes, else in one file beside them.
+
     With `weights` "float16" or "int8" the source is the model with its weights rounded to those, for as long as this
     takes. What the rounding changed is in the manifest.
     """
     say = progress or (lambda message: None)
+    if options is not None:
+        model = model.fixed(options)
     with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work:
         exact: list[Case] = []
         if weights != "float32":
             say(f"running the source before its weights are rounded to {weights}")
             exact = list(parity.make_cases(model))
         with rounded(model, weights) as source, source.network.inference():
-            return write(source, work, weights, exact, say)
+            return write(source, work, weights, limit, exact, say)
 
 
-def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: Progress) -> Manifest:
+def write(model: EagerModel, work: Path, weights: str, limit: int, exact: list[Case], say: Progress) -> Manifest:
     """The files of `model`, whose weights are what `weights` can hold. `exact` are its cases before they were."""
     network = model.network
     module, methods = traceable(model)
-    entries, small = {}, np.zeros(2)
-    with (work / WEIGHTS).open("wb") as file:
-        shared = SharedWeights(file, work)
-        for method, definition in methods.items():
-            say(f"tracing {method}")
-            composed = compose(module, method, definition, model.name)
-            if weights != "float32":
-                small += store(composed, weights)
-            shared.move_out(composed)
-            ir.save(composed, work / f"{method}.onnx")
-            entries[method] = MethodEntry(f"{method}.onnx", model.signatures[method], *products(composed))
+    made_by = versions(network.framework)
+    entries, small, files = {}, np.zeros(2), Weights(work, limit)
+    for method, definition in methods.items():
+        say(f"tracing {method}")
+        composed = compose(module, method, definition, model.name)
+        if weights != "float32":
+            small += store(composed, weights)
+        explain(composed, model, method, made_by)
+        work_of_row = products(composed)
+        file = f"{method}.onnx"
+        entries[method] = MethodEntry(file, model.signatures[method], computed_bytes(composed), *work_of_row)
+        files.add(file, composed)
+    files.write()
     say("running the source")
     cases = list(parity.make_cases(model))
     (work / EXAMPLES).write_bytes(parity.pack(cases))
@@ -84,8 +93,8 @@ def write(model: EagerModel, work: Path, weights: str, exact: list[Case], say: P
         framework=network.framework,
         opset=OPSET,
         methods=entries,
-        files={p.name: FileEntry(sha256(p.read_bytes()), p.stat().st_size) for p in sorted(work.iterdir())},
-        versions=versions(network.framework),
+        files={p.name: FileEntry(sha256(p), p.stat().st_size) for p in sorted(work.iterdir())},
+        versions=made_by,
         card=model.meta.get("card", {}),
         precision=precision,
         **{k: v for k, v in network.describe().items() if k != "framework"},
@@ -143,34 +152,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def versions(framework: str) -> dict[str, str]:
     names = ["genzoo", "genzoo-onnx", "torch", "onnx-ir", "onnxruntime", *(["keras"] if framework == "keras" else [])]
     return {name: importlib.metadata.version(name) for name in names}
-
-
-class SharedWeights:
-    """One file for the large tensors of all methods, each distinct tensor once."""
-
-    def __init__(self, file: BinaryIO, folder: Path) -> None:
-        self.file, self.folder = file, folder
-        self.places: dict[tuple[str, str], tuple[int, int]] = {}
-
-    def move_out(self, model: ir.Model) -> None:
-        for graph in (model.graph, *model.graph.subgraphs()):
-            for value in graph.initializers.values():
-                tensor = value.const_value
-                if tensor is None or tensor.nbytes < INLINE or value.is_graph_input():
-                    continue
-                data = tensor.tobytes()
-                key = (str(tensor.dtype), sha256(data))
-                if key not in self.places:
-                    self.file.write(b"\0" * (-self.file.tell() % ALIGN))
-                    self.places[key] = (self.file.tell(), len(data))
-                    self.file.write(data)
-                offset, length = self.places[key]
-                value.const_value = ir.ExternalTensor(
-                    WEIGHTS,
-                    offset,
-                    length,
-                    tensor.dtype,
-                    shape=tensor.shape,
-                    name=str(value.name),
-                    base_dir=self.folder,
-                )

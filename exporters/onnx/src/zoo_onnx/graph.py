@@ -117,7 +117,8 @@ class Scope:
         outputs = [copied(value) for value in outputs]
         return [given.get(value, value) for value in outputs]
 
-    def model(self) -> ir.Model:
+    def model(self, name: str = "main") -> ir.Model:
+        self.graph.name = name
         return ir.Model(self.graph, ir_version=10, producer_name="genzoo")
 
 

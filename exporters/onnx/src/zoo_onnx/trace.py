@@ -101,7 +101,7 @@ def leaves_rows_out(program: torch.export.ExportedProgram) -> bool:
 
 def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:
     if isinstance(argument, Option):
-        return torch.tensor(argument.default, dtype=getattr(torch, argument.dtype))
+        return torch.tensor(argument.number, dtype=getattr(torch, argument.dtype))
     values = {k: max(int(v), 2) for k, v in defaults.items() if isinstance(v, int)}  # 1 would become a constant too
     shape = (BATCH, *resolve(argument.shape, values))
     if isinstance(argument, Noise):

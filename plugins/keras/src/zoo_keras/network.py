@@ -174,12 +174,12 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
 
 def _dummies(method: Any, more: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
     """Two examples of each argument of a call; of a loop, of what `init` and `step` both take, and of `more`."""
-    options = {name: o.default for name, o in method.options.items()}
+    options = {name: o.number for name, o in method.options.items()}
     arguments = {**method.inputs, **(method.noise if isinstance(method, Call) else more or {}), **method.options}
     made = {}
     for name, a in arguments.items():
         if isinstance(a, Option):
-            made[name] = keras.ops.full((), a.default, dtype=a.dtype)
+            made[name] = keras.ops.full((), a.number, dtype=a.dtype)
         else:
             shape = (2, *resolve(a.shape, options))
             made[name] = keras.ops.full(shape, 0.5) if isinstance(a, Noise) else keras.ops.zeros(shape, dtype=a.dtype)

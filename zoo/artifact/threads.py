@@ -1,4 +1,4 @@
-"""Parts of a batch, each in a thread of its own."""
+"""Threads: into how many parts to cut a batch, and running each part in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,31 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from zoo.artifact.manifest import MethodEntry
+from zoo.model import network_rows
 
 T = TypeVar("T")
+PART = 3_000_000  # multiplications that are worth a thread of their own
+SHARED = 1_000_000  # multiplications of one operator, in the mean, that are worth all threads
+UNCOUNTED = 32  # rows that are taken to be worth a thread where nobody counted their work
+
+
+def plan(entry: MethodEntry, rows: int, options: Mapping[str, Any]) -> tuple[int, int]:
+    """Into how many parts to cut a batch, each for a thread of its own, and how many threads share each operator:
+    one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
+    operator: these are shared only where there are fewer rows than cores, and operators are large."""
+    if entry.work is None:
+        parts = min(rows // UNCOUNTED, cores())
+        return (parts, 1) if parts > 1 else (1, 0)
+    work, length = entry.work * rows * network_rows(entry.signature, options), entry.signature.length
+    steps = int(options[length]) if isinstance(length, str) else length or 1
+    parts, large = min(rows, work * steps // PART), work >= SHARED * (entry.operators or 1)
+    if parts < 2 and not large:
+        return 1, 1
+    return (1, 0) if large and rows < cores() else (max(1, min(parts, cores())), 1)
 
 
 def cut(rows: int, parts: int) -> list[tuple[int, int]]:

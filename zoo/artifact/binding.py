@@ -7,7 +7,9 @@ change, such as the seed, has to be read from the device, or the method is run w
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
+from zoo.artifact.threads import cut, together
 from zoo.errors import InputError
-from zoo.model import MAX_COUNTER, Array
-from zoo.parts import cut, together
+from zoo.model import Array
+from zoo.rows import Seeds, read_rows
 from zoo.signature import Tensor, resolve
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ class Bound:
     They are the same in every call, which writes over what the last one gave. `.numpy()` has the numbers (on the CPU a
     view of them), `torch.from_dlpack` and `jax.dlpack.from_dlpack` take a value without a copy, and `bind` takes it as
     the input of another method. `captured` says whether it runs as a CUDA graph; if CUDA or onnxruntime would not have
-    that, `refusal` has their words. Not for several threads at once.
+    that, `refusal` has their words. The thread that calls it first is the only one that may.
     """
 
     def __init__(
@@ -106,17 +109,16 @@ class Bound:
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
         self._places = places(sessions[0], device)
         self._buffers = dict(arguments.values)
-        self._numbers = {"seed": 0, "start": 0} if signature.random else {}
-        own = [name for name in signature.inputs if name not in arguments.values]  # buffers
-        self._unbound = [name for name in own if name not in arguments.arrays]
+        self._unbound = [n for n in signature.inputs if n not in arguments.values and n not in arguments.arrays]
+        self._rows: tuple[Seeds, Seeds | None, int] | None = None  # of the last call
+        self._owner: tuple[int, int] | None = None  # process and thread of the first call
 
         first: dict[str, Array] = {}
-        for name in own:
-            tensor = signature.inputs[name]
-            first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
+        for name, tensor in signature.row_inputs.items():
+            if name not in arguments.values:
+                first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
         for name, value in arguments.options.items():
-            if value != value.dtype.type(signature.options[name].default):  # the graph knows its defaults
-                first[name] = np.asarray(value)
+            first[name] = np.asarray(value)
         for name, array in first.items():
             self._buffers[name] = self._value(name, array)
         for name, tensor in signature.outputs.items():
@@ -124,21 +126,14 @@ class Bound:
             self.outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype).type, device)
         self._fill(arguments.arrays)
 
-        # for each part, and what is added there. All are kept: on the CPU a buffer is numpy's memory, not onnxruntime's
-        self._written: dict[str, list[tuple[ort.OrtValue, int]]] = {}
+        self._parts = []  # kept: on the CPU a buffer is numpy's memory, not onnxruntime's
         runs = []
         for session, (low, high) in zip(sessions, cut(count, len(sessions)), strict=True):
-            numbers = {"seed": 0, "start": low} if signature.random else {}
-            if not signature.inputs:
-                numbers["count"] = high - low
             binding = session.io_binding()
-            for name, number in numbers.items():
-                value = self._value(name, np.asarray(number, dtype=np.int64))
-                binding.bind_ortvalue_input(name, value)
-                self._written.setdefault(name, []).append((value, number))
             for name, value in self._buffers.items():
-                value = part_of(value, low, high, count) if name in signature.inputs else value
-                binding.bind_ortvalue_input(name, value)
+                part = part_of(value, low, high, count) if name in signature.row_inputs else value
+                self._parts.append(part)
+                binding.bind_ortvalue_input(name, part)
             for name, value in self.outputs.items():
                 binding.bind_ortvalue_output(name, part_of(value, low, high, count))
             runs.append(partial(session.run_with_iobinding, binding))
@@ -146,32 +141,48 @@ class Bound:
         if captured:
             self._capture()
 
-    def __call__(self, seed: int | None = None, *, start: int = 0, **inputs: Any) -> Mapping[str, ort.OrtValue]:
-        """Run it for the examples `start`, `start + 1`, ... of `seed`; without one, `sample` makes a new one, other
-        methods take 0. Inputs that were not bound are given in each call; others, if bound to arrays, may be given
-        anew, and stay. They are copied."""
+    def __call__(
+        self, seed: Seeds | None = None, *, start: int = 0, index: Seeds | None = None, **inputs: Any
+    ) -> Mapping[str, ort.OrtValue]:
+        """Run it for rows as `Model.sample` takes them; without a seed, `sample` makes a new one, other methods take 0.
+        Inputs that were not bound are given in each call; others, if bound to arrays, may be given anew, and stay. They
+        are copied."""
+        self._check_owner()
         if inputs:
             self._copy(inputs)
         for name in self._unbound:
             if name not in inputs:
                 what = f"{self._arguments.method} of {self._arguments.artifact.name}"
                 raise InputError(f"{what} needs {name}, in bind or in each call.")
-        if self._numbers:
-            if seed is None:
-                seed = secrets.randbits(31) if self._arguments.method == "sample" else 0
-            self._number("seed", seed, -(2**63), 2**63 - 1)
-            self._number("start", start, 0, MAX_COUNTER - self._arguments.count)
+        signature = self._arguments.signature
+        if signature.random or not signature.inputs:
+            self._set_rows(seed, index, start)
         together(self._runs)
         return self.outputs
 
-    def _number(self, name: str, number: Any, low: int, high: int) -> None:
-        if number == self._numbers[name] and type(number) is int:
+    def _check_owner(self) -> None:
+        """One set of buffers is for one thread: another would overwrite what this one is about to read."""
+        here = os.getpid(), threading.get_ident()
+        if self._owner is None:
+            self._owner = here
+        elif self._owner != here:
+            method = self._arguments.method
+            raise InputError(
+                f"this bound {method} belongs to the thread that called it first: its buffers hold one batch. Bind "
+                f"{method} once in each thread and process; they share the artifact."
+            )
+
+    def _set_rows(self, seed: Seeds | None, index: Seeds | None, start: int) -> None:
+        if seed is None:
+            seed = secrets.randbits(31) if self._arguments.method == "sample" else 0
+        rows = seed, index, start
+        if type(seed) is int and index is None and rows == self._rows:
             return
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
-            raise InputError(f"{name} is {number!r}; expected a whole number from {low} to {high}.")
-        for value, more in self._written[name]:
-            value.update_inplace(np.asarray(number + more, dtype=np.int64))
-        self._numbers[name] = int(number)
+        seeds, indices = read_rows(self._arguments.count, seed, index, start).part(0, self._arguments.count)
+        if "seed" in self._buffers:
+            self._buffers["seed"].update_inplace(seeds)
+        self._buffers["index"].update_inplace(indices)
+        self._rows = rows if type(seed) is int and index is None else None  # arrays may change afterwards
 
     def _copy(self, inputs: Given) -> None:
         """Write inputs into their buffers."""
@@ -190,14 +201,12 @@ class Bound:
             self._buffers[name].update_inplace(np.ascontiguousarray(array))
 
     def _value(self, name: str, array: Array) -> ort.OrtValue:
-        """A buffer on the device on which the graph reads an input. Of options it does not tell; whole numbers make
-        shapes."""
-        on_host = self._arguments.artifact.device == "cpu" or (name not in self._places and array.dtype.kind == "i")
-        return ort.OrtValue.ortvalue_from_numpy(array, "cpu" if on_host else self._places.get(name, "cuda"))
+        """A buffer on the device on which the graph reads an input."""
+        return ort.OrtValue.ortvalue_from_numpy(array, self._places.get(name, "cpu"))
 
     def _capture(self) -> None:
         """Record the graph now, so that whatever cannot be captured shows here; `ValueError` names what must not be."""
-        changing = [*self._numbers, *self._arguments.signature.inputs, *self.outputs]
+        changing = [*self._arguments.signature.row_inputs, *self.outputs]
         if baked := [name for name in changing if self._places[name] == "cpu"]:
             raise ValueError(f"{', '.join(baked)} on the host: a CUDA graph would keep the first call's")
         together(self._runs)

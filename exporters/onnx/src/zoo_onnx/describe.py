@@ -1,0 +1,136 @@
+"""What a file says of itself: text for people who open it in a viewer, JSON for programs, and a known answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx_ir as ir
+
+from zoo.artifact import SCHEMA
+from zoo.eager import EagerModel
+from zoo.signature import Option, Signature, Tensor
+from zoo.spaces import Real, Text
+
+SEED, INDEX = 7, 3  # of the known answer
+SHOWN = 8  # numbers of it, of each output
+DENSITIES = {"exact": "exact", "lower_bound": "a lower bound", "unnormalized": "up to a constant"}
+PURPOSE = {
+    "sample": "Draws observations.",
+    "log_prob": "Scores observations.",
+    "encode": "Gives the latents of observations.",
+    "decode": "Gives the observations of latents.",
+    "predict": "Classifies observations.",
+}
+PREFIX = "genzoo."
+
+
+def explain(composed: ir.Model, model: EagerModel, method: str, versions: Mapping[str, str]) -> None:
+    """Write into a composed method what it is, what goes in and comes out, and a known answer."""
+    signature = model.signatures[method]
+    inputs = {name: tensor_facts(model, method, name, t) for name, t in signature.row_inputs.items()}
+    outputs = {name: tensor_facts(model, method, name, t) for name, t in signature.outputs.items()}
+    options = {name: option_facts(name, o, signature) for name, o in signature.options.items()}
+    for values, facts in ((composed.graph.inputs, inputs | options), (composed.graph.outputs, outputs)):
+        for value in values:
+            value.doc_string = facts[str(value.name)]["meaning"]
+    purpose = PURPOSE.get(method, f"Runs {method}.")
+    composed.doc_string = composed.graph.doc_string = (
+        f"{purpose} {method} of the generative model {model.name}, with everything that it takes: preprocessing, loop "
+        "and random numbers. Each row depends on its own inputs alone"
+        + (", and row (seed, index) is the same in every batch." if signature.random else ".")
+    )
+    card = model.meta.get("card", {})
+    facts = {
+        "schema": SCHEMA,
+        "model": model.name,
+        "method": method,
+        "architecture": model.meta.get("architecture", ""),
+        "family": model.meta.get("family", ""),
+        "space": model.space.to_json(),
+        "classes": list(model.classes.names) if model.classes else None,
+        "inputs": inputs,
+        "outputs": outputs,
+        "options": options,
+        "licence": card.get("licence") or card.get("license"),
+        "versions": dict(versions),
+        "known_answer": known_answer(model, method),
+    }
+    composed.metadata_props.update(
+        {f"{PREFIX}{key}": as_text(value) for key, value in facts.items() if value not in (None, "", {})}
+    )
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
+
+
+def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> dict[str, Any]:
+    """Type, shape, meaning and bounds of an input or output."""
+    facts: dict[str, Any] = {"dtype": tensor.dtype, "shape": ["batch", *tensor.shape]}
+    low, high = getattr(tensor, "low", None), getattr(tensor, "high", None)
+    match name:
+        case "seed":
+            meaning = "the seed of each row, any whole number; rows of different seeds are independent"
+        case "index":
+            meaning = "the number of each row under its seed, from 0 on; no two indices share random numbers"
+            low = 0
+        case "label":
+            count = len(model.classes or ())
+            meaning, low, high = f"the class of each row, 0 to {count - 1}, a position in classes", 0, count - 1
+        case "x":
+            meaning, (low, high) = f"observations: {model.space.describe()}", level_range(model)
+        case "z":
+            meaning = "latents"
+        case "log_prob":
+            kind = DENSITIES.get(str(model.density), "")
+            meaning = f"log-density of each observation in nats ({kind})"
+        case "conditionals":
+            meaning = "terms of log_prob in nats, one for each dimension in the model's order"
+        case "y":
+            meaning = "probability of each class" if tensor.shape else "score: higher is more like the data"
+        case _:
+            meaning = name
+    facts["meaning"] = getattr(tensor, "help", "") or meaning
+    facts |= {key: bound for key, bound in (("low", low), ("high", high)) if bound is not None}
+    return facts
+
+
+def level_range(model: EagerModel) -> tuple[int | None, int | None]:
+    space = model.space
+    if isinstance(space, Real):
+        return None, None
+    levels = space.tokens if isinstance(space, Text) else getattr(space, "levels", None)
+    return (0, levels - 1) if isinstance(levels, int) else (None, None)
+
+
+def option_facts(name: str, option: Option, signature: Signature) -> dict[str, Any]:
+    """Type, meaning, default and bounds of an option."""
+    meaning = option.help or ("how many steps to take" if name == signature.length else name)
+    facts: dict[str, Any] = {"dtype": option.dtype, "shape": [], "default": option.number}
+    if option.choices:
+        listed = ", ".join(f"{number} for {word}" for number, word in enumerate(option.choices))
+        facts |= {"choices": list(option.choices), "meaning": f"{meaning}: {listed}"}
+    else:
+        facts["meaning"] = f"{meaning}; {option.default} if nothing speaks for another value"
+    facts |= {key: bound for key, bound in (("low", option.low), ("high", option.high)) if bound is not None}
+    return facts
+
+
+def known_answer(model: EagerModel, method: str) -> dict[str, Any] | None:
+    """Inputs of one row, each filled with one number, and the first numbers that the source gives for it; None if
+    these are not finite. A runtime that gives others computes something else."""
+    signature = model.signatures[method]
+    filled = {name: int(getattr(t, "low", None) or 0) for name, t in signature.inputs.items()}
+    options = {name: o.number for name, o in signature.options.items()}
+    inputs = {name: np.full((1, *t.shape), filled[name], t.dtype) for name, t in signature.inputs.items()}
+    outputs = model.run(method, inputs, seed=[SEED], index=[INDEX])
+    first = {name: a.reshape(-1)[:SHOWN] for name, a in outputs.items()}
+    if not all(np.isfinite(a).all() for a in first.values()):
+        return None
+    rows = {"seed": SEED, "index": INDEX}
+    given = {name: rows.get(name, filled.get(name)) for name in signature.row_inputs}
+    return {"inputs": given, "options": options, "outputs": {name: a.tolist() for name, a in first.items()}}

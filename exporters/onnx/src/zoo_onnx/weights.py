@@ -1,0 +1,125 @@
+"""Where weights lie: inside of each method's file while all are small, else in one file that the methods share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx_ir as ir
+
+from zoo.artifact import WEIGHTS
+from zoo.files import sha256
+
+LIMIT = 2**28  # bytes of all files together, up to which weights lie inside
+SMALL = 1024  # bytes: smaller tensors always lie inside
+ALIGN = 64
+
+
+class Weights:
+    """Writes the models of an artifact's methods to `folder`. Nothing is kept twice while they are being made: as soon
+    as they are more than `limit` bytes together, weights go to the shared file, each distinct one once."""
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        self.folder, self.limit = folder, limit
+        self.models: dict[str, ir.Model] = {}
+        self.places: dict[tuple[str, str], tuple[int, int]] = {}
+        self.inside = True
+
+    def add(self, file: str, model: ir.Model) -> None:
+        store_once(model)
+        self.models[file] = model
+        if self.inside and sum(map(stored_bytes, self.models.values())) <= self.limit:
+            return
+        moving = self.models.values() if self.inside else [model]
+        self.inside = False
+        with (self.folder / WEIGHTS).open("ab") as shared:
+            for each in moving:
+                self._move_out(each, shared)
+
+    def write(self) -> None:
+        for file, model in self.models.items():
+            ir.save(model, self.folder / file)
+
+    def _move_out(self, model: ir.Model, shared: BinaryIO) -> None:
+        for graph in (model.graph, *model.graph.subgraphs()):
+            for value in list(graph.initializers.values()):
+                tensor = value.const_value
+                if tensor is None or tensor.nbytes < SMALL:
+                    continue
+                turned = False
+                place = self._find(tensor.numpy())
+                if place is None and len(tensor.shape) == 2:
+                    place = self._find(tensor.numpy().T)
+                    turned = place is not None
+                if place is None:
+                    data = tensor.tobytes()
+                    shared.write(b"\0" * (-shared.tell() % ALIGN))
+                    place = shared.tell(), len(data)
+                    self.places[_key(tensor.numpy())] = place
+                    shared.write(data)
+                shape = tensor.shape if not turned else ir.Shape(tuple(tensor.shape)[::-1])
+                outside = ir.ExternalTensor(
+                    WEIGHTS, *place, tensor.dtype, shape=shape, name=str(value.name), base_dir=self.folder
+                )
+                if turned:
+                    transpose(graph, value, outside)
+                else:
+                    value.const_value = outside
+
+    def _find(self, array: np.ndarray) -> tuple[int, int] | None:
+        return self.places.get(_key(array))
+
+
+def _key(array: np.ndarray) -> tuple[str, str]:
+    return f"{array.dtype} {array.shape}", sha256(np.ascontiguousarray(array).data)
+
+
+def store_once(model: ir.Model) -> None:
+    """Let the same weights in one graph, or a matrix and its transpose, as tied embeddings are, be one initializer.
+
+    A graph and the body of its loop each keep their own: onnxruntime lays out weights for speed only there."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        found: dict[tuple[str, str], ir.Value] = {}
+        for value in list(graph.initializers.values()):
+            tensor = value.const_value
+            if tensor is None or tensor.nbytes < SMALL or value.is_graph_input():
+                continue
+            array = tensor.numpy()
+            same = found.setdefault(_key(array), value)
+            if same is not value:
+                ir.convenience.replace_all_uses_with(value, same)
+                graph.initializers.pop(str(value.name))
+            elif array.ndim == 2 and (other := found.get(_key(array.T))) is not None and other is not value:
+                transpose(graph, value, other)
+                del found[_key(array)]
+
+
+def transpose(graph: ir.Graph, value: ir.Value, matrix: ir.Value | ir.TensorProtocol) -> None:
+    """Make an initializer the transpose of a matrix, which onnxruntime folds when it opens the file."""
+    name = str(value.name)
+    graph.initializers.pop(name)
+    if not isinstance(matrix, ir.Value):
+        type_ = ir.TensorType(matrix.dtype)
+        matrix = ir.Value(name=f"{name}_transposed", type=type_, shape=matrix.shape, const_value=matrix)
+        graph.register_initializer(matrix)
+    value.const_value = None
+    node = ir.node("Transpose", [matrix], {"perm": [1, 0]}, outputs=[value], name=f"{name}_transpose")
+    graph.insert_before(graph[0], [node])
+
+
+def stored_bytes(model: ir.Model) -> int:
+    """Bytes of the weights in a model's file."""
+    return sum(t.nbytes for t in _tensors(model))
+
+
+def computed_bytes(model: ir.Model) -> int:
+    """Bytes of the weights as they are computed with: those in fewer bits are restored to float32."""
+    smaller = ir.DataType.FLOAT16, ir.DataType.INT8
+    return sum(math.prod(t.shape.numpy()) * 4 if t.dtype in smaller else t.nbytes for t in _tensors(model))
+
+
+def _tensors(model: ir.Model) -> list[ir.TensorProtocol]:
+    values = (v for graph in (model.graph, *model.graph.subgraphs()) for v in graph.initializers.values())
+    return [value.const_value for value in values if value.const_value is not None]

@@ -1,0 +1,129 @@
+"""An artifact: a folder that onnxruntime alone can run. One self-contained `.onnx` file a method, `manifest.json`.
+
+Every file is checked against the SHA-256 in the manifest before anything parses it, and the bytes that were checked are
+the bytes that run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo import spaces
+from zoo.artifact.manifest import (
+    EXAMPLES,
+    MANIFEST,
+    SCHEMA,
+    WEIGHTS,
+    FileEntry,
+    Manifest,
+    MethodEntry,
+    Precision,
+    read_manifest,
+)
+from zoo.artifact.sessions import CPU, CUDA, DEVICES, Sessions, choose_device
+from zoo.artifact.stored import StoredFiles
+from zoo.artifact.threads import cut, together
+from zoo.model import Array, Model
+from zoo.rows import Numbers, check_count
+from zoo.spaces import Labels
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+    from zoo.artifact.binding import Bound
+
+
+class Artifact(Model):
+    """An artifact, opened. `device` is "auto" (CUDA where onnxruntime has it, else CPU), "cpu" or "cuda".
+
+    It can be pickled, copied and used after a fork: it opens its folder again on the other side.
+    """
+
+    def __init__(self, folder: str | Path, device: str = "auto") -> None:
+        self.folder, self.asked = Path(folder), device
+        self.manifest = read_manifest(self.folder)
+        self.files = StoredFiles(self.folder, self.manifest)
+        self.sessions = Sessions(self.files, self.manifest, device)
+        self.name = self.manifest.name
+        self.space = spaces.from_json(self.manifest.space)
+        self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
+        self.density = self.manifest.density
+        self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
+
+    def __reduce__(self) -> tuple[type[Artifact], tuple[Path, str]]:
+        return type(self), (self.folder, self.asked)
+
+    @property
+    def device(self) -> str:
+        """ "cpu" or "cuda"."""
+        return self.sessions.device
+
+    def bind(self, method: str, count: int, **given: Any) -> Bound:
+        """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
+
+        `given` are its options, which stay, and inputs: arrays, which are copied, or what lies on the artifact's device
+        already, which is used where it is: an output of another bound method, or a tensor of PyTorch or JAX. Inputs
+        that are left out are given in each call. On CUDA a method without a loop is captured as a CUDA graph; where
+        that is refused, it runs without, and `refusal` says why. A bound method has one set of buffers: each thread
+        binds its own.
+        """
+        from zoo.artifact.binding import Arguments, Bound
+
+        signature, count = self.signature(method), check_count(count)
+        self._check_memory(signature, count)
+        arguments = Arguments(self, method, count, given)
+        refusal = ""
+        if self.device == "cuda" and signature.length is None:
+            try:
+                return Bound([self.sessions.create(method, captured=True)], arguments, captured=True)
+            except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
+                refusal = str(error)
+        return Bound(self.sessions.of(method, count, arguments.options), arguments, refusal=refusal)
+
+    def _execute(
+        self,
+        method: str,
+        inputs: Mapping[str, Array],
+        seed: Numbers,
+        index: Numbers,
+        options: Mapping[str, np.generic],
+    ) -> dict[str, Array]:
+        signature, rows = self.signatures[method], len(index)
+        scalars: dict[str, Array] = {name: np.asarray(v) for name, v in options.items()}
+        arrays = {**inputs, "seed": seed, "index": index}
+        arrays = {name: np.ascontiguousarray(arrays[name]) for name in signature.row_inputs}
+        outputs = list(signature.outputs)
+        sessions = self.sessions.of(method, rows, options)
+
+        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
+            results: list[Array] = session.run(outputs, scalars | {name: a[low:high] for name, a in arrays.items()})
+            return results
+
+        if len(sessions) == 1:
+            return dict(zip(outputs, run(sessions[0], 0, rows), strict=True))
+        parts = zip(sessions, cut(rows, len(sessions)), strict=True)
+        results = together([partial(run, session, *part) for session, part in parts])
+        return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
+
+
+__all__ = [
+    "CPU",
+    "CUDA",
+    "DEVICES",
+    "EXAMPLES",
+    "MANIFEST",
+    "SCHEMA",
+    "WEIGHTS",
+    "Artifact",
+    "FileEntry",
+    "Manifest",
+    "MethodEntry",
+    "Precision",
+    "choose_device",
+    "read_manifest",
+]

@@ -1,0 +1,89 @@
+"""`manifest.json`: what an artifact is, its methods and its files. Fields that a reader does not know are ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zoo.checkpoint import convert, read_json
+from zoo.errors import CorruptFile, InputError
+from zoo.signature import Signature
+from zoo.spec import Density
+
+SCHEMA = 3
+MANIFEST = "manifest.json"
+EXAMPLES = "examples.safetensors"
+WEIGHTS = "weights.bin"  # the weights of all methods, where they are too large to lie inside of the .onnx files
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    sha256: str
+    bytes: int
+
+
+class MethodEntry(msgspec.Struct, frozen=True):
+    """`weights` is the bytes of the weights as they are computed with. `work` is the multiplications of one row in
+    matrix products and convolutions, in one step where it has a loop, `operators` how many of these there are; None
+    where nobody counted them."""
+
+    file: str
+    signature: Signature
+    weights: int
+    work: int | None = None
+    operators: int | None = None
+
+
+class Precision(msgspec.Struct, frozen=True):
+    """What the files hold the weights in: float32, float16 or int8 (which the graph restores to float32).
+
+    `share` of the numbers are held so; the rest, which are small or no weights, in float32. `difference` is what
+    rounding them has changed, the largest for each method and kind of input: nats of log_prob, elsewhere relative for
+    floats (of probabilities absolute), for integers the share that differs.
+    """
+
+    weights: str = "float32"
+    share: float = 1.0
+    difference: dict[str, dict[str, float]] = {}
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`parity` holds what was compared with the source, and the largest difference, for each method and kind of input.
+    Where `precision` is not float32, that source is the network with its weights rounded."""
+
+    schema: int
+    name: str
+    architecture: str
+    family: str
+    framework: str
+    space: dict[str, Any]
+    classes: list[str] | None
+    density: Density | None
+    config: dict[str, Any]
+    opset: int
+    methods: dict[str, MethodEntry]
+    files: dict[str, FileEntry]
+    versions: dict[str, str]
+    card: dict[str, Any] = {}
+    precision: Precision = Precision()
+    parity: dict[str, Any] = {}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artifact, its types checked."""
+    path = folder / MANIFEST
+    data = read_json(path, SCHEMA)
+    if data["schema"] < SCHEMA:
+        raise InputError(
+            f"{path} has schema {data['schema']}, of a genzoo before 0.2; this one reads schema {SCHEMA}. Export the "
+            "checkpoint again: zoo export CHECKPOINT --out FOLDER."
+        )
+    manifest = convert(data, Manifest, path)
+    used = [EXAMPLES, *(m.file for m in manifest.methods.values()), *([WEIGHTS] if (folder / WEIGHTS).exists() else [])]
+    for name in (*manifest.files, *used):
+        if Path(name).name != name:
+            raise CorruptFile(f"{path} names a file outside its folder: {name}.")
+        if name not in manifest.files:
+            raise CorruptFile(f"{path} has no hash of {name}. Export the model again.")
+    return manifest

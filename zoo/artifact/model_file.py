@@ -1,0 +1,115 @@
+"""What an `.onnx` file says of itself, read from its bytes before any runtime parses it.
+
+The format is protocol buffers: fields of a number and a value, messages within messages. Only a few fields of
+`onnx.proto` are looked at; weights are skipped, so large files cost little. onnx itself is no dependency of the core.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from zoo.errors import CorruptFile
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+# fields of the messages of onnx.proto that lead to others, by message: {field number: message}
+MODEL, GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION, TRAINING, ENTRY = range(9)
+INSIDE = {
+    MODEL: {7: GRAPH, 14: ENTRY, 20: TRAINING, 25: FUNCTION},
+    GRAPH: {1: NODE, 5: TENSOR, 15: SPARSE},
+    NODE: {5: ATTRIBUTE},
+    ATTRIBUTE: {5: TENSOR, 6: GRAPH, 10: TENSOR, 11: GRAPH, 22: SPARSE, 23: SPARSE},
+    TENSOR: {13: ENTRY},
+    SPARSE: {1: TENSOR, 2: TENSOR},
+    FUNCTION: {7: NODE},
+    TRAINING: {1: GRAPH, 2: GRAPH},
+}
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+DEPTH = 100  # messages within messages, as protocol buffers allow
+KEY, VALUE = 1, 2  # fields of an entry
+DESCRIPTION = 6  # field of a model
+KIND, DOMAIN = 4, 7  # fields of a node
+
+
+@dataclass
+class ModelFile:
+    """`locations` are the files that weights lie in, those of subgraphs included; `operators` are (domain, kind)."""
+
+    description: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    locations: set[str] = field(default_factory=set)
+    operators: set[tuple[str, str]] = field(default_factory=set)
+
+
+def read_model_file(data: Buffer, name: str) -> ModelFile:
+    """What the bytes of a file say; `CorruptFile` if they are no ONNX model. `name` is for messages."""
+    found = ModelFile()
+    try:
+        with memoryview(data) as view:
+            _message(view, MODEL, found, 0)
+    except (IndexError, ValueError):  # an end before the end, text that is no UTF-8, messages without end
+        raise CorruptFile(f"{name} is not an ONNX model. Export the model again.") from None
+    return found
+
+
+def _message(data: memoryview, kind: int, found: ModelFile, depth: int) -> None:
+    if depth > DEPTH:
+        raise ValueError
+    own: dict[int, str] = {}
+    for number, value in _fields(data):
+        inside = INSIDE[kind].get(number)
+        if inside == ENTRY and value is not None:
+            entry = {n: str(v, "utf-8") for n, v in _fields(value) if v is not None and n in (KEY, VALUE)}
+            key, text = entry.get(KEY, ""), entry.get(VALUE, "")
+            if kind == MODEL:
+                found.metadata[key] = text
+            elif key == "location":
+                found.locations.add(text)
+        elif inside is not None and value is not None:
+            _message(value, inside, found, depth + 1)
+        elif value is not None and (kind, number) in ((MODEL, DESCRIPTION), (NODE, KIND), (NODE, DOMAIN)):
+            own[number] = str(value, "utf-8")
+    if kind == MODEL:
+        found.description = own.get(DESCRIPTION, "")
+    if kind == NODE:
+        found.operators.add((own.get(DOMAIN, ""), own.get(KIND, "")))
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
+    """The number of each field and its bytes, None for a number."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        number, kind = tag >> 3, tag & 7
+        if kind == BYTES:
+            size, place = _varint(data, place)
+            if place + size > len(data):
+                raise ValueError
+            yield number, data[place : place + size]
+            place += size
+        elif kind == VARINT:
+            _, place = _varint(data, place)
+            yield number, None
+        elif kind in (FIXED64, FIXED32):
+            place += 8 if kind == FIXED64 else 4
+            yield number, None
+        else:
+            raise ValueError
+    if place != len(data):
+        raise ValueError
+
+
+def _varint(data: memoryview, place: int) -> tuple[int, int]:
+    """A number of 7 bits a byte, and where it ends."""
+    number = shift = 0
+    while True:
+        byte = data[place]
+        number |= (byte & 0x7F) << shift
+        place += 1
+        if byte < 0x80:
+            return number, place
+        shift += 7
+        if shift > 63:
+            raise ValueError

@@ -1,0 +1,147 @@
+"""onnxruntime's sessions for the methods of an artifact: opened when they are needed, few where weights are large."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from zoo.artifact.manifest import Manifest, MethodEntry
+from zoo.artifact.stored import StoredFiles
+from zoo.artifact.threads import plan, together
+from zoo.errors import CorruptFile, InputError, MissingDependency
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+DEVICES = ("auto", "cpu", "cuda")
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+LARGE = 2**26  # bytes of a method's weights: above, one session for all calls of a method
+COPIES = 2**27  # bytes of all sessions of a method below: weights, and SESSION
+SESSION = 2**22  # allowed for what a session holds beside weights
+OPEN = 2  # weights of large methods that stay open, as a multiple of the largest method's
+Key = tuple[str, int, int]  # method, threads, part
+
+_left_behind: list[Any] = []  # sessions of a parent process: their threads are not here, so they cannot be closed
+
+
+class Sessions:
+    """The sessions of an artifact on a device, which is decided when the first one is opened."""
+
+    def __init__(self, files: StoredFiles, manifest: Manifest, device: str) -> None:
+        self.files, self.manifest = files, manifest
+        self.asked, self._device = device, choose_device(device)
+        self.decided = self._device == "cpu"
+        self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
+        self.process = os.getpid()
+
+    @property
+    def device(self) -> str:
+        """Whether there is a GPU that can be used shows when the first session is opened."""
+        if not self.decided:
+            self.session(next(iter(self.manifest.methods)), 0)
+        return self._device
+
+    def of(self, method: str, rows: int, options: Mapping[str, Any]) -> list[ort.InferenceSession]:
+        """A session for each part of a batch. Runs of one session wait for each other where they take memory from it,
+        which loops do in every step; cores that share no cache wait longer."""
+        entry = self.manifest.methods[method]
+        if self.device != "cpu" or entry.weights > LARGE:
+            return [self.session(method, 0)]
+        parts, threads = plan(entry, rows, options)
+        if parts == 1:
+            return [self.session(method, threads)]
+        numbers = [n % max(1, COPIES // (entry.weights + SESSION)) for n in range(parts)]
+        new = [n for n in sorted(set(numbers)) if (method, threads, n) not in self.open]
+        if new:
+            together([partial(self.session, method, threads, n) for n in new])
+        return [self.session(method, threads, n) for n in numbers]
+
+    def session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
+        """What runs a method, with one thread, which is the caller's, or all (0)."""
+        if self.process != os.getpid():  # in a forked child
+            _left_behind.append(self.open)
+            self.open, self.process = {}, os.getpid()
+        key = method, threads, part
+        found = self.open.get(key) or self._decide(method, threads)
+        entry = self.manifest.methods[method]
+        if entry.weights > LARGE:
+            self.open.pop(key, None)
+            self._release(entry)
+        self.open[key] = found
+        return found
+
+    def _release(self, entry: MethodEntry) -> None:
+        """Close what was not used for longest, so that with the weights of `entry` so many are open as may be."""
+        methods = self.manifest.methods
+        most = OPEN * max(m.weights for m in methods.values()) - entry.weights
+        large = [key for key in self.open if methods[key[0]].weights > LARGE]
+        while large and sum(methods[key[0]].weights for key in large) > most:
+            self.open.pop(large.pop(0), None)
+
+    def _decide(self, method: str, threads: int) -> ort.InferenceSession:
+        """A new session, on the CPU if no GPU was asked for and none can be used."""
+        import onnxruntime as ort
+
+        session, problem = None, None
+        try:
+            session = self.create(method, threads=threads)
+        except CorruptFile:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            if self._device == "cpu":
+                path = self.files.folder / self.manifest.methods[method].file
+                raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
+            problem = error
+        # without CUDA's libraries onnxruntime goes on with the CPU and only logs it; without a GPU it raises
+        if self._device == "cuda" and (session is None or CUDA not in session.get_providers()):
+            if self.asked == "auto":
+                self._device, self.decided = "cpu", True
+                return self._decide(method, threads)
+            raise InputError(
+                "onnxruntime could not start its CUDA provider. Check the driver and pip install 'genzoo[gpu]', "
+                "or use the CPU: --device cpu."
+            ) from problem
+        self.decided = True
+        assert session is not None
+        return session
+
+    def create(self, method: str, *, threads: int = 0, captured: bool = False) -> ort.InferenceSession:
+        """A session of a method with so many threads (0: all). `captured`: its kernels are recorded as a CUDA graph, or
+        it is refused."""
+        import onnxruntime as ort
+
+        options, more = ort.SessionOptions(), {}
+        options.log_severity_level = 4 if captured else 3  # a refusal is no error
+        options.intra_op_num_threads = threads
+        # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        providers: list[Any] = [CPU]
+        if self._device == "cuda":
+            ort.preload_dlls()  # CUDA and cuDNN as pip installs them
+            cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity asks
+            providers = [(CUDA, cuda), CPU]
+            more = {"enable_fallback": 0}  # else it prints what goes wrong, then or later, and goes on with the CPU
+        with self.files.source(self.manifest.methods[method].file) as source:
+            return ort.InferenceSession(source, options, providers=providers, **more)
+
+
+def choose_device(device: str) -> str:
+    """ "cpu" or "cuda" for what was asked and what onnxruntime has."""
+    if device not in DEVICES:
+        raise InputError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}.")
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingDependency(
+            "running an artifact needs onnxruntime. Install it: pip install 'genzoo[cpu]' (or 'genzoo[gpu]')."
+        ) from None
+    if CUDA in ort.get_available_providers():
+        return "cpu" if device == "cpu" else "cuda"
+    if device == "cuda":
+        raise InputError(
+            "CUDA was asked for and this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', "
+            "or use the CPU: --device cpu."
+        )
+    return "cpu"

@@ -1,0 +1,138 @@
+"""The files of an artifact, hashed once when it is opened. What is run afterwards are the bytes that were hashed.
+
+Small files are kept in memory. Large ones are opened again where they lie, and refused if they are no longer the same
+file. onnxruntime refuses weights beside an `.onnx` file if their file is a link, hard or symbolic, as package managers
+and caches make them (https://github.com/onnx/onnx/issues/7686); it gets a real copy, made once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo.artifact.manifest import WEIGHTS, FileEntry, Manifest
+from zoo.artifact.model_file import read_model_file
+from zoo.errors import CorruptFile, OutputError
+from zoo.files import atomic_folder, sha256
+
+KEPT = 2**26  # bytes of an artifact whose files stay in memory
+AGAIN = "Export the model again."
+Identity = tuple[int, int, int, int]  # changes whenever the content of a file does, or another takes its place
+
+
+class StoredFiles:
+    """The files of `folder` that `manifest` names; `CorruptFile` names one that is not what was written."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        entries = manifest.files
+        self.external = WEIGHTS in entries
+        self.folder = private_copy(folder, entries) if self.external and is_link(folder / WEIGHTS) else folder
+        self.kept: dict[str, bytes] = {}
+        self.identities: dict[str, Identity] = {}
+        keep = sum(entry.bytes for entry in entries.values()) <= KEPT
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            list(pool.map(lambda item: self._check(*item, keep), entries.items()))
+        self.models = {m.file for m in manifest.methods.values()}
+        for name in self.kept.keys() & self.models:
+            self._check_locations(name, self.kept[name])
+
+    def _check(self, name: str, entry: FileEntry, keep: bool) -> None:
+        path = self.folder / name
+        try:
+            with path.open("rb") as file:
+                self.identities[name] = identity(file.fileno())
+                size = os.fstat(file.fileno()).st_size
+                if size != entry.bytes:
+                    digest = ""
+                elif keep:
+                    self.kept[name] = file.read()
+                    digest = sha256(self.kept[name])
+                else:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CorruptFile(f"{path} cannot be read: {error.strerror}. {AGAIN}") from None
+        if digest != entry.sha256:
+            what = "truncated" if size < entry.bytes else "altered"
+            raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {AGAIN}")
+
+    def _check_locations(self, name: str, data: bytes | memoryview) -> None:
+        """Weights lie in the files of this artifact and nowhere else."""
+        outside = read_model_file(data, str(self.folder / name)).locations - ({WEIGHTS} if self.external else set())
+        if outside:
+            raise CorruptFile(
+                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is no file of it."
+            )
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        if name in self.kept:
+            return self.kept[name]
+        with self.unchanged(name) as path:
+            return path.read_bytes()
+
+    @contextmanager
+    def source(self, name: str) -> Iterator[bytes | str]:
+        """What onnxruntime opens: bytes, or the path of a file that is the same before and after."""
+        if name in self.kept and not self.external:
+            yield self.kept[name]
+            return
+        with self.unchanged(name) as path:
+            if name not in self.kept:
+                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    self._check_locations(name, data)
+            if self.external:
+                with self.unchanged(WEIGHTS):
+                    yield str(path)
+            else:
+                yield str(path)
+
+    @contextmanager
+    def unchanged(self, name: str) -> Iterator[Path]:
+        """The path of a file; `CorruptFile` if it is not the file that was hashed, before or afterwards."""
+        path = self.folder / name
+        self._same(path)
+        yield path
+        self._same(path)
+
+    def _same(self, path: Path) -> None:
+        try:
+            same = identity(path) == self.identities[path.name]
+        except OSError:
+            same = False
+        if not same:
+            raise CorruptFile(f"{path} has changed since the artifact was opened. Open it again: zoo.open(...).")
+
+
+def identity(file: Path | int) -> Identity:
+    found = os.stat(file)
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def is_link(path: Path) -> bool:
+    """Whether a file is a symbolic link or has several names."""
+    return path.is_symlink() or (path.exists() and path.stat().st_nlink > 1)
+
+
+def private_copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
+    """A folder in the user's cache with real copies of these files, made if it is not there."""
+    import platformdirs
+
+    if not all((folder / file).is_file() for file in entries):
+        return folder  # what is missing is said when the files are hashed
+    name = sha256("".join(sorted(entry.sha256 for entry in entries.values())).encode())
+    place = Path(platformdirs.user_cache_dir("genzoo")) / "artifacts" / name[:32]
+    if not place.is_dir():
+        try:
+            with atomic_folder(place) as work:
+                for file in entries:
+                    shutil.copyfile(folder / file, work / file)
+        except OutputError:
+            if not place.is_dir():  # else another process was faster
+                raise
+    return place
