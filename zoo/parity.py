@@ -209,6 +209,6 @@ def unpack(data: bytes) -> list[Case]:
         method, kind, group, name = key.split("/")
         found.setdefault((method, kind), {g: {} for g in ("rows", *GROUPS)})[group][name] = array
     return [
-        Case(method, kind, **parts["rows"], **{group: parts[group] for group in GROUPS})
+        Case(method, kind, parts["rows"]["seed"], parts["rows"]["index"], *(parts[group] for group in GROUPS))
         for (method, kind), parts in found.items()
     ]

@@ -55,8 +55,10 @@ def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any
     if indices is None and not isinstance(seeds, int):
         indices = int(start)
     if stream:
-        one = isinstance(seeds, int)
-        seeds = derive_seed(seeds, stream) if one else np.array([derive_seed(int(s), stream) for s in seeds])
+        if isinstance(seeds, int):
+            seeds = derive_seed(seeds, stream)
+        else:
+            seeds = np.array([derive_seed(int(s), stream) for s in seeds])
     counts = {"count": count} if count is not None else {}
     counts |= {name: len(a) for name, a in (("seed", seeds), ("index", indices)) if isinstance(a, np.ndarray)}
     if len(set(counts.values())) > 1:

@@ -268,7 +268,7 @@ class Labels:
         if bad.any():
             raise InputError(f"unknown class {values[bad][0]}; {self.describe()}.")
         values = values.astype(np.int64)
-        return np.broadcast_to(values, (count,)) if one else values  # a view: a hundred million rows cost nothing
+        return np.broadcast_to(values, (count or 1,)) if one else values  # a view: a hundred million rows cost nothing
 
     def describe(self) -> str:
         shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")

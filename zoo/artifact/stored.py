@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.artifact.manifest import WEIGHTS, FileEntry, Manifest
-from zoo.artifact.model_file import read_model_file
+from zoo.artifact.model_file import Buffer, read_model_file
 from zoo.errors import CorruptFile, OutputError
 from zoo.files import atomic_folder, sha256
 
@@ -37,7 +37,7 @@ class StoredFiles:
         self.identities: dict[str, Identity] = {}
         keep = sum(entry.bytes for entry in entries.values()) <= KEPT
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            list(pool.map(lambda item: self._check(*item, keep), entries.items()))
+            list(pool.map(lambda name: self._check(name, entries[name], keep), entries))
         self.models = {m.file for m in manifest.methods.values()}
         for name in self.kept.keys() & self.models:
             self._check_locations(name, self.kept[name])
@@ -61,7 +61,7 @@ class StoredFiles:
             what = "truncated" if size < entry.bytes else "altered"
             raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {AGAIN}")
 
-    def _check_locations(self, name: str, data: bytes | memoryview) -> None:
+    def _check_locations(self, name: str, data: Buffer) -> None:
         """Weights lie in the files of this artifact and nowhere else."""
         outside = read_model_file(data, str(self.folder / name)).locations - ({WEIGHTS} if self.external else set())
         if outside:

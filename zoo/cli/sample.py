@@ -55,7 +55,7 @@ def command(
     whatever the count.
     """
     from zoo.cli import rows
-    from zoo.model import check_count
+    from zoo.rows import check_count
 
     check_count(count)
     rows.check_early(out, force)

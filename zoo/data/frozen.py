@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from zoo.noise import GOLDEN, MASK, U64, squares, uniform_bits
 
-SEED_KEY = np.uint64(0x548C9DECBCE65297)
+SEED_KEY = 0x548C9DECBCE65297
 
 
 def uniforms(count: int, *, stream: str) -> npt.NDArray[np.float32]:
     """Two numbers in (0, 1) for each of `count` rows, shape `(count, 2)`."""
     counters: U64 = np.arange(2, dtype=np.uint64)
-    high, low = (int(v) for v in squares(counters, SEED_KEY))  # of seed 0
+    high, low = (int(v) for v in squares(counters, np.array(SEED_KEY, np.uint64)))  # of seed 0
     key = ((high << 32) + low) // 2 * 2 + 1 + 2 * GOLDEN * zlib.crc32(stream.encode()) & MASK
-    return uniform_bits(np.arange(2 * count, dtype=np.uint64), np.uint64(key)).reshape(count, 2)
+    return uniform_bits(np.arange(2 * count, dtype=np.uint64), np.array(key, np.uint64)).reshape(count, 2)
 
 
 def split_order(count: int) -> npt.NDArray[np.int64]:

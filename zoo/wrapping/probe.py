@@ -123,7 +123,9 @@ class Probe:
         inputs = {n: a for n, a in self.arguments(method, signature.inputs, {}, count).items() if n in signature.inputs}
         arrays = {n: self.network.numpy(a) for n, a in inputs.items()}
         options = {n: np.dtype(o.dtype).type(o.number) for n, o in signature.options.items()}
-        x = running(method, lambda: model._execute(method, arrays, np.arange(count), 0, options))["x"]
+        x = running(
+            method, lambda: model._execute(method, arrays, np.zeros(count, np.int64), np.arange(count), options)
+        )["x"]
         if not np.isfinite(x).all():
             raise InputError(f"{method} gives {x[~np.isfinite(x)][0]}; expected finite numbers.")
         return float(x.min()), float(x.max())
