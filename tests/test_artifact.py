@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy as copy_module
 import json
+import os
+import pickle
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -16,8 +20,10 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
-from zoo.artifact import COPIES, PART, SESSION, SHARED, UNCOUNTED
+from zoo.artifact.sessions import COPIES, SESSION, Sessions
+from zoo.artifact.threads import PART, SHARED, UNCOUNTED
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
+from zoo.noise import derive_seed
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,60 @@ def test_start_goes_on_where_another_left_off(source, artifact, start, seed, cou
     rows = artifact.sample(count + 3, seed=seed, start=start)
     np.testing.assert_allclose(artifact.sample(count, seed=seed, start=start + 3), rows[3:], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(source.sample(count, seed=seed, start=start + 3), rows[3:], rtol=1e-4, atol=1e-5)
+
+
+def test_rows_have_their_own_seeds_and_indices(source, artifact):
+    seeds, indices = [3, 9, 3, -(2**63)], [0, 2**53 + 1, 5, 2**63 - 1]
+    for model in (source, artifact):
+        mixed = model.sample(seed=seeds, index=indices)
+        alone = [model.sample(1, seed=s, start=min(i, 2**63 - 2)) for s, i in zip(seeds[:3], indices[:3], strict=True)]
+        np.testing.assert_allclose(mixed[:3], np.concatenate(alone), rtol=1e-5)
+        np.testing.assert_array_equal(model.sample(seed=seeds)[0], mixed[0])  # without an index, each has index 0
+        np.testing.assert_allclose(model.sample(seed=3, index=[5, 0]), mixed[[2, 0]], rtol=1e-5)
+    np.testing.assert_allclose(source.sample(seed=seeds, index=indices), mixed, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stream_is_independent_of_others_of_the_same_seed(artifact):
+    plain, one, other = (artifact.sample(5, seed=7, **more) for more in ({}, {"stream": "a"}, {"stream": "b"}))
+    assert not np.isclose(plain, one).any()
+    assert not np.isclose(other, one).any()
+    np.testing.assert_array_equal(artifact.sample(seed=[7] * 5, index=range(5), stream="a"), one)
+    np.testing.assert_array_equal(artifact.sample(5, seed=derive_seed(7, "a")), one)
+
+
+def test_an_artifact_survives_pickle_copy_and_fork(artifact):
+    expected = artifact.sample(3, seed=1)
+    for other in (pickle.loads(pickle.dumps(artifact)), copy_module.deepcopy(artifact)):
+        np.testing.assert_array_equal(other.sample(3, seed=1), expected)
+    if hasattr(os, "fork"):
+        code = f"""
+import os, numpy as np, zoo
+artifact = zoo.open({str(artifact.folder)!r})
+x = artifact.sample(5000, seed=1)
+run = artifact.bind("sample", 3)
+run(1)
+child = os.fork()
+if not child:
+    same = np.array_equal(artifact.sample(5000, seed=1), x)
+    try:
+        run(1)
+    except zoo.errors.InputError:
+        os._exit(0 if same else 1)
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_options_as_constants_leave_inputs_with_rows_alone(tmp_path):
+    model = zoo.load("vae.digits")
+    zoo.export(model, tmp_path / "fixed", options={"samples": 3})
+    fixed, free = zoo.open(tmp_path / "fixed", device="cpu"), zoo.open("vae.digits", device="cpu")
+    assert not any(s.options for s in fixed.signatures.values())
+    x = free.space.examples("random", 5)
+    np.testing.assert_allclose(fixed.log_prob(x, seed=2), free.log_prob(x, seed=2, samples=3), rtol=1e-5)
+    with pytest.raises(InputError, match=r"no option .sample.; .*Did you mean .samples."):
+        zoo.export(model, tmp_path / "no", options={"sample": 3})
 
 
 def test_without_a_seed_every_call_differs(artifact):
@@ -102,7 +162,7 @@ def test_an_existing_output_is_kept(run, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["altered", "truncated", "missing"])
-@pytest.mark.parametrize("name", ["weights.bin", "sample.onnx", "examples.safetensors"])
+@pytest.mark.parametrize("name", ["sample.onnx", "examples.safetensors"])
 def test_a_damaged_file_is_named_before_anything_parses_it(copy, name, harm):
     path = copy / name
     data = bytearray(path.read_bytes())
@@ -121,7 +181,8 @@ def test_a_damaged_file_is_named_before_anything_parses_it(copy, name, harm):
         ({"schema": 99}, InputError, "Upgrade"),
         ({"space": {"type": "cube"}}, InputError, "unknown sample space"),
         ({"methods": 3}, CorruptFile, "damaged"),
-        ({"surprise": 1}, CorruptFile, "surprise"),
+        ({"schema": 2}, InputError, "Export the checkpoint again"),
+        ({"schema": 1, "files": None}, InputError, "Export the checkpoint again"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(copy, change, error, message):
@@ -152,6 +213,15 @@ assert max(max(kinds.values()) for kinds in report.values()) < 1e-4
         (lambda m: m.sample(3, start=-1), "start"),
         (lambda m: m.sample(3, seed="a"), "seed"),
         (lambda m: m.sample(3, seed=2**64), "seed"),
+        (lambda m: m.sample(), "count is None"),
+        (lambda m: m.sample(seed=[1, "a"]), "seed"),
+        (lambda m: m.sample(seed=[]), "seed"),
+        (lambda m: m.sample(seed=[[1], [2]]), "seed"),
+        (lambda m: m.sample(3, seed=[1, 2]), "count is for 3 rows and seed is for 2 rows"),
+        (lambda m: m.sample(seed=[1, 2, 3], index=[0, 1]), "seed is for 3 rows and index is for 2 rows"),
+        (lambda m: m.sample(index=[0, -1]), "index"),
+        (lambda m: m.sample(index=[0, 1], start=1), "leave out start"),
+        (lambda m: m.log_prob([[0.0, 0.0]], seed=[1, 2]), "inputs have 1 rows"),
         (lambda m: m.sample(3, label=1), "not conditional"),
         (lambda m: m.sample(3, temprature=1), "no option"),
         (lambda m: m.log_prob([[0, 0, 0]]), "shape"),
@@ -191,14 +261,15 @@ def test_the_files_say_what_they_are(artifact_folder):
         model = onnx.load(path, load_external_data=False)
         assert model.opset_import[0].version == manifest["opset"] == 20
         assert not any(node.metadata_props for node in model.graph.node)
+        assert not any(value.name in {i.name for i in model.graph.initializer} for value in model.graph.input)
 
 
 def test_a_method_gives_a_row_for_each_example(artifact_folder):
     """A graph may drop rows, by a boolean mask; then row i of a seed would be another in another chunk."""
 
     class Drops(zoo.open(artifact_folder, device="cpu").__class__):
-        def _execute(self, method, inputs, index, seed, options):
-            return {k: v[index % 5 != 3] for k, v in super()._execute(method, inputs, index, seed, options).items()}
+        def _execute(self, method, inputs, seed, index, options):
+            return {k: v[index % 5 != 3] for k, v in super()._execute(method, inputs, seed, index, options).items()}
 
     model = Drops(artifact_folder, device="cpu")
     with pytest.raises(ZooError, match=r"sample of .* gave 8 rows of x for 10 examples.*torch.where"):
@@ -290,16 +361,15 @@ def test_bad_arguments_of_a_bound_method_get_a_clear_error(artifact, call, messa
         call(artifact)
 
 
-def test_an_artifact_of_the_first_schema_is_read(tmp_path):
-    old, whole = tmp_path / "old", zoo.open("realnvp.moons", device="cpu")
-    shutil.copytree(whole.folder, old)
-    manifest = json.loads((old / "manifest.json").read_text())
-    manifest["schema"] = 1
-    del manifest["precision"]
-    for entry in manifest["methods"].values():
-        del entry["work"]
-    (old / "manifest.json").write_text(json.dumps(manifest))
-    np.testing.assert_allclose(zoo.open(old, device="cpu").sample(9, seed=1), whole.sample(9, seed=1), rtol=1e-5)
+def test_a_bound_method_belongs_to_one_thread(artifact):
+    run = artifact.bind("sample", 64)
+    run(1)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(InputError, match="Bind sample once in each thread"):
+            pool.submit(run, 2).result()
+        other = pool.submit(artifact.bind, "sample", 64).result()  # bound here or there, called there
+        there = pool.submit(other, 2).result()["x"].numpy()
+    np.testing.assert_array_equal(run(2)["x"].numpy(), there)
 
 
 def test_options_are_fixed_by_binding():
@@ -310,12 +380,12 @@ def test_options_are_fixed_by_binding():
 
 def threads_of(artifact):
     """How many each of its sessions has; 0 is all."""
-    return [s.get_session_options().intra_op_num_threads for s in artifact._sessions.values()]
+    return [s.get_session_options().intra_op_num_threads for s in artifact.sessions.open.values()]
 
 
 @pytest.fixture
 def three_cores(monkeypatch):
-    monkeypatch.setattr("zoo.artifact.cores", lambda: 3)
+    monkeypatch.setattr("zoo.artifact.threads.cores", lambda: 3)
 
 
 class Watched:
@@ -325,7 +395,7 @@ class Watched:
         self.session, self.runs = session, runs
 
     def run(self, outputs, feed):
-        self.runs.append((self, *(int(feed[name]) for name in ("start", "count") if name in feed)))
+        self.runs.append((self, *((int(feed["index"][0]), len(feed["index"])) if "index" in feed else ())))
         return self.session.run(outputs, feed)
 
     def run_with_iobinding(self, binding):
@@ -338,14 +408,14 @@ class Watched:
 
 @pytest.fixture
 def runs(three_cores, monkeypatch):
-    found, opened = [], zoo.artifact.Artifact._open
-    monkeypatch.setattr("zoo.artifact.Artifact._open", lambda *given, **more: Watched(opened(*given, **more), found))
+    found, create = [], Sessions.create
+    monkeypatch.setattr(Sessions, "create", lambda *given, **more: Watched(create(*given, **more), found))
     return found
 
 
 @pytest.mark.parametrize(("copies", "sessions"), [(COPIES, 3), (2 * SESSION, 1)])
 def test_a_large_batch_is_cut_into_parts_with_a_thread_and_a_session_each(runs, monkeypatch, copies, sessions):
-    monkeypatch.setattr("zoo.artifact.COPIES", copies)  # large weights: one session for all
+    monkeypatch.setattr("zoo.artifact.sessions.COPIES", copies)  # large weights: one session for all
     artifact = zoo.open("realnvp.digits", device="cpu")
     rows = 4 * PART // artifact.manifest.methods["sample"].work // 3 * 3
     whole = artifact.sample(rows, seed=5, start=7, chunk=rows)
@@ -405,26 +475,26 @@ def test_a_loop_is_as_much_work_as_its_steps(three_cores):
 
 
 def test_threads_share_operators_where_rows_are_few(monkeypatch):
-    monkeypatch.setattr("zoo.artifact.cores", lambda: 100)
+    monkeypatch.setattr("zoo.artifact.threads.cores", lambda: 100)
     artifact = zoo.open("ddpm.digits", device="cpu")
     artifact.sample(2, label=3, seed=0, steps=1)
     assert threads_of(artifact) == [0]
 
 
 def test_what_fails_in_a_part_is_said(monkeypatch):
-    monkeypatch.setattr("zoo.artifact.cores", lambda: 2)
+    monkeypatch.setattr("zoo.artifact.threads.cores", lambda: 2)
     artifact = zoo.open("realnvp.digits", device="cpu")
 
     class Full:
         start = 0
 
         def run(self, outputs, feed):
-            if int(feed["start"]) == self.start:
+            if feed["index"][0] == self.start:
                 raise RuntimeError("no memory")
-            return [np.zeros((int(feed["count"]), *artifact.space.shape), artifact.space.dtype)]
+            return [np.zeros((len(feed["index"]), *artifact.space.shape), artifact.space.dtype)]
 
     rows = 3 * PART // artifact.manifest.methods["sample"].work
-    monkeypatch.setattr(artifact, "_open", lambda method, threads: Full())
+    monkeypatch.setattr(artifact.sessions, "create", lambda method, threads: Full())
     for full in (0, rows // 2):
         monkeypatch.setattr(Full, "start", full)
         with pytest.raises(RuntimeError, match="no memory"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from zoo.rows import Seeds
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
 
@@ -45,9 +46,17 @@ class Generator(Protocol):
 
     space: Space
 
-    def sample(self, count: int, seed: int | None = None, *, start: int = 0, **more: Any) -> Array:
-        """Examples `start` to `start + count - 1` of `seed`: (count, *space.shape) of the space's dtype. The same
-        example of the same seed is the same in any chunk and on any machine."""
+    def sample(
+        self,
+        count: int | None = None,
+        seed: Seeds | None = None,
+        *,
+        start: int = 0,
+        index: Seeds | None = None,
+        **more: Any,
+    ) -> Array:
+        """Rows `start`, `start + 1`, ... of `seed`: (count, *space.shape) of the space's dtype. A row of a seed is the
+        same in any batch and on any machine. `seed` and `index` may be one for each row."""
 
 
 class Discriminator(Protocol):

@@ -23,13 +23,11 @@ Examples:
 
 
 def sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:
-    """`1,64,1024` as whole numbers."""
-    found = [part.strip() for part in value.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in found):
-        raise click.BadParameter(
-            f"{value!r} is not whole numbers of at least 1 with commas between, such as {BATCHES}."
-        )
-    return [int(part) for part in found]
+    """`1,64,1024` as whole numbers of at least 1."""
+    found = options.whole_numbers(ctx, parameter, value) or []
+    if min(found) < 1:
+        raise click.BadParameter(f"{value!r} has a number below 1; expected rows, such as {BATCHES}.")
+    return found
 
 
 def a_number(ctx: click.Context, parameter: click.Parameter, value: float) -> float:

@@ -14,6 +14,7 @@ Examples:
   zoo export runs/moons --out out/moons
   zoo export realnvp.moons --to onnx --out out/moons --force
   zoo export ddpm.digits --weights float16 --out out/ddpm
+  zoo export ddpm.digits --fixed --set steps=10 --set guidance=3 --out out/server
   zoo verify out/moons
 """
 
@@ -22,9 +23,21 @@ Examples:
 @click.argument("name", metavar="NAME|RUN")
 @click.option("--to", "to", default="onnx", show_default=True, metavar="FORMAT", help="zoo plugins lists them.")
 @click.option("--weights", default="float32", show_default=True, metavar="TYPE", help="float16 or int8: smaller files.")
+@click.option("--fixed", is_flag=True, help="Make all options constants, so that every input has a row axis.")
+@options.set_option("An option as a constant of the files, such as steps=10; others have their defaults")
+@click.option("--limit", type=click.IntRange(0), metavar="MIB", help="Weights lie inside the files up to here [256].")
 @options.out_folder
 @options.force
-def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
+def command(
+    name: str,
+    to: str,
+    weights: str,
+    fixed: bool,
+    settings: dict[str, str],
+    limit: int | None,
+    out: Path,
+    force: bool,
+) -> None:
     """Export a model to files that run by themselves.
 
     Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
@@ -32,6 +45,9 @@ def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
 
     With --weights float16 or int8 the weights are rounded first, and what that changes is printed. The files compute
     in float32 all the same.
+
+    Options such as steps are scalar inputs of the files. Servers that batch requests need a row axis on every input:
+    --fixed makes options constants.
     """
     from msgspec import to_builtins
 
@@ -39,7 +55,16 @@ def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
     from zoo.cli import progress
 
     with progress.stages(f"exporting {name}") as show:
-        report = api.export(name, out, to=to, weights=weights, force=force, progress=show)
+        report = api.export(
+            name,
+            out,
+            to=to,
+            weights=weights,
+            options=settings if fixed or settings else None,
+            limit=None if limit is None else limit * 2**20,
+            force=force,
+            progress=show,
+        )
     if figures := getattr(report, "parity", None):
         parity(figures)
     if held := getattr(report, "precision", None):

@@ -25,6 +25,16 @@ def settings(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
     return found
 
 
+def whole_numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[int] | None:
+    """`1,64,1024` as a list."""
+    if value is None:
+        return None
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not whole numbers with commas between, such as 1,64,1024.") from None
+
+
 def set_option(what: str) -> Callable[[F], F]:
     return click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=settings, help=f"{what} (may be repeated)."
@@ -43,6 +53,12 @@ device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed, where the method is random.")
+seeds = click.option(
+    "--seeds", callback=whole_numbers, metavar="N,N,...", help="A seed for each row, instead of one for all."
+)
+stream = click.option(
+    "--stream", default="", metavar="NAME", help="A name: other random numbers than other models draw from this seed."
+)
 data = click.option(
     "--data",
     required=True,
@@ -61,6 +77,8 @@ def method_options(function: F) -> F:
         class_of_rows,
         set_option("An option of the method, as zoo show lists them"),
         seed,
+        seeds,
+        stream,
         chunk,
         device,
     )

@@ -250,6 +250,8 @@ def run(
     chosen: str | None,
     settings: Mapping[str, Any],
     seed: int,
+    seeds: list[int] | None,
+    stream: str,
     chunk: int | None,
     device: str,
     watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
@@ -266,7 +268,8 @@ def run(
     inputs = read_inputs(model, method, data, label, chosen)
     columns: dict[str, Sequence[str]] = {}
     with bar(method, out) as show:
-        chunks = watch(model.stream(method, inputs, seed=seed, chunk=chunk, progress=show, **settings))
+        given = {"seed": seeds or seed, "stream": stream, "chunk": chunk, "progress": show, **settings}
+        chunks = watch(model.stream(method, inputs, **given))
         if LABEL in inputs and method in ("encode", "decode") and model.classes is not None:
             chunks = with_classes(chunks, np.asarray(inputs[LABEL]), model.classes, out)
         if method == "predict" and model.classes is not None and signature.outputs["y"].shape:

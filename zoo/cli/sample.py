@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.cli.rows import Chunk
     from zoo.model import Model, Progress
 
+COUNT = 16
 BLOCK = 2**18  # rows whose classes are made at a time
 ALL = "all"
 EXAMPLES = """\b
@@ -23,13 +24,16 @@ Examples:
   zoo sample realnvp.moons -n 1000 --seed 7 --out x.png
   zoo sample vae.digits -n 50 --class all --out digits.png
   zoo sample out/moons -n 1000000 --start 1000000 --seed 7 --out x.parquet
+  zoo sample ddpm.digits --seeds 3,9,27 --class 4 --out three.png
 """
 
 
 @click.command("sample", epilog=EXAMPLES)
 @options.name
-@click.option("-n", "--count", type=int, default=16, show_default=True, help="How many.")
+@click.option("-n", "--count", type=int, help="How many (default: 16, or one for each of --seeds).")
 @click.option("--seed", type=int, help="The same seed gives the same rows everywhere (default: a new one, printed).")
+@options.seeds
+@options.stream
 @click.option("--start", type=int, default=0, show_default=True, help="The first row, to go on with an earlier seed.")
 @click.option("--class", "chosen", metavar="CLASS", help="A class by name or number; 'all' takes them in turn.")
 @options.set_option("An option of the method, such as temperature=0.8")
@@ -39,8 +43,10 @@ Examples:
 @options.device
 def command(
     name: str,
-    count: int,
+    count: int | None,
     seed: int | None,
+    seeds: list[int] | None,
+    stream: str,
     start: int,
     chosen: str | None,
     settings: dict[str, str],
@@ -57,7 +63,9 @@ def command(
     from zoo.cli import rows
     from zoo.rows import check_count
 
-    check_count(count)
+    if seeds is not None and seed is not None:
+        raise click.UsageError("--seed is for all rows and --seeds for each; give one of them.")
+    count = check_count(count if count is not None else len(seeds) if seeds else COUNT)
     rows.check_early(out, force)
     model = rows.open_model(name, device)
     model.signature("sample")
@@ -65,10 +73,10 @@ def command(
     rows.check_late(out, force, model.space, count)
     if out is not None:
         rows.check_room(out, model.space, count)
-    if seed is None:
+    if seed is None and seeds is None:
         seed = secrets.randbits(31)
         note(f"seed {seed} (the same rows again: --seed {seed})")
-    given = {"seed": seed, "chunk": chunk, **settings}
+    given = {"seed": seeds or seed, "stream": stream, "chunk": chunk, **settings}
     with rows.bar("sample", out) as show:
         written = rows.deliver(draw(model, count, start, chosen, given, out, show), out, space=model.space, force=force)
     rows.done(out, written)
@@ -84,11 +92,15 @@ def draw(
     show: Progress | None = None,
 ) -> Iterator[Chunk]:
     """Chunks of samples. Arguments are checked at once; classes are made a block of rows at a time."""
+    from zoo.rows import read_rows
+
     conditional = "label" in model.signature("sample").inputs
     if not conditional:
         more: dict[str, Any] = {} if chosen is None else {"label": chosen}  # the model says that it takes none
         return model.stream("sample", count=count, start=start, progress=show, **given, **more)
-    model.stream("sample", count=1, start=max(start, start + count - 1), label=_labels(model, chosen, 0, 1), **given)
+    read_rows(count, given["seed"], start=start)
+    one = {**given, "seed": 0}
+    model.stream("sample", count=1, label=_labels(model, chosen, 0, 1), **one)
     return _blocks(model, count, start, chosen, given, out, show)
 
 
@@ -107,12 +119,14 @@ def _blocks(
     for low in range(0, count, BLOCK):
         size = min(BLOCK, count - low)
         labels = _labels(model, chosen, start + low, size)
+        each = isinstance(given["seed"], list)  # a seed for each row; then `start` is the index of all
+        rows = {"seed": given["seed"][low : low + size], "start": start} if each else {"start": start + low}
 
         def moved(done: int, total: int, low: int = low) -> None:
             if show:
                 show(low + done, count)
 
-        chunks = model.stream("sample", count=size, start=start + low, label=labels, progress=moved, **given)
+        chunks = model.stream("sample", count=size, label=labels, progress=moved, **{**given, **rows})
         yield from with_classes(chunks, labels, model.classes, out)
 
 

@@ -8,7 +8,8 @@ import onnxruntime as ort
 import pytest
 import torch
 import zoo_torch
-from zoo_onnx.compose import BLOCK, block_size, compose
+from zoo_onnx.compose import compose
+from zoo_onnx.loop import BLOCK, block_size
 
 import zoo
 from zoo.signature import Loop, Noise, Option

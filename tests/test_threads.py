@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from zoo.parts import current_core, cut, together
+from zoo.artifact.threads import current_core, cut, together
 
 # only Linux moves single threads, and there has to be a core to leave and one to go to
 needs_cores = pytest.mark.skipif(
@@ -24,14 +24,14 @@ def test_parts_are_all_rows_once():
 def test_parts_keep_off_the_core_of_whoever_calls(monkeypatch):
     mine = where()
     for core in sorted(mine) * 2:
-        monkeypatch.setattr("zoo.parts.current_core", lambda core=core: core)
+        monkeypatch.setattr("zoo.artifact.threads.current_core", lambda core=core: core)
         assert together([where, where]) == [mine, mine - {core}]
 
 
 @needs_cores
 def test_two_callers_leave_it_to_the_system(monkeypatch):
     mine, ready, go, found = where(), threading.Event(), threading.Event(), []
-    monkeypatch.setattr("zoo.parts.current_core", lambda: min(mine))
+    monkeypatch.setattr("zoo.artifact.threads.current_core", lambda: min(mine))
     first = threading.Thread(target=together, args=[[ready.set, partial(go.wait, 10)]])
     first.start()
     ready.wait(10)
@@ -62,7 +62,7 @@ def test_where_threads_cannot_be_moved_parts_run_all_the_same(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr("os.sched_setaffinity", refuse, raising=False)
-    monkeypatch.setattr("zoo.parts.current_core", iter([None, 0, 1]).__next__)
+    monkeypatch.setattr("zoo.artifact.threads.current_core", iter([None, 0, 1]).__next__)
     for _ in range(3):
         assert together([lambda: 1, lambda: 2]) == [1, 2]
 
