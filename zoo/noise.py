@@ -7,13 +7,13 @@ seed of another name.
 
 The generator is Squares32 with four rounds (Widynski, "Squares: A Fast Counter-Based RNG", arXiv 2004.06278), because
 it needs nothing but 64-bit multiply, add and divide, for which every ONNX execution provider has kernels. Seed, index
-and stream make its key; step and element make its counter, `step * 2**32 + element + 1`.
+and stream make its key; step and element make its counter, `step * GOLDEN + element + 1` modulo 2**64.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,15 +22,18 @@ import numpy.typing as npt
 
 from zoo.signature import Noise, Shape, resolve
 
-# Seed and index become two words, y = seed * A + index * B + C and z = seed * D + index * E + F, a bijection: B and D
-# are odd, E is even. The constants are digits of the fractional parts of pi, e and the golden ratio.
+# Seed and index become two words modulo 2**64, y = seed * A + index * B + C and z = seed * D + index * E + F, one to one,
+# for the determinant A * E - B * D is odd. A, B, C are the first 192 bits of the fraction of pi, and D, E, F those of
+# the fraction of e, but for the lowest bit of B and D, which is set, and of E, which is cleared.
 WORDS = (
     (0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D0),
-    (0xB7E151628AED2A6B, 0xBF7158809CF4F3C6, 0x62E7160F38B4DA57),
+    (0xB7E151628AED2A6B, 0xBF7158809CF4F3C6, 0x62E7160F38B4DA56),
 )
+# 2**64 over the golden ratio. Its multiples are as far apart as can be, so that 2**31 steps of 2**32 numbers each have
+# counters of their own, and all the bits of a counter change from step to step: with 2**32 in its place the lower half
+# would stay, and the first of the four rounds would mix little.
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
-ELEMENTS = 2**32  # counters of one step
 U64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
@@ -48,8 +51,8 @@ def squares(counter: U64, key: U64) -> U64:
 
 
 def row_keys(seed: Numbers | int, index: Numbers, stream: str = "") -> U64:
-    """The odd 64-bit keys of rows, shape (N,): the five rounds of Squares64 over the two words of seed and index. The
-    last addition is a xor in the paper."""
+    """The odd 64-bit keys of rows, shape (N,): the two words of seed and index through the five rounds of Squares64,
+    whose last addition is a xor in the paper, twice that, and the odd number of the stream."""
     half = np.uint64(32)
     with np.errstate(over="ignore"):
         s, i = np.asarray(seed, dtype=np.int64).astype(np.uint64), index.astype(np.uint64)
@@ -59,8 +62,8 @@ def row_keys(seed: Numbers | int, index: Numbers, stream: str = "") -> U64:
             x = _swap(x * x + addend)
         last = x * x + z
         x = _swap(last)
-        keys: U64 = last + ((x * x + y) >> half) | np.uint64(1)
-        return keys + np.uint64(stream_offset(stream))
+        keys: U64 = (last + ((x * x + y) >> half)) * np.uint64(2) + np.uint64(stream_offset(stream))
+        return keys
 
 
 def _swap(x: U64) -> U64:
@@ -70,8 +73,8 @@ def _swap(x: U64) -> U64:
 
 
 def stream_offset(name: str) -> int:
-    """What is added to the key of a row for a named stream, such as `"sample/z"`: even, and 0 for no name."""
-    return 2 * GOLDEN * zlib.crc32(name.encode()) & MASK
+    """The odd number that a named stream, such as `"sample/z"`, adds to the keys of rows."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") | 1
 
 
 def derive_seed(seed: int, name: str) -> int:
@@ -111,7 +114,7 @@ def draw(
     size = math.prod(each)
     count = math.prod(shape[: len(shape) - len(each)])
     span = size if noise.kind == "uniform" else (size + 1) // 2 * 2
-    counter = np.arange(count * span, dtype=np.uint64) + np.uint64(step * ELEMENTS + 1)
+    counter = np.arange(count * span, dtype=np.uint64) + np.uint64(step * GOLDEN + 1 & MASK)
     key = row_keys(seed, index, stream)[:, None, None]
     with np.errstate(over="ignore"):
         u = uniform_bits(counter.reshape(count, span), key)
@@ -125,4 +128,5 @@ def draw(
 
 def permutation(count: int, *, seed: int, stream: str) -> Numbers:
     """A random order of `range(count)`, the same on every machine."""
-    return np.argsort(row_keys(seed, np.arange(count), stream), kind="stable").astype(np.int64)
+    # of a seed of the stream's own: a stream adds one number to all keys, which turns their order round like a wheel
+    return np.argsort(row_keys(derive_seed(seed, stream), np.arange(count)), kind="stable").astype(np.int64)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from zoo.noise import ELEMENTS, WORDS, groups, stream_offset
+from zoo.noise import GOLDEN, WORDS, groups, stream_offset
 from zoo.signature import Noise
 from zoo_onnx.graph import Scope
 
@@ -41,7 +41,7 @@ def squares(s: Scope, counter: ir.Value, key: ir.Value, divisor: ir.Value) -> ir
 
 
 def row_keys(s: Scope, seed: ir.Value, index: ir.Value) -> ir.Value:
-    """The keys of rows, as `zoo.noise.row_keys(seed, index)`, (N, 1) uint64, from int64 (N,)."""
+    """The keys of rows, (N, 1) uint64, from int64 (N,): those of `zoo.noise.row_keys` without the stream's number."""
     column = s.constant([-1, 1], "int64")
     numbers = [s.cast(s.op("Reshape", value, column), "uint64") for value in (seed, index)]
     y, z = (
@@ -56,9 +56,7 @@ def row_keys(s: Scope, seed: ir.Value, index: ir.Value) -> ir.Value:
     last = s.op("Add", s.op("Mul", x, x), z)
     x = swap(s, last)
     fifth = s.op("Div", s.op("Add", s.op("Mul", x, x), y), s.constant(HALF, "uint64"))
-    two = s.constant(2, "uint64")
-    even = s.op("Mul", s.op("Div", s.op("Add", last, fifth), two), two)
-    return s.op("Add", even, s.constant(1, "uint64"))
+    return s.op("Mul", s.op("Add", last, fifth), s.constant(2, "uint64"))
 
 
 # CUDA reads the bounds of a Range on the host, and gives a Shape there. So these two move a whole number without a copy
@@ -103,7 +101,7 @@ def draw(
         steps = s.cast(step, "uint64")
         if block is not None:
             steps = s.op("Add", steps, s.constant(np.arange(block)[:, None], "uint64"))
-        first = s.op("Add", s.op("Mul", steps, s.constant(ELEMENTS, "uint64")), s.constant(1, "uint64"))
+        first = s.op("Add", s.op("Mul", steps, s.constant(GOLDEN, "uint64")), s.constant(1, "uint64"))
         counter = s.op("Add", first, counter)
         if block is not None:
             counter = s.op("Reshape", counter, s.constant([-1], "int64"))
