@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from zoo_onnx.compose import compose
-from zoo_onnx.graph import products
+from zoo_onnx.work import products
 
 from zoo.signature import Call, Loop, Noise, Tensor
 

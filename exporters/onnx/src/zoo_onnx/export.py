@@ -24,8 +24,9 @@ from zoo.numpy_network import NumpyNetwork
 from zoo.parity import Case
 from zoo.signature import Method
 from zoo_onnx.compose import compose
-from zoo_onnx.graph import OPSET, products
+from zoo_onnx.graph import OPSET
 from zoo_onnx.precision import deviations, rounded, store
+from zoo_onnx.work import products
 
 INLINE = 1024  # smaller tensors stay in the .onnx files
 ALIGN = 64
