@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -20,7 +21,7 @@ def products(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
                 found.append(multiplications(node))
             except Unknown:
                 return None, None
-    return sum(found), len(found)
+    return sum(found), len(found) - found.count(0)  # an einsum that only sums or turns multiplies nothing
 
 
 class Unknown(Exception):
@@ -28,16 +29,10 @@ class Unknown(Exception):
 
 
 def multiplications(node: ir.Node) -> int:
+    if node.op_type == "Einsum":
+        return contractions(node.attributes["equation"].as_string(), [sizes(value) for value in node.inputs])
     first, second = (sizes(value) for value in node.inputs[:2])
     match node.op_type:
-        case "Einsum":
-            terms, arrow, out = node.attributes["equation"].as_string().replace(" ", "").partition("->")
-            if not arrow or "." in terms or terms.count(",") != 1:
-                raise Unknown
-            one, other = terms.split(",")
-            # what is in one of them only, and not in the output, is summed before
-            together = dict(zip(one + other, first + second, strict=True))
-            return math.prod(n for name, n in together.items() if name in out or (name in one and name in other))
         case "GRU" | "LSTM" | "RNN":  # in each step of the sequence all weights once
             return first[0] * (math.prod(second) + math.prod(sizes(node.inputs[2])))
         case "ConvTranspose":  # each number takes part in as many products as its weights have
@@ -48,6 +43,37 @@ def multiplications(node: ir.Node) -> int:
             turned = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
             return math.prod(sizes(node.outputs[0])) * (first[0] if turned else first[-1])
     raise Unknown
+
+
+def contractions(equation: str, shapes: Sequence[Sequence[int]]) -> int:
+    """The products of an einsum, which contracts its operands one after another. What is in one of two operands
+    only, and in nothing that comes later, is summed before they are multiplied."""
+    terms, arrow, out = equation.replace(" ", "").partition("->")
+    operands = terms.split(",")
+    named = [axes(term, len(shape)) for term, shape in zip(operands, shapes, strict=True)]
+    size: dict[str, int] = {}
+    for names, shape in zip(named, shapes, strict=True):
+        for name, n in zip(names, shape, strict=True):
+            size[name] = max(n, size.get(name, 1))  # one of them may be 1, repeated along the other
+    every = [name for names in named for name in names]
+    # without an arrow: the axes of an ellipsis, and what is named once
+    last = {n for n in every if n.isdigit() and (not arrow or "..." in out)}
+    last |= set(out) - {"."} if arrow else {n for n in every if every.count(n) == 1}
+    total, held = 0, set(named[0])
+    for place, names in enumerate(named[1:], 1):
+        later = last.union(*named[place + 1 :])
+        total += math.prod(size[n] for n in held | set(names) if n in later or (n in held and n in names))
+        held = (held | set(names)) & later
+    return total
+
+
+def axes(term: str, rank: int) -> list[str]:
+    """The names of an operand's axes: letters, and for those of an ellipsis numbers, counted from the last."""
+    before, dots, after = term.partition("...")
+    hidden = rank - len(before) - len(after)
+    if hidden < 0 or (hidden and not dots):
+        raise Unknown
+    return [*before, *(str(n) for n in range(hidden, 0, -1)), *after]
 
 
 def sizes(value: ir.Value | None) -> list[int]:
