@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
         if isinstance(thing, kind):
             found[id(thing)] = thing
             return
-        for part in _parts(thing):
+        for _, part in parts(thing):
             if not isinstance(part, LEAVES):
                 visit(part, depth + 1)
 
@@ -39,65 +40,73 @@ def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
     return list(found.values())
 
 
-def _parts(thing: Any) -> Iterator[Any]:
+def parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What an object or function refers to: attributes as `.name`, items as `[key]`, and the variables of a function by
+    their own names. What has no name of its own, such as a function's defaults, goes by ""."""
     if isinstance(thing, Mapping):
-        yield from thing.values()
-    elif isinstance(thing, (list, tuple, set, frozenset)):
-        yield from thing
+        yield from ((f"[{key!r}]", value) for key, value in thing.items())
+    elif isinstance(thing, (list, tuple, deque)):
+        yield from ((f"[{i}]", value) for i, value in enumerate(thing))
+    elif isinstance(thing, (set, frozenset)):
+        yield from (("", value) for value in thing)
     elif isinstance(thing, functools.partial):
-        yield from (thing.func, *thing.args, *thing.keywords.values())
+        yield from (("", value) for value in (thing.func, *thing.args, *thing.keywords.values()))
     elif isinstance(thing, types.MethodType):
-        yield from (thing.__self__, thing.__func__)
+        yield from (("", thing.__self__), ("", thing.__func__))
         if isinstance(thing.__func__, types.FunctionType):
             yield from _methods(thing.__self__, _names(thing.__func__.__code__))
     elif isinstance(thing, types.FunctionType):
         names = set(_names(thing.__code__))
-        for part in _of_function(thing, names):
-            yield part
+        for name, part in _of_function(thing, names):
+            yield name, part
             yield from _methods(part, names)
-    elif _root(type(thing)) not in LIBRARIES - {"zoo"}:
-        yield from vars(thing).values() if hasattr(thing, "__dict__") else ()
-        slots = (s for cls in type(thing).__mro__ for s in getattr(cls, "__slots__", ()))
-        yield from (getattr(thing, slot) for slot in slots if isinstance(slot, str) and hasattr(thing, slot))
+    elif root(type(thing)) not in LIBRARIES - {"zoo"}:
+        yield from attributes(thing)
         yield from _methods(thing, ["__call__"])
 
 
-def _methods(thing: Any, names: Iterable[str]) -> list[types.FunctionType]:
+def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f".{name}", value) for name, value in getattr(thing, "__dict__", {}).items())
+    slots = (s for cls in type(thing).__mro__ for s in getattr(cls, "__slots__", ()))
+    yield from ((f".{s}", getattr(thing, s)) for s in slots if isinstance(s, str) and hasattr(thing, s))
+
+
+def _methods(thing: Any, names: Iterable[str]) -> list[tuple[str, types.FunctionType]]:
     """The methods of an object that go by these names, and those that they name in turn."""
     found: list[types.FunctionType] = []
-    waiting = set(names) if _root(type(thing)) not in LIBRARIES else set()
+    waiting = set(names) if root(type(thing)) not in LIBRARIES else set()
     while waiting:
         method = getattr(type(thing), waiting.pop(), None)
         method = getattr(method, "fget", None) or getattr(method, "__func__", method)  # a property, a class method
-        if isinstance(method, types.FunctionType) and method not in found and _root(method) not in LIBRARIES:
+        if isinstance(method, types.FunctionType) and method not in found and root(method) not in LIBRARIES:
             found.append(method)
             waiting |= set(_names(method.__code__))
-    return found
+    return [("", method) for method in found]
 
 
-def _root(thing: Any) -> str:
+def root(thing: Any) -> str:
     """The package that a class or function is of."""
     return (thing.__module__ or "").split(".")[0]
 
 
-def _of_function(function: types.FunctionType, names: set[str]) -> Iterator[Any]:
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    for cell in function.__closure__ or ():
+def _of_function(function: types.FunctionType, names: set[str]) -> Iterator[tuple[str, Any]]:
+    yield from (("", value) for value in function.__defaults__ or ())
+    yield from (function.__kwdefaults__ or {}).items()
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            yield cell.cell_contents
+            yield name, cell.cell_contents
         except ValueError:  # a name that is not bound yet
             continue
     if hasattr(function, "__wrapped__"):
-        yield function.__wrapped__
-    if _root(function) in LIBRARIES:  # such as what torch.no_grad() makes of a function
+        yield "", function.__wrapped__
+    if root(function) in LIBRARIES:  # such as what torch.no_grad() makes of a function
         return
     for name in sorted(names & function.__globals__.keys()):
         value = function.__globals__[name]
         if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] not in LIBRARIES:
-            yield from (vars(value)[n] for n in sorted(names & vars(value).keys()))
+            yield from ((f"{name}.{n}", vars(value)[n]) for n in sorted(names & vars(value).keys()))
         else:
-            yield value
+            yield name, value
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

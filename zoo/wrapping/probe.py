@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,13 @@ from zoo.model import Model
 from zoo.signature import Loop, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, real_examples
 from zoo.wrapping.calling import running
+from zoo.wrapping.memory import Memory
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
     from zoo.wrapping.wish import WrappedNetwork
 
 ROWS = 3
-SWITCHED = ("attention", "rnn", "lstm", "gru", "rrelu")  # may draw, and do not in evaluation mode
 
 
 class Probe:
@@ -54,32 +55,41 @@ class Probe:
         return made
 
     def run(self, what: str, call: Callable[[], Any], hint: str | Callable[[Exception], str] = "") -> Any:
-        """What `call()` gives; `InputError` where it fails or draws random numbers of its own."""
+        """What `call()` gives; `InputError` where it fails, draws random numbers of its own, or remembers calls."""
         with self.network.inference():
+            memory = Memory(*self.network.parts, call)
             first = running(what, call, hint)
             again, draws = running(what, lambda: self.network.watch(call), hint)
-        always = [d for d in draws if not any(s in d.split(" ")[0] for s in SWITCHED)]
-        if always or not self._same(first, again, exact=bool(draws)):
-            drawn = f", in {', '.join(dict.fromkeys(draws))}" if draws else ", perhaps by random or numpy.random"
-            raise InputError(
-                f"{what} draws random numbers of its own{drawn}, which no caller's seed could repeat. Take them as "
-                "arguments instead: noise=zoo.Normal(...) or zoo.Uniform(...), and step_noise= for those of each step. "
-                "Dropout belongs to training: turn it off, or name its module: modules=[...]."
-            )
+            if draws:
+                raise InputError(f"{what} {_drawn(', in ' + ', '.join(draws))}")
+            if not self._same(first, again):
+                raise InputError(f"{what} {self._why_again_differs(call, memory)}")
         return first
+
+    def _why_again_differs(self, call: Callable[[], Any], memory: Memory) -> str:
+        """What to say of a function that gives another result when it is called once more."""
+        changed = memory.changed()
+        memory = Memory(*self.network.parts, call)
+        try:
+            steady = self._same(*_seeded(call))
+            changed = memory.changed() or changed  # beside what only a first call sets
+            remembers = not steady or self._same(call(), call())
+        except Exception:  # it can be called twice, and not again
+            remembers = True
+        return _remembers(changed) if changed and remembers else _drawn(", perhaps by random or numpy.random")
 
     def array(self, tensor: Any) -> Any:
         """A tensor in numpy, which has no bfloat16."""
         return self.network.numpy(self.network.cast(tensor, "float32") if dtype_name(tensor) == "bfloat16" else tensor)
 
-    def _same(self, a: Any, b: Any, exact: bool) -> bool:
+    def _same(self, a: Any, b: Any) -> bool:
         """Whether two runs gave the same; but for the last bits, which code that is compiled meanwhile may change."""
         if isinstance(a, Mapping):
-            return all(self._same(a[k], b[k], exact) for k in a)
+            return all(self._same(a[k], b[k]) for k in a)
         if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
             return True
         one, other = (t if isinstance(t, np.ndarray) else self.array(t) for t in (a, b))
-        return _close(one, other, 0.0 if exact else 1e-5)
+        return _close(one, other, 1e-5)
 
     def check(self, what: str, y: Any, outside: bool = False) -> None:
         """`InputError` unless `y` is a tensor with a row for each example and finite numbers, or -inf `outside` of the
@@ -142,22 +152,40 @@ class Probe:
     def alone(self, model: EagerModel, method: str) -> None:
         """`InputError` if the first or the last example of a method depends on those beside it."""
         model = _short(model, method)
+        memory = Memory(*self.network.parts, model.methods[method])
         together = running(method, lambda: self._rows(model, method, 0, ROWS))
+
+        def causes() -> str:
+            changed = [name for name in memory.changed() if name]
+            return f"batch statistics, or {_listed(changed)}, which it changes?" if changed else "batch statistics?"
+
+        def hint(error: Exception) -> str:
+            return f"It works on {ROWS} rows: it mixes rows ({causes()}), or loses their axis where there is one."
+
         for row in (0, ROWS - 1):
-            one = running(
-                f"{method}, of one row alone,",
-                partial(self._rows, model, method, row, row + 1),
-                f"It works on {ROWS} rows: it mixes rows (batch statistics?), or loses their axis where there is one.",
+            one = running(f"{method}, of one row alone,", partial(self._rows, model, method, row, row + 1), hint)
+            if self._same_rows(together, one, row):
+                continue
+            again = running(method, lambda: self._rows(model, method, 0, ROWS))
+            changed = memory.changed()
+            if changed and not all(self._same_rows(together, again, i) for i in range(ROWS)):
+                raise InputError(f"{method} {_remembers(changed)}")
+            raise InputError(
+                f"{method} mixes rows ({causes()}): row {row} alone differs from row {row} of {ROWS}. "
+                "What an example is may depend on its own noise, inputs and the options alone: use statistics "
+                "that were fixed in training, or those of each row."
             )
-            for name, array in together.items():
-                # an image's floats may lie between two levels
-                level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
-                if not _close(array[row : row + 1], one[name], 1e-3, level):
-                    raise InputError(
-                        f"{method} mixes rows (batch statistics?): row {row} alone differs from row {row} of {ROWS}. "
-                        "What an example is may depend on its own noise, inputs and the options alone: use statistics "
-                        "that were fixed in training, or those of each row."
-                    )
+
+    def _same_rows(self, together: Mapping[str, Any], other: Mapping[str, Any], row: int) -> bool:
+        """Whether a row of all is the same as in another run, of all or of it alone."""
+
+        def same(name: str, all_rows: Any, rows: Any) -> bool:
+            # an image's floats may lie between two levels
+            level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
+            one = rows if len(rows) == 1 else rows[row : row + 1]
+            return _close(all_rows[row : row + 1], one, 1e-3, level)
+
+        return all(same(name, array, other[name]) for name, array in together.items())
 
     def _rows(self, model: Model, method: str, low: int, high: int) -> dict[str, Any]:
         """The outputs of a method on some examples alone."""
@@ -165,6 +193,48 @@ class Probe:
         made = self.arguments(method, inputs, {})
         given = {n: self.network.numpy(made[n])[low:high] for n in inputs}
         return model.run(method, given, count=None if given else high - low, seed=0, start=low)
+
+
+def _drawn(where: str) -> str:
+    return (
+        f"draws random numbers of its own{where}, which no caller's seed could repeat. Take them as arguments instead: "
+        "noise=zoo.Normal(...) or zoo.Uniform(...), and step_noise= for those of each step. Dropout belongs to "
+        "training: turn it off, or name its module: modules=[...]."
+    )
+
+
+def _remembers(changed: Sequence[str]) -> str:
+    """What to say of a function whose calls changed these variables."""
+    if names := [name for name in changed if name]:
+        return (
+            f"remembers earlier calls: {_listed(names)} changed while it ran, and the same arguments gave another "
+            "result. A method of an artifact depends on its arguments alone. What a sampler carries from step to step "
+            "is its state: init= gives it, step= takes and gives it; anything else is set at the start of each call."
+        )
+    return (
+        "writes to an argument in place, and given the same tensor again, it gives another result. Make a new one: "
+        "x = x + y, not x += y."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _seeded(call: Callable[[], Any]) -> tuple[Any, Any]:
+    """Two results of a call with the same of Python's and numpy's global random numbers, which are left as before."""
+    before = random.getstate(), np.random.get_state()
+    results = []
+    try:
+        for _ in range(2):
+            random.seed(0)
+            np.random.seed(0)
+            results.append(call())
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+    return results[0], results[1]
 
 
 def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy.typing as npt
 
 from zoo.errors import InputError, did_you_mean
 from zoo.network import Network
@@ -13,6 +16,7 @@ from zoo.signature import Call, Loop, Method, Noise, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import FAMILIES, Density
 from zoo.wrapping.calling import LABELS
+from zoo.wrapping.draws import Draws
 from zoo.wrapping.units import Layout
 
 FUNCTIONS = ("sample", "init", "step", "finish", "until", "denoiser", "log_prob", "encode", "decode", "predict")
@@ -50,6 +54,7 @@ class WrappedNetwork(Network):
     spaces = (Space,)
     first: ClassVar[Layout]  # how people of this framework lay out images
     made: dict[str, Method]
+    parts: Any  # the user's modules
 
     def methods(self) -> Mapping[str, Method]:
         return self.made
@@ -61,9 +66,27 @@ class WrappedNetwork(Network):
         """A tensor with the dtype of this name."""
         raise NotImplementedError
 
-    def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
-        """The result of `call()`, and the operations in it that draw random numbers, as `name (file:line)`."""
+    draws: Draws | None = None  # while a function is watched
+
+    def watching(self, draws: Draws) -> AbstractContextManager[Any]:
+        """A context in which `draws` notes the operations on tensors."""
         raise NotImplementedError
+
+    def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
+        """The result of `call()`, and the operations that drew random numbers for it, as `name (file:line)`."""
+        self.draws = draws = Draws()
+        try:
+            with self.watching(draws):
+                result = call()
+        finally:
+            self.draws = None
+        draws.reach(result)
+        return result, draws.found()
+
+    def numpy(self, tensor: Any) -> npt.NDArray[Any]:
+        if self.draws is not None:
+            self.draws.reach(tensor)
+        return super().numpy(tensor)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
 from zoo_onnx.compose import compose
-from zoo_onnx.graph import products
+from zoo_onnx.work import products
 
 from zoo.signature import Call, Loop, Noise, Tensor
 
@@ -41,19 +42,44 @@ def test_a_product_of_two_activations():
     assert products(compose(nn.Identity(), "encode", call)) == (2 * 4 * 4 * 4, 1)
 
 
-@pytest.mark.parametrize(
-    ("equation", "expected"),
-    [("b c i j, b d i j -> b c d i j", 2 * 2 * 4 * 4), ("b c i j, b c k j -> b c i k", 2 * 4 * 4 * 4)],
-)
-def test_an_einsum(equation, expected):
-    y = Tensor("float32", (2, 2, 4, 4) if " d " in equation else (2, 4, 4))
-    call = Call(lambda x: torch.einsum(equation, x, x), {"x": X}, {"y": y})
-    assert products(compose(nn.Identity(), "encode", call)) == (expected, 1)
+# of two, three or one operands of (2, 4, 4) for each row
+EINSUMS = {
+    "b c i j, b d i j -> b c d i j": (2 * 2 * 4 * 4, 1),
+    "b c i j, b c k j -> b c i k": (2 * 4 * 4 * 4, 1),
+    "b c i j, b d k j -> b c i k": (2 * 4 * 4 * 4, 1),  # d is summed before
+    "bcij,bckj": (2 * 4 * 4 * 4, 1),  # the sum over b makes one row of them all
+    "...ij,...jk->...ik": (2 * 4 * 4 * 4, 1),
+    "...ij,...jk": (2 * 4 * 4 * 4, 1),
+    "b...j,b...j->b...": (2 * 4 * 4, 1),
+    "bcij,bcjk,bckl->bcil": (2 * (2 * 4 * 4 * 4), 1),
+    "b c i j, b c i j, b c i j -> b": (2 * (2 * 4 * 4), 1),
+    "bcij->bcji": (0, 0),
+    "bcij->bc": (0, 0),
+    "bcii->bci": (0, 0),
+    "...->...": (0, 0),
+}
 
 
-def test_what_an_einsum_sums_before_it_multiplies():
-    call = Call(lambda x: torch.einsum("b c i j, b d k j -> b c i k", x, x), {"x": X}, {"y": X})
-    assert products(compose(nn.Identity(), "encode", call)) == (2 * 4 * 4 * 4, 1)
+@pytest.mark.parametrize("equation", EINSUMS)
+def test_an_einsum(equation):
+    def function(x):
+        y = torch.einsum(equation, *[x] * (equation.count(",") + 1))
+        return y if "->" in equation or "..." in equation else x + y.sum()
+
+    one = function(torch.ones(1, 2, 4, 4))
+    call = Call(function, {"x": X}, {"y": Tensor("float32", tuple(one.shape[1:]))})
+    assert products(compose(nn.Identity(), "encode", call)) == EINSUMS[equation]
+
+
+def test_an_einsum_of_unknown_shapes_is_unknown():
+    def einsum(equation, *shapes):
+        values = [ir.Value(name=f"x{i}", shape=None if s is None else ir.Shape(s)) for i, s in enumerate(shapes)]
+        return ir.Model(ir.Graph(values, [], nodes=[ir.node("Einsum", values, {"equation": equation})]), ir_version=10)
+
+    assert products(einsum("ij,jk->ik", [3, 4], [4, 5])) == (60, 1)
+    assert products(einsum("ij,jk->ik", [3, 4], None)) == (None, None)
+    assert products(einsum("ij,jk->ik", [3, 4], [4, 5, 6])) == (None, None)
+    assert products(einsum("ij->ji", [3])) == (None, None)
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])

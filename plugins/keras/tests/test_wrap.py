@@ -128,6 +128,45 @@ def test_keras_s_own_random_numbers_are_refused():
         wrap(sample=lambda z: z + keras.random.normal(ops.shape(z), seed=3), noise=zoo.Normal(2), space=zoo.Real(2))
 
 
+class Counted(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, z):
+        self.calls.assign_add(1.0)
+        return z * self.calls
+
+
+def stateful():
+    lstm = layers.LSTM(2, stateful=True)
+    return lambda z: lstm(z[:, None])
+
+
+@pytest.mark.parametrize(("make", "names"), [(Counted, "Counted.calls"), (stateful, r"LSTM.states\[0\].*")])
+def test_what_a_layer_remembers_is_named(make, names):
+    with pytest.raises(InputError, match=f"remembers earlier calls: {names}.value changed"):
+        wrap(sample=make(), noise=zoo.Normal(2), space=zoo.Real(2))
+
+
+def test_a_draw_that_nothing_uses_is_no_fault():
+    class Encoder(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seeds, self.net = keras.random.SeedGenerator(1), layers.Dense(2)
+
+        def call(self, x):
+            mean = self.net(x)
+            return mean, mean + keras.random.normal(ops.shape(mean), seed=self.seeds)
+
+    net = Encoder()
+    with pytest.raises(InputError, match="draws random numbers"):
+        wrap(encode=lambda x: net(x)[1], space=zoo.Real(2))
+    x = np.ones((4, 2), np.float32)
+    encode = wrap(encode=lambda x: net(x)[0], space=zoo.Real(2)).encode
+    np.testing.assert_allclose(encode(x), net.net(x).detach(), rtol=1e-4, atol=1e-6)
+
+
 def test_leaving_the_framework_is_said_early():
     with pytest.raises(InputError, match="numpy array: it left the framework"):
         wrap(sample=lambda z: ops.convert_to_numpy(z), noise=zoo.Normal(2), space=zoo.Real(2))

@@ -611,6 +611,172 @@ def test_what_is_wrong_is_said_before_anything_is_exported(case):
         wrap(*([model] if model is not None else []), **arguments)
 
 
+class Counting:
+    """A scheduler that knows by itself how often it was called."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def step(self, x):
+        self.calls += 1
+        return x / self.calls
+
+
+class Stateful(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.hidden = nn.LSTM(2, 2, batch_first=True), None
+
+    def forward(self, z):
+        y, self.hidden = self.lstm(z[:, None], self.hidden)
+        return y[:, 0]
+
+
+class StaticCache(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(3, 4, 2))
+        self.place = 0
+
+    def forward(self, z):
+        self.keys[: len(z), self.place] = z
+        self.place = (self.place + 1) % 4
+        keys = self.keys[: len(z)]
+        return nn.functional.scaled_dot_product_attention(z[:, None], keys, keys)[:, 0]
+
+
+class GrowingCache(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.keys = []
+
+    def forward(self, z):
+        self.keys.append(z)
+        keys = torch.stack(self.keys, 1)
+        return nn.functional.scaled_dot_product_attention(z[:, None], keys, keys)[:, 0]
+
+
+class Counted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z):
+        self.calls += 1
+        return z * self.calls
+
+
+COUNTING, CALLS = Counting(), [0]
+
+
+def counted_in_a_list(z):
+    CALLS[0] += 1
+    return z * CALLS[0]
+
+
+def other_the_first_time():
+    first = True
+
+    def function(z):
+        nonlocal first
+        factor, first = 1 + first, False
+        return z * factor
+
+    return function
+
+
+REMEMBERED = {
+    "scheduler": ({"init": lambda z: z, "step": lambda i, x: COUNTING.step(x), "length": 4}, "COUNTING.calls"),
+    "lstm": ({"sample": Stateful()}, "Stateful.hidden"),
+    "static cache": ({"sample": StaticCache()}, "StaticCache.keys, StaticCache.place"),
+    "buffer": ({"sample": nn.Sequential(nn.Linear(2, 2), Counted())}, "Sequential.1.calls"),
+    "list": ({"sample": counted_in_a_list}, r"CALLS\[0\]"),
+    "first time": ({"sample": other_the_first_time()}, "first"),
+    "call": ({"sample": zoo.Call(Counted(), {}, {"x": REAL.tensor}, {"z": TWO})}, "Counted.calls"),
+}
+
+
+@pytest.mark.parametrize("case", REMEMBERED)
+def test_what_a_function_remembers_is_named(case):
+    arguments, names = REMEMBERED[case]
+    noise = {} if case == "call" else {"noise": TWO}
+    with pytest.raises(InputError, match=f"remembers earlier calls: {names} changed .* is its state") as caught:
+        wrap(**arguments, **noise, space=REAL)
+    assert "attention" not in str(caught.value)
+
+
+def test_what_a_function_remembers_may_fail_for_another_number_of_rows():
+    with pytest.raises(
+        InputError, match=r"of one row alone, fails .*GrowingCache.keys\[\d\].*, which it changes"
+    ) as caught:
+        wrap(sample=GrowingCache(), noise=TWO, space=REAL)
+    assert "draws random" not in str(caught.value)
+
+
+def test_an_argument_that_is_written_to_is_said():
+    with pytest.raises(InputError, match="step writes to an argument in place"):
+        wrap(init=lambda z: z, step=lambda i, x: x.mul_(2) + 1, noise=TWO, length=4, space=REAL)
+
+
+def test_what_changes_and_does_not_matter_is_no_fault():
+    calls = []
+
+    def sample(z):
+        calls.append(z)
+        return z * 2
+
+    assert wrap(sample=sample, noise=TWO, space=REAL)
+    with pytest.raises(InputError, match=r"perhaps by random or numpy.random"):
+        wrap(sample=lambda z: sample(z) + np.random.rand(), noise=TWO, space=REAL)
+
+
+class Sampling(nn.Module):
+    """An encoder that gives its mean and a sample."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.net, self.draw = nn.Linear(2, 4), draw
+
+    def forward(self, x):
+        mean, scale = self.net(x).chunk(2, 1)
+        return mean, self.draw(mean, scale)
+
+
+DRAWS = {
+    "randn": lambda mean, scale: mean + torch.randn_like(mean) * scale.exp(),
+    "normal": lambda mean, scale: torch.distributions.Normal(mean, scale.exp()).rsample(),
+    "gamma": lambda mean, scale: torch.distributions.Gamma(scale.exp(), scale.exp()).rsample(),
+    "in place": lambda mean, scale: mean + torch.empty_like(mean).exponential_(),
+    "view": lambda mean, scale: mean + torch.zeros_like(mean)[:, 0].bernoulli_(0.5)[:, None],
+    "permutation": lambda mean, scale: mean[:, torch.randperm(2)],
+    "dropout": lambda mean, scale: nn.functional.dropout(mean),
+    "multinomial": lambda mean, scale: scale.exp().multinomial(1),
+    "poisson": lambda mean, scale: torch.poisson(scale.exp()),
+    "attention": lambda mean, scale: nn.functional.scaled_dot_product_attention(mean, scale, scale, dropout_p=0.5),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_draw_that_nothing_uses_is_no_fault(name, tmp_path):
+    net = Sampling(DRAWS[name])
+    artifact = exported(wrap(encode=lambda x: net(x)[0], space=REAL), tmp_path)
+    x = np.ones((4, 2), np.float32)
+    np.testing.assert_allclose(artifact.encode(x), net(torch.from_numpy(x))[0].detach(), rtol=1e-4, atol=1e-6)
+
+    def seeded(x):
+        torch.manual_seed(0)  # the same numbers each time, of which an artifact knows nothing
+        mean, drawn = net(x)
+        return mean + drawn[:, :1]
+
+    with pytest.raises(
+        InputError, match=r"draws random numbers of its own, in (?!.*attention)\w+ \(test_wrap.py:\d+\)"
+    ):
+        wrap(encode=seeded, space=REAL)
+    decided = lambda x: torch.where(torch.tensor(bool(net(x)[1].sum() > -1e9)), x, -x)  # noqa: E731
+    with pytest.raises(InputError, match="draws random numbers of its own, in"):
+        wrap(encode=decided, space=REAL)
+
+
 def test_the_hint_about_a_number_of_rows_is_for_what_takes_one():
     with pytest.raises(InputError, match="mat1") as caught:
         wrap(sample=nn.Linear(3, 2), noise=TWO, space=REAL)

@@ -24,9 +24,10 @@ from zoo.parity import Case
 from zoo.signature import Method
 from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
-from zoo_onnx.graph import OPSET, products
+from zoo_onnx.graph import OPSET
 from zoo_onnx.precision import deviations, rounded, store
 from zoo_onnx.weights import LIMIT, Weights, computed_bytes
+from zoo_onnx.work import products
 
 Progress = Callable[[str], None]
 

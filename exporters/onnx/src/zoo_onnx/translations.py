@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import math
 from collections.abc import Callable, Iterator
@@ -13,15 +14,25 @@ from torch.overrides import TorchFunctionMode
 
 @contextlib.contextmanager
 def translations() -> Iterator[None]:
-    """Inside, the functions of `WRITTEN_OUT` are replaced, and distributions check no arguments: that would be a
-    decision on a tensor's value."""
+    """Inside, the functions of `WRITTEN_OUT` are replaced, `len(x)` of a tensor is `x.shape[0]`, and distributions
+    check no arguments: that would be a decision on a tensor's value."""
     checked = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)
+    builtins.len = _len
     try:
         with _Replace():
             yield
     finally:
+        builtins.len = LEN
         torch.distributions.Distribution.set_default_validate_args(checked)
+
+
+LEN = builtins.len
+
+
+def _len(thing: Any, /) -> Any:
+    """Python's own makes an int of it: the number of rows that are traced with, a constant in the graph."""
+    return thing.shape[0] if isinstance(thing, torch.Tensor) and thing.dim() else LEN(thing)
 
 
 class _Replace(TorchFunctionMode):
@@ -171,7 +182,40 @@ def _over_all(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
     return replaced
 
 
+def _by_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`chunk` and `split` of an axis without a fixed size, such as the batch, by the sizes of the parts. ONNX would
+    have a sequence of them, which onnxruntime does not optimize and onnxscript cannot."""
+
+    def replaced(input: torch.Tensor, *args: Any, **words: Any) -> Any:
+        parts = function(input, *args, **words)
+        dim = words.get("dim", args[1] if len(args) > 1 else 0)
+        sizes = [part.shape[dim] for part in parts]
+        return parts if all(isinstance(size, int) for size in sizes) else input.split_with_sizes(sizes, dim)
+
+    return replaced
+
+
+def repeat_interleave(
+    input: torch.Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> torch.Tensor:
+    """As many times as there are rows, which the exporter's own takes for a fixed number."""
+    if not isinstance(repeats, torch.SymInt):
+        return torch.repeat_interleave(input, repeats, dim, output_size=output_size)
+    whole = input.flatten() if dim is None else input
+    dim = 0 if dim is None else dim % input.dim()
+    shape = list(whole.shape)
+    repeated = whole.unsqueeze(dim + 1).expand(*shape[: dim + 1], repeats, *shape[dim + 1 :])
+    return repeated.reshape(*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :])
+
+
 WRITTEN_OUT: dict[Any, Callable[..., Any]] = {
+    torch.repeat_interleave: repeat_interleave,
+    torch.Tensor.repeat_interleave: repeat_interleave,
+    **{
+        function: _by_sizes(function)
+        for owner in (torch, torch.Tensor)
+        for function in (owner.chunk, owner.split, owner.unsafe_chunk, owner.unsafe_split)
+    },
     torch.searchsorted: searchsorted,
     torch.linalg.solve_triangular: solve_triangular,
     torch.triangular_solve: triangular_solve,

@@ -14,7 +14,7 @@ from zoo.signature import Call, Loop, Option
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
 from zoo.wrapping import Wish, WrapConfig, WrappedNetwork, build
-from zoo.wrapping.calling import user_line
+from zoo.wrapping.draws import Draws
 from zoo.wrapping.units import Layout
 from zoo_keras.backend import keras
 from zoo_keras.network import KerasNetwork
@@ -123,9 +123,8 @@ class WrappedKeras(WrappedNetwork, KerasNetwork):
     def cast(self, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
         return tensor.to(getattr(torch, dtype))
 
-    def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
-        with Watch() as watch:
-            return call(), watch.found
+    def watching(self, draws: Draws) -> Watch:
+        return Watch(draws)
 
     @contextmanager
     def inference(self) -> Iterator[None]:
@@ -141,14 +140,17 @@ class WrappedKeras(WrappedNetwork, KerasNetwork):
 
 
 class Watch(TorchDispatchMode):
-    """Notes the operations that draw random numbers."""
+    """Tells `draws` of every operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, draws: Draws) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.draws = draws
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded in function.tags:
-            line = user_line()
-            self.found.append(f"{function.overloadpacket.__name__}{f' ({line})' if line else ''}")
-        return function(*args, **(kwargs or {}))
+        result = function(*args, **(kwargs or {}))
+        taken = function._schema.arguments
+        given = {**dict(zip((a.name for a in taken), args, strict=False)), **(kwargs or {})}
+        arguments = {a.name: a.default_value for a in taken} | given
+        random = torch.Tag.nondeterministic_seeded in function.tags
+        self.draws.note(function.overloadpacket.__name__, arguments, result, random)
+        return result

@@ -1,0 +1,106 @@
+"""What a function keeps from one call to the next: attributes, buffers and variables that a call changes."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.wrapping.calling import OURS
+from zoo.wrapping.modules import attributes, parts, root
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
+STDLIB = sys.stdlib_module_names - {"builtins", "collections", "functools", "types"}  # such as loggers
+LONG = 1000  # items; of what holds more only their number is looked at
+MOST = 100_000  # objects
+
+
+class Memory:
+    """What functions and modules can reach, as it is now."""
+
+    def __init__(self, *things: Any) -> None:
+        self.things = things
+        self.before = _variables(things)
+
+    def changed(self) -> list[str]:
+        """The variables that have changed since, such as `lstm.hidden`; an argument of a function goes by ""."""
+        after = _variables(self.things).items()
+        names = {v.name for key, v in after if key not in self.before or not v.same(self.before[key])}
+        return sorted(name for name in names if not any(name.startswith((f"{n}.", f"{n}[")) for n in names))
+
+
+@dataclass(frozen=True)
+class Variable:
+    """`version` counts the changes of a tensor in place. The holder is kept, so that its id has no other owner."""
+
+    name: str
+    value: Any
+    version: int
+    holder: Any
+
+    def same(self, other: Variable) -> bool:
+        if isinstance(self.value, PLAIN):
+            equal = self.value == other.value or self.value != self.value
+            return type(self.value) is type(other.value) and bool(equal)
+        return self.value is other.value and self.version == other.version
+
+
+def _variables(things: Iterable[Any]) -> dict[tuple[int, str], Variable]:
+    """Every variable that is reached, by the object that holds it."""
+    found: dict[tuple[int, str], Variable] = {}
+    # breadth first: short names; of what is ours, only the tensors that a function is given count
+    waiting = deque((_name("", "", thing, True), True, thing) for thing in things)
+    seen: dict[int, Any] = {id(thing): thing for thing in things}
+    while waiting and len(seen) < MOST:
+        path, ours, holder = waiting.popleft()
+        if not isinstance(holder, (Mapping, list, tuple)):  # which are whose they are in
+            ours = root(holder if isinstance(holder, types.FunctionType) else type(holder)) in OURS
+        for name, value in _parts(holder):
+            full = _name(path, name, value, ours)
+            if name and (not ours or _is_tensor(value)):
+                found[id(holder), name] = Variable(full, value, getattr(value, "_version", 0), holder)
+            if id(value) not in seen and _holds(value):
+                seen[id(value)] = value
+                waiting.append((full, ours, value))
+    return found
+
+
+def _holds(value: Any) -> bool:
+    """Whether to look for variables in a value."""
+    skipped = isinstance(value, (*PLAIN, type, types.ModuleType, types.BuiltinFunctionType)) or _is_tensor(value)
+    return not skipped and root(type(value)) not in STDLIB
+
+
+def _parts(holder: Any) -> Iterator[tuple[str, Any]]:
+    if hasattr(type(holder), "forward") and isinstance(
+        getattr(holder, "_modules", None), dict
+    ):  # a module of PyTorch, as Keras's layers are too
+        own = {"._modules", "._buffers", "._parameters", ".training"}
+        for group in (holder._modules, holder._buffers, holder._parameters):
+            yield from ((f".{name}", value) for name, value in group.items() if name != "_torch_params")
+        yield from ((name, value) for name, value in attributes(holder) if name not in own and "hook" not in name)
+        yield "", holder.forward
+    elif root(type(holder)) == "keras" and hasattr(holder, "_value"):  # a variable
+        yield ".value", holder._value
+    elif isinstance(holder, (Mapping, list, tuple, deque)) and len(holder) > LONG:
+        yield "[:]", len(holder)
+    else:
+        yield from parts(holder)
+
+
+def _name(path: str, name: str, value: Any, ours: bool) -> str:
+    """The name of a variable, from the variable or the object of the user's that it is in."""
+    if not name or ours:
+        inner = "" if ours else path
+        plain = isinstance(value, (Mapping, list, tuple, types.FunctionType, types.MethodType)) or _is_tensor(value)
+        return inner or ("" if plain else type(value).__name__)
+    return f"{path}{name}" if name.startswith((".", "[")) else name
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "untyped_storage")
