@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zoo.errors import ExportError
+from zoo.examples import input_examples
 from zoo.model import Array, Model
-from zoo.noise import draw
-from zoo.signature import Noise, Option, Signature
-from zoo.spaces import KINDS, real_examples
+from zoo.signature import Option, Signature
+from zoo.spaces import KINDS
 
 COUNT = 7  # rows of a case
 ROWS = ((0, 1), (0, 2), (0, COUNT), (4, COUNT))  # compared in calls of their own; the last shows whether they mix
@@ -75,18 +75,9 @@ def finite_rows(value: Array) -> Array:
 
 
 def make_inputs(model: Model, signature: Signature, kind: str, count: int) -> dict[str, Array]:
-    """Inputs for a method, `count` rows: "random", at the "boundary" of the model's spaces, or in their "tail"."""
-    inputs: dict[str, Array] = {}
-    for name, tensor in signature.inputs.items():
-        if name == "x":
-            inputs[name] = model.space.examples(kind, count)
-        elif name == "label":
-            assert model.classes is not None
-            u = draw(Noise("uniform"), np.arange(count), seed=0, stream=f"examples/{kind}")
-            inputs[name] = np.floor(u * len(model.classes)).astype(np.int64)
-        else:
-            inputs[name] = real_examples(tuple(int(d) for d in tensor.shape), kind, count, 0)
-    return inputs
+    """Inputs for a method, `count` rows: "random", at the "boundary" of what they may be, or in its "tail"."""
+    options = {name: o.default for name, o in signature.options.items()}
+    return input_examples(signature.inputs, model.space, model.classes, kind, count, options)
 
 
 def another(option: Option, kind: str) -> float:

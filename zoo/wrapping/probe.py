@@ -12,9 +12,11 @@ import numpy as np
 
 from zoo import noise as reference
 from zoo.errors import InputError
+from zoo.examples import input_examples
 from zoo.model import Model
+from zoo.parity import make_inputs
 from zoo.signature import Loop, Noise, Option, Tensor
-from zoo.spaces import Image, Labels, real_examples
+from zoo.spaces import Image, Labels
 from zoo.wrapping.calling import running
 
 if TYPE_CHECKING:
@@ -37,15 +39,8 @@ class Probe:
         """Examples of everything that a function may take, by name."""
         net, defaults = self.network, {n: o.default for n, o in self.options.items()}
         made = {n: net.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in self.options.items()}
-        for name, tensor in inputs.items():
-            if name == "x":
-                array: Any = net.space.examples("random", rows)
-            elif name == "label":
-                assert net.classes
-                array = np.arange(rows, dtype=np.int64) % len(net.classes)
-            else:
-                array = real_examples(tuple(int(d) for d in tensor.shape), "random", rows, 0)
-            made[name] = net.tensor(array)
+        examples = input_examples(inputs, net.space, net.classes, "random", rows, defaults)
+        made |= {name: net.tensor(array) for name, array in examples.items()}
         index = np.arange(rows, dtype=np.int64)
         for name, n in noises.items():
             drawn = reference.draw(n, index, seed=0, stream=f"{method}/{name}", options=defaults)
@@ -120,8 +115,7 @@ class Probe:
     def extremes(self, model: Model, method: str, count: int) -> tuple[float, float]:
         """The smallest and largest value of `count` draws."""
         signature = model.signatures[method]
-        inputs = {n: a for n, a in self.arguments(method, signature.inputs, {}, count).items() if n in signature.inputs}
-        arrays = {n: self.network.numpy(a) for n, a in inputs.items()}
+        arrays = make_inputs(model, signature, "random", count)
         options = {n: np.dtype(o.dtype).type(o.default) for n, o in signature.options.items()}
         x = running(method, lambda: model._execute(method, arrays, np.arange(count), 0, options))["x"]
         if not np.isfinite(x).all():
@@ -159,9 +153,8 @@ class Probe:
 
     def _rows(self, model: Model, method: str, low: int, high: int) -> dict[str, Any]:
         """The outputs of a method on some examples alone."""
-        inputs = model.signature(method).inputs
-        made = self.arguments(method, inputs, {})
-        given = {n: self.network.numpy(made[n])[low:high] for n in inputs}
+        inputs = make_inputs(model, model.signature(method), "random", ROWS)
+        given = {name: array[low:high] for name, array in inputs.items()}
         return model.run(method, given, count=None if given else high - low, seed=0, start=low)
 
 
