@@ -71,6 +71,7 @@ def _model(b: Builder) -> EagerModel:
         raise InputError("nothing to wrap; give sample=, log_prob=, encode=, decode= or predict=, or a flow.")
     check_taken(
         set(b.options) - b.used,
+        b.inputs,
         network.classes is not None and "predict" not in made,
         b.adapted,
     )

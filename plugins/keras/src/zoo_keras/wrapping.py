@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.eager import EagerModel
-from zoo.signature import Call, Loop, Option
+from zoo.signature import Call, Loop, Option, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
 from zoo.wrapping import Wish, WrapConfig, WrappedNetwork, build
@@ -41,6 +41,7 @@ def wrap(
     schedule: Any = None,
     prediction: str | None = None,
     options: Mapping[str, Option | float] | None = None,
+    inputs: Mapping[str, Tensor] | None = None,
     classes: Labels | Sequence[str] | int | None = None,
     density: Density | None = None,
     values: tuple[float, float] | None = None,
@@ -96,6 +97,9 @@ def wrap(
       "plane", "flat"), where its shape does not tell.
     - `options`: scalars that a caller may change, by name: a number or `zoo.Option`. A function that has a keyword of
       that name gets it, as a 0-d tensor.
+    - `inputs`: what else each example is made from, such as a prompt, by name: `zoo.Tensor(dtype, shape)` of one
+      example, integers with the range that they may have: `zoo.Tensor("int64", (77,), low=0, high=49407)`. A function
+      that has a keyword of that name gets it, with the batch axis first; so does a caller give it.
     - `classes`: names, or how many. Functions get the class of each example, (N,) int64, by a keyword `label`,
       `labels`, `class_labels` or `y`.
     - `modules`: layers and models that the functions use and that could not be found in them: they are looked for in
