@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,8 @@ def make_cases(source: Model) -> Iterator[Case]:
     default options, the others with different ones."""
     for method, signature in source.signatures.items():
         for kind in KINDS:
-            inputs = make_inputs(source, signature, kind, COUNT)
             options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
+            inputs = make_inputs(source, signature, kind, COUNT, options)
             empty = Case(method, kind, *CALLS[kind], inputs, options, {})
             case = replace(empty, outputs=empty.run(source))
             for name, value in case.outputs.items():
@@ -74,10 +75,13 @@ def finite_rows(value: Array) -> Array:
     return np.asarray(~np.isnan(value).reshape(len(value), -1).any(axis=1))
 
 
-def make_inputs(model: Model, signature: Signature, kind: str, count: int) -> dict[str, Array]:
-    """Inputs for a method, `count` rows: "random", at the "boundary" of what they may be, or in its "tail"."""
-    options = {name: o.default for name, o in signature.options.items()}
-    return input_examples(signature.inputs, model.space, model.classes, kind, count, options)
+def make_inputs(
+    model: Model, signature: Signature, kind: str, count: int, options: Mapping[str, Any] | None = None
+) -> dict[str, Array]:
+    """Inputs for a method, `count` rows: "random", at the "boundary" of what they may be, or in its "tail". `options`
+    are those that differ from their defaults."""
+    values = {name: o.default for name, o in signature.options.items()} | dict(options or {})
+    return input_examples(signature.inputs, model.space, model.classes, kind, count, values)
 
 
 def another(option: Option, kind: str) -> float:
