@@ -109,12 +109,18 @@ def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception]
         if low := re.search("BFloat16|Half", str(error)):
             kind = "bfloat16" if low.group() == "BFloat16" else "float16"
             hint = f"The network computes in {kind}; give model.float()."
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         where = user_line(error)
         raise InputError(
-            f"{what} fails on examples: {type(error).__name__}: {lines[0].rstrip('.') if lines else ''}"
+            f"{what} fails on examples: {type(error).__name__}: {said(error)}"
             f"{f' ({where})' if where else ''}.{' ' + hint if hint else ''}"
         ) from error
+
+
+def said(error: Exception) -> str:
+    """The first line of an error that says what is wrong: Keras begins with where, and writes the rest in bold."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return telling[0].rstrip(".") if telling else ""
 
 
 def user_line(error: BaseException | None = None) -> str:
