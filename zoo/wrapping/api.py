@@ -113,9 +113,9 @@ class Wrap:
           channels).
         - `values`: for images, the floats of black and white, such as `(-1, 1)`: outputs are scaled from them, rounded
           and clipped, inputs of `encode` and `predict` scaled to them. If not given it is inferred from a few draws
-          where they leave no doubt (for which an iterative sampler is run once to its end); integers are taken as they
-          are; without it inputs are raw observations. `layout` is how an image lies in a tensor ("channels_first",
-          "channels_last", "plane", "flat"), where its shape does not tell.
+          where they leave no doubt, and take a few seconds: an iterative sampler has to be run to its end for them.
+          Integers are taken as they are; without it inputs are raw observations. `layout` is how an image lies in a
+          tensor ("channels_first", "channels_last", "plane", "flat"), where its shape does not tell.
         - `options`: scalars that a caller may change, by name: a number or `zoo.Option`. A function that has a keyword
           of that name gets it, as a 0-d tensor.
         - `inputs`: what else each example is made from, such as a prompt, by name: `zoo.Tensor(dtype, shape)` of one

@@ -55,7 +55,7 @@ def decode(b: Builder, given: Given) -> Method:
     inputs = {"z": Tensor("float32", b.latent)} | b.conditions(given)
     named = b.probe.arguments("decode", inputs, {})
     z = named.pop("z")
-    y = b.probe.run("decode", lambda: given(z, **named))
+    y = b.probe.run("decode", b.probe.timed(lambda: given(z, **named)))
     view = b.view("decode", y)
 
     def function(z: Any, **named: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +17,7 @@ from zoo.errors import InputError
 from zoo.examples import input_examples
 from zoo.model import Model
 from zoo.parity import make_inputs
-from zoo.signature import Loop, Noise, Option, Tensor
+from zoo.signature import Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels
 from zoo.wrapping.calling import running
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from zoo.wrapping.wish import WrappedNetwork
 
 ROWS = 3
+LONG = 1.0  # seconds of a step, from which on probes of a loop take no second one
 SWITCHED = ("attention", "rnn", "lstm", "gru", "rrelu")  # may draw, and do not in evaluation mode
 
 
@@ -32,6 +35,19 @@ class Probe:
 
     def __init__(self, network: WrappedNetwork, options: Mapping[str, Option]) -> None:
         self.network, self.options = network, options
+        self.seconds = math.inf  # that one row of what was timed last takes
+
+    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, which is about `ROWS` examples, noting the seconds of a row in its fastest run."""
+        self.seconds = math.inf
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            result = call(*arguments, **named)
+            self.seconds = min(self.seconds, (time.perf_counter() - began) / ROWS)
+            return result
+
+        return run
 
     def arguments(
         self, method: str, inputs: Mapping[str, Tensor], noises: Mapping[str, Noise], rows: int = ROWS
@@ -101,23 +117,27 @@ class Probe:
 
     def loop(self, loop: Loop, what: str, inputs: Mapping[str, Tensor]) -> Any:
         """The state of a loop after its first step, `x`: the functions inside it have been run."""
+        step = self.timed(loop.step)
 
         def first_step() -> Any:
             arguments = self.arguments("sample", inputs, {**loop.init_noise, **loop.noise})
             arguments |= {n: self.network.tensor(np.asarray(o.default, dtype=o.dtype)) for n, o in loop.options.items()}
             i = self.network.tensor(np.asarray(0))
-            return loop.step(i, loop.init(**arguments), **arguments)["x"]
+            return step(i, loop.init(**arguments), **arguments)["x"]
 
         y = self.run(what, first_step)
         self.check(what, y)
         return y
 
-    def extremes(self, model: Model, method: str, count: int) -> tuple[float, float]:
-        """The smallest and largest value of `count` draws."""
+    def extremes(
+        self, model: Model, method: str, count: int, options: Mapping[str, float] | None = None
+    ) -> tuple[float, float]:
+        """The smallest and largest value of `count` draws. `options` are those that differ from their defaults."""
         signature = model.signatures[method]
-        arrays = make_inputs(model, signature, "random", count)
-        options = {n: np.dtype(o.dtype).type(o.default) for n, o in signature.options.items()}
-        x = running(method, lambda: model._execute(method, arrays, np.arange(count), 0, options))["x"]
+        chosen = {n: o.default for n, o in signature.options.items()} | dict(options or {})
+        arrays = make_inputs(model, signature, "random", count, chosen)
+        scalars = {n: np.dtype(o.dtype).type(chosen[n]) for n, o in signature.options.items()}
+        x = running(method, lambda: model._execute(method, arrays, np.arange(count), 0, scalars))["x"]
         if not np.isfinite(x).all():
             raise InputError(f"{method} gives {x[~np.isfinite(x)][0]}; expected finite numbers.")
         return float(x.min()), float(x.max())
@@ -170,7 +190,7 @@ def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:
 
 
 def _short(model: EagerModel, method: str) -> EagerModel:
-    """A model whose method, if it is a loop, takes its first step and its last."""
+    """A model whose method, if it is a loop, takes its first step and, unless that is `LONG`, its last."""
     definition = model.methods[method]
     if isinstance(definition, Loop):
         model = copy.copy(model)
@@ -179,12 +199,25 @@ def _short(model: EagerModel, method: str) -> EagerModel:
 
 
 def _two_steps(loop: Loop) -> Loop:
-    steps = int(loop.length if isinstance(loop.length, int) else loop.options[loop.length].default)
+    steps = length_of(loop)
+    seconds: list[float] = []  # of each first step; that of the first run decides, so that all runs take the same steps
 
     def step(i: Any, state: Any, **more: Any) -> Any:
-        return loop.step(i * (steps - 1), state, **more)
+        if int(i) and seconds[0] > LONG:
+            return state
+        began = time.perf_counter()
+        state = loop.step(i * (steps - 1), state, **more)
+        seconds.append(time.perf_counter() - began)
+        return state
 
     return replace(loop, length=min(steps, 2), step=step)
+
+
+def length_of(method: Method) -> int:
+    """How many steps a method takes by default, 1 without a loop."""
+    if not isinstance(method, Loop):
+        return 1
+    return method.length if isinstance(method.length, int) else int(method.options[method.length].default)
 
 
 def check_prediction(y: Any, classes: Labels | None) -> None:

@@ -41,7 +41,7 @@ def sampler(b: Builder) -> Method | None:
     def raw(**named: Any) -> Any:
         return sample(*(named[n] for n in b.noise), **named)
 
-    view = b.view("sample", b.probe.run("sample", lambda: raw(**arguments), hint))
+    view = b.view("sample", b.probe.run("sample", b.probe.timed(lambda: raw(**arguments)), hint))
 
     def function(**named: Any) -> Any:
         return b.units.observe(raw(**named), view)
