@@ -186,7 +186,7 @@ class Model(ABC):
         arrays: dict[str, Array] = {}
         rows: int | None = None
         for name in sorted(signature.inputs, key=lambda n: (n in one, n == "label")):  # those with rows come first
-            value = np.asarray(given[name])[None] if name in one else given[name]
+            value = [given[name]] if name in one else given[name]
             if name == "x":
                 array = self.space.check(value)
             elif name == "label":
@@ -238,6 +238,8 @@ def check_tensor(value: Any, tensor: Tensor, name: str, options: Mapping[str, An
     low, high = tensor.bounds
     if tensor.dtype == "float32":
         array = finite(array, name)
+        if tensor.low is None and tensor.high is None:
+            return array
     beyond = ~((array >= low) & (array <= high))  # NaN is
     if tensor.dtype != "float32" and array.dtype.kind == "f":
         beyond |= array != np.floor(array)
