@@ -29,6 +29,7 @@ def tensors(draw):
 
 @given(tensors(), st.sampled_from(KINDS))
 @example(Tensor("float32", (50,), 0.1, 0.1), "random")  # a bound that is no float32
+@example(Tensor("float32", (), -1.5845632502852868e29, 17592186044417.0), "boundary")
 def test_examples_are_what_a_caller_may_give(tensor, kind):
     options = {"n": 3}
     made = tensor_examples(tensor, kind, 7, options=options)

@@ -67,7 +67,7 @@ def tensor_examples(
     elif kind == "tail":  # single high values among lows
         u = (u > 0.95).astype(np.float64)
     if tensor.dtype == "float32":
-        return (low + u * (high - low)).astype(np.float32)
+        return np.clip((1 - u) * low + u * high, low, high).astype(np.float32)
     offset = np.minimum(np.floor(u * (int(high) - int(low) + 1)), int(high) - int(low))
     return (int(low) + offset.astype(np.int64)).astype(tensor.dtype)
 
