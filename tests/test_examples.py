@@ -13,7 +13,7 @@ from zoo.model import check_tensor
 from zoo.signature import Tensor
 from zoo.spaces import KINDS, Labels, Real
 
-WHOLE = st.none() | st.integers(-(2**62), 2**62)
+WHOLE = st.none() | st.integers(-(2**63), 2**63 - 1)
 FLOAT = st.none() | st.floats(-1e30, 1e30)
 
 
@@ -30,6 +30,7 @@ def tensors(draw):
 @given(tensors(), st.sampled_from(KINDS))
 @example(Tensor("float32", (50,), 0.1, 0.1), "random")  # a bound that is no float32
 @example(Tensor("float32", (), -1.5845632502852868e29, 17592186044417.0), "boundary")
+@example(Tensor("int64", (), None, 2**54 - 1), "boundary")
 def test_examples_are_what_a_caller_may_give(tensor, kind):
     options = {"n": 3}
     made = tensor_examples(tensor, kind, 7, options=options)

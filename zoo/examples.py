@@ -68,8 +68,9 @@ def tensor_examples(
         u = (u > 0.95).astype(np.float64)
     if tensor.dtype == "float32":
         return np.clip((1 - u) * low + u * high, low, high).astype(np.float32)
-    offset = np.minimum(np.floor(u * (int(high) - int(low) + 1)), int(high) - int(low))
-    return (int(low) + offset.astype(np.int64)).astype(tensor.dtype)
+    whole = np.floor((1 - u) * low + u * (high + 1))
+    whole = np.clip(whole, -(2.0**63), np.nextafter(2.0**63, 0)).astype(np.int64)
+    return np.clip(whole, int(low), int(high)).astype(tensor.dtype)  # float64 does not hold all int64
 
 
 __all__ = ["input_examples", "tensor_examples"]
