@@ -8,6 +8,7 @@ from typing import Any
 from zoo import registry, spaces
 from zoo.errors import InputError, PluginError, UnknownName
 from zoo.plugins import load_plugins
+from zoo.signature import Tensor, within
 from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
 
 MODEL, RECIPE, STATE, MANIFEST = "model.json", "recipe.json", "training.json", "manifest.json"
@@ -86,8 +87,8 @@ def _artifact(folder: Path) -> Facts:
         "density": manifest.density,
         "methods": {
             name: {
-                "inputs": {k: _tensor(t.dtype, t.shape) for k, t in entry.signature.inputs.items()},
-                "outputs": {k: _tensor(t.dtype, t.shape) for k, t in entry.signature.outputs.items()},
+                "inputs": {k: _tensor(t) for k, t in entry.signature.inputs.items()},
+                "outputs": {k: _tensor(t) for k, t in entry.signature.outputs.items()},
                 "options": {
                     k: {"default": o.default, "low": o.low, "high": o.high, "help": o.help}
                     for k, o in entry.signature.options.items()
@@ -177,8 +178,9 @@ def _card(card: Any) -> Facts:
     return dict(card)
 
 
-def _tensor(dtype: str, shape: tuple[int | str, ...]) -> str:
-    return f"{dtype} (N{''.join(f', {d}' for d in shape)})"
+def _tensor(t: Tensor) -> str:
+    bounds = within(t.low, t.high)
+    return f"{t.dtype} (N{''.join(f', {d}' for d in t.shape)}){f',{bounds}' if bounds else ''}"
 
 
 def _weights(folder: Path, kind: str, size: int) -> Facts:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
-from zoo.signature import Option, Signature, resolve
+from zoo.signature import Option, Signature, Tensor, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
 
@@ -166,26 +166,41 @@ class Model(ABC):
                     raise InputError(f"{method} of {self.name} takes no class: the model is not conditional.")
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
                 raise InputError(f"{method} of {self.name} has no option {name!r}; {takes}.{did_you_mean(name, known)}")
-        arrays: dict[str, Array] = {}
-        rows = count
-        for name, tensor in signature.inputs.items():
-            if name == "label":
-                continue
-            if name not in given:
-                raise InputError(f"{method} of {self.name} needs {name}.")
-            arrays[name] = (
-                self.space.check(given[name]) if name == "x" else check_tensor(given[name], tensor.shape, name)
-            )
-            rows = len(arrays[name])
-        if "label" in signature.inputs:
-            assert self.classes is not None
-            if given.get("label") is None:
-                raise InputError(f"{self.name} is conditional: {method} needs a class; {self.classes.describe()}.")
-            if rows is None and np.ndim(given["label"]):
-                rows = len(given["label"])
-            arrays["label"] = self.classes.check(given["label"], check_count(rows))
         options = {name: check_option(name, option, given.get(name)) for name, option in signature.options.items()}
-        return arrays, options
+        return self._inputs(method, signature, given, count, options), options
+
+    def _inputs(
+        self,
+        method: str,
+        signature: Signature,
+        given: Mapping[str, Any],
+        count: int | None,
+        options: Mapping[str, np.generic],
+    ) -> dict[str, Array]:
+        """The inputs as arrays of as many rows. A class or a condition without a batch axis stands for every row."""
+        for name in signature.inputs:
+            if given.get(name) is None:
+                if name == "label" and self.classes is not None:
+                    raise InputError(f"{self.name} is conditional: {method} needs a class; {self.classes.describe()}.")
+                raise InputError(f"{method} of {self.name} needs {name}.")
+        one = {n for n, t in signature.inputs.items() if n not in ("x", "z") and is_one(given[n], t)}
+        arrays: dict[str, Array] = {}
+        rows: int | None = None
+        for name in sorted(signature.inputs, key=lambda n: (n in one, n == "label")):  # those with rows come first
+            value = [given[name]] if name in one else given[name]
+            if name == "x":
+                array = self.space.check(value)
+            elif name == "label":
+                assert self.classes is not None
+                array = self.classes.check(value, None if name in one else rows or count)
+            else:
+                array = check_tensor(value, signature.inputs[name], name, options)
+            if name in one:
+                array = np.repeat(array, check_count(rows or count), axis=0)
+            if rows not in (None, len(array)):
+                raise InputError(f"{name} has {len(array)} rows and {next(iter(arrays))} {rows}; expected as many.")
+            arrays[name], rows = array, len(array)
+        return {name: arrays[name] for name in signature.inputs}
 
     def _check_memory(self, signature: Signature, count: int) -> None:
         width = sum(
@@ -201,13 +216,33 @@ class Model(ABC):
             )
 
 
-def check_tensor(value: Any, shape: tuple[int | str, ...], name: str) -> Array:
-    array = as_array(value, name)
-    if array.ndim != len(shape) + 1 or any(
-        isinstance(d, int) and d != n for d, n in zip(shape, array.shape[1:], strict=True)
-    ):
-        raise InputError(f"{name} has shape {array.shape}; expected (N, {', '.join(map(str, shape))}).")
-    return finite(array, name)
+def is_one(value: Any, tensor: Tensor) -> bool:
+    """Whether a value has the axes of one example, without that of the batch."""
+    try:
+        return np.ndim(value) == len(tensor.shape)
+    except ValueError:  # lists of several lengths
+        return False
+
+
+def check_tensor(value: Any, tensor: Tensor, name: str, options: Mapping[str, Any]) -> Array:
+    """`value` as a batch of a tensor, of its dtype; `InputError` for another shape or values beyond its bounds.
+    `options` are the values of those that its shape names."""
+    array, shape = as_array(value, name), resolve(tensor.shape, options)
+    if array.shape[1:] != shape:
+        expected = "".join(f", {d}" for d in shape) or ","
+        raise InputError(f"{name} has shape {array.shape}; expected (N{expected}).")
+    low, high = tensor.bounds
+    if tensor.dtype == "float32":
+        array = finite(array, name)
+        if tensor.low is None and tensor.high is None:
+            return array
+    beyond = ~((array >= low) & (array <= high))  # NaN is
+    if tensor.dtype != "float32" and array.dtype.kind == "f":
+        beyond |= array != np.floor(array)
+    if beyond.any():
+        where = tuple(int(i) for i in np.argwhere(beyond)[0])
+        raise InputError(f"{name} has {array[where]} in row {where[0]}; expected {tensor.describe()}.")
+    return array.astype(tensor.dtype)
 
 
 def check_option(name: str, option: Option, value: Any) -> np.generic:
@@ -231,13 +266,8 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         or (high is not None and number > high)
         or (whole and number != int(number))
     ):
-        bounds = {
-            (False, False): "",
-            (True, False): f" of at least {low}",
-            (False, True): f" of at most {high}",
-            (True, True): f" from {low} to {high}",
-        }[low is not None, high is not None]
-        raise InputError(f"option {name}={value!r}; expected a {'whole ' if whole else ''}number{bounds}.")
+        kind = "whole number" if whole else "number"
+        raise InputError(f"option {name}={value!r}; expected a {kind}{within(low, high)}.")
     return np.int64(number) if whole else np.float32(number)
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from zoo.errors import ExportError
+from zoo.examples import input_examples
 from zoo.model import Array, Model
-from zoo.noise import draw
-from zoo.signature import Noise, Option, Signature
-from zoo.spaces import KINDS, real_examples
+from zoo.signature import Option, Signature
+from zoo.spaces import KINDS
 
 COUNT = 7  # rows of a case
 ROWS = ((0, 1), (0, 2), (0, COUNT), (4, COUNT))  # compared in calls of their own; the last shows whether they mix
@@ -66,8 +67,8 @@ def make_cases(source: Model) -> Iterator[Case]:
     default options, the others with different ones."""
     for method, signature in source.signatures.items():
         for kind in KINDS:
-            inputs = make_inputs(source, signature, kind, COUNT)
             options = {name: np.asarray(another(o, kind), dtype=o.dtype) for name, o in signature.options.items()}
+            inputs = make_inputs(source, signature, kind, COUNT, options)
             seed, index = (np.array(numbers, dtype=np.int64) for numbers in CALLS[kind])
             empty = Case(method, kind, seed, index, inputs, options, {})
             case = replace(empty, outputs=empty.run(source))
@@ -86,19 +87,13 @@ def finite_rows(value: Array) -> Array:
     return np.asarray(~np.isnan(value).reshape(len(value), -1).any(axis=1))
 
 
-def make_inputs(model: Model, signature: Signature, kind: str, count: int) -> dict[str, Array]:
-    """Inputs for a method, `count` rows: "random", at the "boundary" of the model's spaces, or in their "tail"."""
-    inputs: dict[str, Array] = {}
-    for name, tensor in signature.inputs.items():
-        if name == "x":
-            inputs[name] = model.space.examples(kind, count)
-        elif name == "label":
-            assert model.classes is not None
-            u = draw(Noise("uniform"), np.arange(count), seed=0, stream=f"examples/{kind}")
-            inputs[name] = np.floor(u * len(model.classes)).astype(np.int64)
-        else:
-            inputs[name] = real_examples(tuple(int(d) for d in tensor.shape), kind, count, 0)
-    return inputs
+def make_inputs(
+    model: Model, signature: Signature, kind: str, count: int, options: Mapping[str, Any] | None = None
+) -> dict[str, Array]:
+    """Inputs for a method, `count` rows: "random", at the "boundary" of what they may be, or in its "tail". `options`
+    are those that differ from their defaults."""
+    values = {name: o.number for name, o in signature.options.items()} | dict(options or {})
+    return input_examples(signature.inputs, model.space, model.classes, kind, count, values)
 
 
 def another(option: Option, kind: str) -> float:

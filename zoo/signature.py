@@ -8,6 +8,7 @@ option, as in the `samples` of an importance-weighted bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,18 +19,57 @@ from zoo.errors import InputError
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
 DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact takes, gives and carries from step to step
+RANGES: Mapping[str, tuple[float, float]] = {
+    "float32": (-math.inf, math.inf),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint8": (0, 255),
+    "bool": (0, 1),
+}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One example of an array: one of `DTYPES` and the shape without the batch axis."""
+    """One example of an array: one of `DTYPES` and the shape without the batch axis.
+
+    `low` and `high` are the inclusive bounds of its values, which an input is checked against: tokens of a vocabulary
+    are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype.
+    """
 
     dtype: str
     shape: Shape = ()
+    low: float | int | None = None
+    high: float | int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise InputError(f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
+        whole = self.dtype != "float32"
+        for bound in (b for b in (self.low, self.high) if b is not None):
+            least, most = RANGES[self.dtype]
+            if not (math.isfinite(bound) and least <= bound <= most) or (whole and bound != int(bound)):
+                raise InputError(f"{bound} is no bound of a tensor of {self.dtype}.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise InputError(f"a tensor has low={self.low} and high={self.high}; expected low to be the smaller.")
+
+    @property
+    def bounds(self) -> tuple[float | int, float | int]:
+        """The inclusive bounds, where none are given those of the dtype."""
+        least, most = RANGES[self.dtype]
+        return least if self.low is None else self.low, most if self.high is None else self.high
+
+    def describe(self) -> str:
+        """What its values may be, as in "whole numbers from 0 to 49407"."""
+        if self.dtype == "bool":
+            return "true or false"
+        low, high = self.bounds if self.dtype == "uint8" else (self.low, self.high)
+        return f"{'numbers' if self.dtype == 'float32' else 'whole numbers'}{within(low, high)}"
+
+
+def within(low: float | int | None, high: float | int | None) -> str:
+    """Inclusive bounds in words: " from 0 to 9", " of at least 0", " of at most 9" or ""."""
+    if low is None:
+        return "" if high is None else f" of at most {high}"
+    return f" of at least {low}" if high is None else f" from {low} to {high}"
 
 
 @dataclass(frozen=True)

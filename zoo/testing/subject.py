@@ -16,6 +16,7 @@ from zoo.api import MODEL
 from zoo.artifact import MANIFEST
 from zoo.eager import EagerModel
 from zoo.errors import InputError, MissingDependency, ZooError, did_you_mean
+from zoo.examples import input_examples
 from zoo.model import Array, Model
 from zoo.network import Network, Objective
 from zoo.plugins import Plugin, load_plugins
@@ -113,10 +114,10 @@ def levels(space: Space) -> int:
 
 def loss_arguments(network: Network, objective: Objective, count: int) -> dict[str, Any]:
     """Tensors for a loss: data of the space, classes in turn, noise."""
-    given = {}
-    for name in objective.loss.inputs:
-        is_label = name == "label"
-        given[name] = np.arange(count) % len(network.classes or CLASSES) if is_label else data(network.space, count)
+    classes = network.classes or CLASSES
+    given = input_examples(objective.loss.inputs, network.space, classes, "random", count)
+    given |= {"x": data(network.space, count), "label": np.arange(count) % len(classes)}
+    given = {name: given[name] for name in objective.loss.inputs}
     for name, declared in objective.loss.noise.items():
         given[name] = noise.draw(declared, np.arange(count), seed=1, stream=f"testing/{name}")
     return {name: network.tensor(a) for name, a in given.items()}

@@ -2,12 +2,12 @@
 
 A user's functions become a `Call` or `Loop` whose shapes were found by running them on a few examples. Imports no
 framework, but tensors are used by the methods that PyTorch's have, which are also those of Keras on the torch backend;
-`WrappedNetwork` is what a plugin adds.
+a plugin adds its `WrappedNetwork`, and `Wrap` makes its `wrap` of that.
 """
 
 from __future__ import annotations
 
-from zoo.wrapping.build import build
+from zoo.wrapping.api import Wrap
 from zoo.wrapping.wish import Wish, WrapConfig, WrappedNetwork
 
-__all__ = ["Wish", "WrapConfig", "WrappedNetwork", "build"]
+__all__ = ["Wish", "Wrap", "WrapConfig", "WrappedNetwork"]

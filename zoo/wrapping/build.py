@@ -16,6 +16,7 @@ from zoo.wrapping.calling import Given, check_taken
 from zoo.wrapping.diffusion import read_schedule
 from zoo.wrapping.methods import MADE
 from zoo.wrapping.modules import find
+from zoo.wrapping.probe import length_of
 from zoo.wrapping.samplers import decoded_noise, sampler
 from zoo.wrapping.units import infer_values
 from zoo.wrapping.wish import (
@@ -29,6 +30,9 @@ from zoo.wrapping.wish import (
     labels,
     title,
 )
+
+AFFORDABLE = 5.0  # seconds of sampling, to find the range of an image's floats
+FEWEST = 10  # denoising steps that make an image
 
 
 def build(
@@ -71,6 +75,7 @@ def _model(b: Builder) -> EagerModel:
         raise InputError("nothing to wrap; give sample=, log_prob=, encode=, decode= or predict=, or a flow.")
     check_taken(
         set(b.options) - b.used,
+        b.inputs,
         network.classes is not None and "predict" not in made,
         b.adapted,
     )
@@ -99,8 +104,21 @@ def _infer_values(b: Builder, method: str) -> None:
         return
     if isinstance(b.given.get(method), (Call, Loop)):
         return
-    # a loop runs once, whatever its length
-    count = 4 if isinstance(b.network.made[method], Loop) else max(4, min(32, 2**18 // b.wish.space.size))
-    low, high = b.probe.extremes(EagerModel(b.network, b.name), method, count)
+    definition = b.network.made[method]
+    steps, seconds = length_of(definition), b.probe.seconds
+    most = 4 if isinstance(definition, Loop) else max(4, min(32, 2**18 // b.wish.space.size))
+    count, fewer = min(most, int(AFFORDABLE / (steps * seconds))), int(AFFORDABLE / seconds)
+    options, how = {}, ""
+    if count < 1 and b.wish.schedule is not None and method == "sample" and fewer >= FEWEST:
+        count, options, how = 1, {"steps": fewer}, f" in {fewer} steps"  # of any number, they lead to an image
+    if count < 1:
+        each = f"{steps} steps of {seconds:.2g} s" if steps > 1 else "one call"
+        raise InputError(
+            f"{method} gives floats, and it is not known which stand for black and white. To find out from a single "
+            f"draw would take about {steps * seconds:.0f} s ({each}). Say so: values=(low, high), such as "
+            "values=(0, 1), (-1, 1) or (0, 255)."
+        )
+    low, high = b.probe.extremes(EagerModel(b.network, b.name), method, count, options)
     b.units.values = infer_values(method, low, high)
-    b.inferred = f"inferred from {count} draws of {method}, {low:.3g} to {high:.3g}"
+    draws = f"{count} draw{'s' if count > 1 else ''} of {method}{how}"
+    b.inferred = f"inferred from {draws}, {low:.3g} to {high:.3g}"

@@ -11,7 +11,16 @@ from zoo.spec import Density
 from zoo.wrapping import probe
 from zoo.wrapping.calling import Given
 from zoo.wrapping.units import Units, View
-from zoo.wrapping.wish import Wish, WrappedNetwork, check_names, read_latent, read_noise, read_options, title
+from zoo.wrapping.wish import (
+    Wish,
+    WrappedNetwork,
+    check_names,
+    read_inputs,
+    read_latent,
+    read_noise,
+    read_options,
+    title,
+)
 
 
 class Builder:
@@ -23,7 +32,8 @@ class Builder:
         self.options = read_options(wish.options)
         self.noise = read_noise(wish.noise, "noise")
         self.fresh = read_noise(wish.step_noise, "step_noise")
-        check_names(self.noise, self.fresh, self.options, network.classes is not None)
+        self.inputs = read_inputs(wish.inputs)
+        check_names(self.noise, self.fresh, self.options, self.inputs, network.classes is not None)
         self.adapted: list[Given] = []
         self.views: dict[str, View] = {}
         self.used: set[str] = set()  # options that no function needs to take
@@ -36,8 +46,10 @@ class Builder:
         self.probe = probe.Probe(network, self.options)
 
     def bind(self, what: str, tensors: Any, extra: Sequence[str] = ()) -> Given:
-        given = Given(what, self.given[what])
-        given.bind(tensors, self.options, self.network.classes is not None, extra)
+        return self.bound(Given(what, self.given[what]), tensors, self.network.classes is not None, extra)
+
+    def bound(self, given: Given, tensors: Any, conditional: bool, extra: Sequence[str] = ()) -> Given:
+        given.bind(tensors, (*self.options, *self.inputs, *extra), conditional)
         self.adapted.append(given)
         return given
 
@@ -49,8 +61,10 @@ class Builder:
         given.bind(("state",), (), False)
         return given
 
-    def label(self, *given: Given) -> dict[str, Tensor]:
-        return {"label": Tensor("int64")} if any("label" in g.keywords for g in given) else {}
+    def conditions(self, *given: Given) -> dict[str, Tensor]:
+        """The class and the inputs that functions take by keyword."""
+        known = {"label": Tensor("int64"), **self.inputs}
+        return {name: t for name, t in known.items() if any(name in g.keywords for g in given)}
 
     def taken(self, given: Given) -> dict[str, Option]:
         return {n: o for n, o in self.options.items() if n in given.keywords}

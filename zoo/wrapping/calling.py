@@ -1,4 +1,4 @@
-"""Calling a user's function: tensors by position, options and the class by keyword where it takes them."""
+"""Calling a user's function: tensors by position; options, conditions and the class by keyword where it takes them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,8 @@ class Given:
         self.function: Callable[..., Any] = function
         self.keywords: dict[str, str] = {}  # our name -> its name
 
-    def bind(
-        self, tensors: Iterable[str], options: Iterable[str], conditional: bool, extra: Iterable[str] = ()
-    ) -> None:
-        """Decide what goes by keyword; `InputError` if the function cannot be called so. `extra` are more names that
-        it may take."""
+    def bind(self, tensors: Iterable[str], names: Iterable[str], conditional: bool) -> None:
+        """Decide which of `names` go by keyword; `InputError` if the function cannot be called so."""
         positional = list(tensors)
         signature = _signature(self.function)
         if signature is None:
@@ -49,7 +46,7 @@ class Given:
         filled = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         free = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         free -= set(filled[: len(positional)])
-        self.keywords = {name: name for name in (*options, *extra) if name in free or spread}
+        self.keywords = {name: name for name in names if name in free or spread}
         if conditional:
             theirs = next((n for n in LABELS if n in free), "label" if spread else None)
             if theirs:
@@ -62,8 +59,9 @@ class Given:
             more = f" and by keyword {', '.join(self.keywords.values())}" if self.keywords else ""
             raise InputError(
                 f"{self.what}{signature} cannot be called with {takes}{more}: {error}. Noise goes in by position "
-                "(noise=zoo.Normal(...), or several in a tuple), options by keyword. A class goes in by a keyword "
-                f"label, labels, class_labels or y{classes}: {self.what}=lambda {takes}, label: net({takes}, label)."
+                "(noise=zoo.Normal(...), or several in a tuple), options and other inputs (inputs={'prompt': "
+                "zoo.Tensor('float32', (77, 768))}) by keyword. A class goes in by a keyword label, labels, "
+                f"class_labels or y{classes}: {self.what}=lambda {takes}, label: net({takes}, label)."
             ) from None
 
     def __call__(self, *tensors: Any, **named: Any) -> Any:
@@ -85,14 +83,14 @@ def _is_module(function: Any) -> bool:
     return hasattr(function, "parameters") and (hasattr(function, "call") or hasattr(function, "forward"))
 
 
-def check_taken(options: Iterable[str], conditional: bool, given: Iterable[Given]) -> None:
-    """`InputError` for an option or a class that no function takes."""
+def check_taken(options: Iterable[str], inputs: Iterable[str], conditional: bool, given: Iterable[Given]) -> None:
+    """`InputError` for an option, an input or a class that no function takes."""
     functions = list(given)
     taken = {name for g in functions for name in g.keywords}
     names = ", ".join(g.what for g in functions)
-    for name in options:
+    for kind, name in (*(("option", n) for n in options), *(("input", n) for n in inputs)):
         if name not in taken:
-            raise InputError(f"no function takes the option {name!r} by keyword (looked at {names}).")
+            raise InputError(f"no function takes the {kind} {name!r} by keyword (looked at {names}).")
     if conditional and "label" not in taken:
         raise InputError(
             f"classes= was given, and none of {names} takes a keyword {' or '.join(map(repr, LABELS[:3]))}."
@@ -111,12 +109,18 @@ def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception]
         if low := re.search("BFloat16|Half", str(error)):
             kind = "bfloat16" if low.group() == "BFloat16" else "float16"
             hint = f"The network computes in {kind}; give model.float()."
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         where = user_line(error)
         raise InputError(
-            f"{what} fails on examples: {type(error).__name__}: {lines[0].rstrip('.') if lines else ''}"
+            f"{what} fails on examples: {type(error).__name__}: {said(error)}"
             f"{f' ({where})' if where else ''}.{' ' + hint if hint else ''}"
         ) from error
+
+
+def said(error: Exception) -> str:
+    """The first line of an error that says what is wrong: Keras begins with where, and writes the rest in bold."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return telling[0].rstrip(".") if telling else ""
 
 
 def user_line(error: BaseException | None = None) -> str:

@@ -12,7 +12,7 @@ from zoo.errors import InputError, did_you_mean
 from zoo.model import check_option
 from zoo.signature import DTYPES, Noise, Option, Tensor
 from zoo.wrapping.calling import Given
-from zoo.wrapping.probe import Probe, dtype_name
+from zoo.wrapping.probe import LONG, ROWS, Probe, dtype_name
 
 BARE = "state"  # the name of a state that is one tensor
 
@@ -81,7 +81,7 @@ def try_out(
     steps: int,
 ) -> tuple[dict[str, Tensor], Any]:
     """The state that the functions carry, and what the last of them gives, after one step on examples.
-    Another, with the number of the last, is only looked at for what it draws."""
+    Another, with the number of the last, is only looked at for what it draws, unless a step is long."""
     named = probe.arguments("sample", inputs, {**noise, **fresh})
     index = named.pop("index")
     made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
@@ -97,7 +97,7 @@ def try_out(
     def step(i: int, state: Mapping[str, Any]) -> Any:
         return parts.step(probe.network.tensor(np.asarray(i)), parts.unpack(state), *(named[n] for n in fresh), **named)
 
-    made = probe.run("step", lambda: step(0, first))
+    made = probe.run("step", probe.timed(lambda: step(0, first)))
     if isinstance(made, Mapping) == parts.bare or (not parts.bare and set(made) != set(first)):
         raise InputError(
             f"step gives {_names(made)}; expected the state as init gives it: {_names(parts.unpack(first))}."
@@ -109,7 +109,7 @@ def try_out(
                 f"step turns {name} from {state[name].dtype} {state[name].shape} into {got.dtype} {got.shape}; a state "
                 "keeps its shape and dtype. Give it its full length from the start, and write into it with torch.where."
             )
-    if steps > 1:
+    if steps > 1 and probe.seconds * ROWS < LONG:
         probe.run("step", lambda: step(steps - 1, after))
     if parts.until:
         done = probe.run("until", lambda: parts.stop(after))

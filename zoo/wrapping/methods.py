@@ -51,12 +51,11 @@ def decode(b: Builder, given: Given) -> Method:
         b.latent = latent_of_encoder(b)
     if b.latent is None:
         raise InputError("decode= alone does not say how large a latent is: give latent=16, or encode= too.")
-    given.bind(("z",), b.options, b.network.classes is not None)
-    b.adapted.append(given)
-    inputs = {"z": Tensor("float32", b.latent)} | b.label(given)
+    b.bound(given, ("z",), b.network.classes is not None)
+    inputs = {"z": Tensor("float32", b.latent)} | b.conditions(given)
     named = b.probe.arguments("decode", inputs, {})
     z = named.pop("z")
-    y = b.probe.run("decode", lambda: given(z, **named))
+    y = b.probe.run("decode", b.probe.timed(lambda: given(z, **named)))
     view = b.view("decode", y)
 
     def function(z: Any, **named: Any) -> Any:
@@ -98,9 +97,8 @@ def predict(b: Builder, given: Given) -> Method:
 
 
 def on_x(b: Builder, given: Given) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    given.bind(("x",), b.options, b.network.classes is not None and given.what != "predict")
-    b.adapted.append(given)
-    inputs = {"x": b.wish.space.tensor} | b.label(given)
+    b.bound(given, ("x",), b.network.classes is not None and given.what != "predict")
+    inputs = {"x": b.wish.space.tensor} | b.conditions(given)
     return inputs, b.probe.arguments(given.what, inputs, {})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,9 +15,11 @@ import numpy as np
 
 from zoo import noise as reference
 from zoo.errors import InputError
+from zoo.examples import input_examples
 from zoo.model import Model
-from zoo.signature import Loop, Noise, Option, Tensor
-from zoo.spaces import Image, Labels, real_examples
+from zoo.parity import make_inputs
+from zoo.signature import Loop, Method, Noise, Option, Tensor
+from zoo.spaces import Image, Labels
 from zoo.wrapping.calling import running
 from zoo.wrapping.memory import Memory
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from zoo.wrapping.wish import WrappedNetwork
 
 ROWS = 3
+LONG = 1.0  # seconds of a step, from which on probes of a loop take no second one
 
 
 class Probe:
@@ -31,6 +36,19 @@ class Probe:
 
     def __init__(self, network: WrappedNetwork, options: Mapping[str, Option]) -> None:
         self.network, self.options = network, options
+        self.seconds = math.inf  # that one row of what was timed last takes
+
+    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, which is about `ROWS` examples, noting the seconds of a row in its fastest run."""
+        self.seconds = math.inf
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            result = call(*arguments, **named)
+            self.seconds = min(self.seconds, (time.perf_counter() - began) / ROWS)
+            return result
+
+        return run
 
     def arguments(
         self, method: str, inputs: Mapping[str, Tensor], noises: Mapping[str, Noise], rows: int = ROWS
@@ -38,15 +56,8 @@ class Probe:
         """Examples of everything that a function may take, by name."""
         net, defaults = self.network, {n: o.number for n, o in self.options.items()}
         made = {n: net.tensor(np.asarray(o.number, dtype=o.dtype)) for n, o in self.options.items()}
-        for name, tensor in inputs.items():
-            if name == "x":
-                array: Any = net.space.examples("random", rows)
-            elif name == "label":
-                assert net.classes
-                array = np.arange(rows, dtype=np.int64) % len(net.classes)
-            else:
-                array = real_examples(tuple(int(d) for d in tensor.shape), "random", rows, 0)
-            made[name] = net.tensor(array)
+        examples = input_examples(inputs, net.space, net.classes, "random", rows, defaults)
+        made |= {name: net.tensor(array) for name, array in examples.items()}
         index = np.arange(rows, dtype=np.int64)
         for name, n in noises.items():
             drawn = reference.draw(n, index, seed=0, stream=f"{method}/{name}", options=defaults)
@@ -116,26 +127,28 @@ class Probe:
 
     def loop(self, loop: Loop, what: str, inputs: Mapping[str, Tensor]) -> Any:
         """The state of a loop after its first step, `x`: the functions inside it have been run."""
+        step = self.timed(loop.step)
 
         def first_step() -> Any:
             arguments = self.arguments("sample", inputs, {**loop.init_noise, **loop.noise})
             arguments |= {n: self.network.tensor(np.asarray(o.number, dtype=o.dtype)) for n, o in loop.options.items()}
             i = self.network.tensor(np.asarray(0))
-            return loop.step(i, loop.init(**arguments), **arguments)["x"]
+            return step(i, loop.init(**arguments), **arguments)["x"]
 
         y = self.run(what, first_step)
         self.check(what, y)
         return y
 
-    def extremes(self, model: Model, method: str, count: int) -> tuple[float, float]:
-        """The smallest and largest value of `count` draws."""
+    def extremes(
+        self, model: Model, method: str, count: int, options: Mapping[str, float] | None = None
+    ) -> tuple[float, float]:
+        """The smallest and largest value of `count` draws. `options` are those that differ from their defaults."""
         signature = model.signatures[method]
-        inputs = {n: a for n, a in self.arguments(method, signature.inputs, {}, count).items() if n in signature.inputs}
-        arrays = {n: self.network.numpy(a) for n, a in inputs.items()}
-        options = {n: np.dtype(o.dtype).type(o.number) for n, o in signature.options.items()}
-        x = running(
-            method, lambda: model._execute(method, arrays, np.zeros(count, np.int64), np.arange(count), options)
-        )["x"]
+        chosen = {n: o.number for n, o in signature.options.items()} | dict(options or {})
+        arrays = make_inputs(model, signature, "random", count, chosen)
+        scalars = {n: np.dtype(o.dtype).type(chosen[n]) for n, o in signature.options.items()}
+        rows = np.zeros(count, np.int64), np.arange(count)
+        x = running(method, lambda: model._execute(method, arrays, *rows, scalars))["x"]
         if not np.isfinite(x).all():
             raise InputError(f"{method} gives {x[~np.isfinite(x)][0]}; expected finite numbers.")
         return float(x.min()), float(x.max())
@@ -189,9 +202,8 @@ class Probe:
 
     def _rows(self, model: Model, method: str, low: int, high: int) -> dict[str, Any]:
         """The outputs of a method on some examples alone."""
-        inputs = model.signature(method).inputs
-        made = self.arguments(method, inputs, {})
-        given = {n: self.network.numpy(made[n])[low:high] for n in inputs}
+        inputs = make_inputs(model, model.signature(method), "random", ROWS)
+        given = {name: array[low:high] for name, array in inputs.items()}
         return model.run(method, given, count=None if given else high - low, seed=0, start=low)
 
 
@@ -249,7 +261,7 @@ def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:
 
 
 def _short(model: EagerModel, method: str) -> EagerModel:
-    """A model whose method, if it is a loop, takes its first step and its last."""
+    """A model whose method, if it is a loop, takes its first step and, unless that is `LONG`, its last."""
     definition = model.methods[method]
     if isinstance(definition, Loop):
         model = copy.copy(model)
@@ -258,12 +270,25 @@ def _short(model: EagerModel, method: str) -> EagerModel:
 
 
 def _two_steps(loop: Loop) -> Loop:
-    steps = int(loop.length if isinstance(loop.length, int) else loop.options[loop.length].number)
+    steps = length_of(loop)
+    seconds: list[float] = []  # of each first step; that of the first run decides, so that all runs take the same steps
 
     def step(i: Any, state: Any, **more: Any) -> Any:
-        return loop.step(i * (steps - 1), state, **more)
+        if int(i) and seconds[0] > LONG:
+            return state
+        began = time.perf_counter()
+        state = loop.step(i * (steps - 1), state, **more)
+        seconds.append(time.perf_counter() - began)
+        return state
 
     return replace(loop, length=min(steps, 2), step=step)
+
+
+def length_of(method: Method) -> int:
+    """How many steps a method takes by default, 1 without a loop."""
+    if not isinstance(method, Loop):
+        return 1
+    return method.length if isinstance(method.length, int) else int(method.options[method.length].number)
 
 
 def check_prediction(y: Any, classes: Labels | None) -> None:

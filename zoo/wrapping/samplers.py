@@ -31,7 +31,7 @@ def sampler(b: Builder) -> Method | None:
             "inside: the model that is exported gets its noise from a seed."
         )
     sample = b.bind("sample", b.noise)
-    inputs = b.label(sample)
+    inputs = b.conditions(sample)
     arguments = b.probe.arguments("sample", inputs, b.noise)
 
     def hint(error: Exception) -> str:
@@ -41,7 +41,7 @@ def sampler(b: Builder) -> Method | None:
     def raw(**named: Any) -> Any:
         return sample(*(named[n] for n in b.noise), **named)
 
-    view = b.view("sample", b.probe.run("sample", lambda: raw(**arguments), hint))
+    view = b.view("sample", b.probe.run("sample", b.probe.timed(lambda: raw(**arguments)), hint))
 
     def function(**named: Any) -> Any:
         return b.units.observe(raw(**named), view)
@@ -60,7 +60,7 @@ def loop(b: Builder) -> Loop:
     init = b.bind("init", b.noise, extra=("index",))
     step = b.bind("step", ("i", "state", *fresh))
     finish, until = b.after("finish"), b.after("until")
-    inputs = b.label(init, step)
+    inputs = b.conditions(init, step)
     parts = loops.Parts(init, step, finish, until, tuple(b.noise), tuple(fresh))
     steps = length if isinstance(length, int) else int(b.options[length].number)
     state, y = loops.try_out(parts, b.probe, inputs, b.noise, fresh, steps)
@@ -97,7 +97,7 @@ def denoiser(b: Builder) -> Loop:
     if image and b.units.values is None and finish is None:
         b.units.values = (-1.0, 1.0)  # what such models are trained on
         b.inferred = "the usual range of a denoiser"
-    inputs = b.label(denoiser)
+    inputs = b.conditions(denoiser)
     length = b.wish.length
     b.used |= {"steps", "order", "eta"}
     loop = denoising(b.network, denoiser, schedule, shape, inputs, length, b.options)

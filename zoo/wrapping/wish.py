@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from zoo.errors import InputError, did_you_mean
 from zoo.network import Network
-from zoo.signature import Call, Loop, Method, Noise, Option
+from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import FAMILIES, Density
 from zoo.wrapping.calling import LABELS
@@ -32,9 +32,12 @@ ONLY = {
     "prediction": ("denoiser",),
     "density": ("log_prob",),
     "latent": ("encode", "decode"),
+    "inputs": ("sample", "step", "denoiser", "log_prob", "encode", "decode", "predict"),
 }
 # what a caller or a function is given beside noise and options
-TAKEN = {"count", "seed", "start", "chunk", "progress", "method", "inputs", "index", "i", "state", "label", "x", "z"}
+TAKEN = {
+    "count", "seed", "start", "index", "stream", "chunk", "progress", "method", "inputs", "i", "state", "label", "x", "z",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Wish:
     schedule: Any = None
     prediction: str | None = None
     options: Mapping[str, Option | float] | None = None
+    inputs: Mapping[str, Tensor] | None = None
     classes: Any = None
     density: Density | None = None
     values: Any = None
@@ -140,13 +144,18 @@ def check_title(name: Any, family: Any) -> None:
 
 
 def check_names(
-    noises: Mapping[str, Noise], fresh: Mapping[str, Noise], options: Mapping[str, Option], conditional: bool
+    noises: Mapping[str, Noise],
+    fresh: Mapping[str, Noise],
+    options: Mapping[str, Option],
+    inputs: Mapping[str, Tensor],
+    conditional: bool,
 ) -> None:
     """`InputError` for a name that means something else already. Noise is no argument of a caller's."""
     for kind, names, taken in (
         ("noise", noises, {"index", "label", "i", "state"}),
         ("step_noise", fresh, {"index", "label", "i", "state", *noises}),
         ("option", options, {*TAKEN, *noises, *fresh, *(LABELS if conditional else ())}),
+        ("input", inputs, {*TAKEN, *noises, *fresh, *options, *(LABELS if conditional else ())}),
     ):
         for name in names:
             if name in taken:
@@ -173,6 +182,17 @@ def read_options(options: Any) -> dict[str, Option]:
             made[name] = Option(option)
         else:
             raise InputError(f"option {name!r} is {option!r}; expected a number or zoo.Option(...).")
+    return made
+
+
+def read_inputs(inputs: Any) -> dict[str, Tensor]:
+    made = dict(inputs or {})
+    for name, tensor in made.items():
+        if not isinstance(tensor, Tensor):
+            raise InputError(
+                f"input {name!r} is {tensor!r}; expected zoo.Tensor(dtype, shape of one example), such as "
+                "zoo.Tensor('int64', (77,), low=0, high=49407)."
+            )
     return made
 
 

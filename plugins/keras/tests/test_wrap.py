@@ -188,3 +188,144 @@ def test_a_model_of_several_inputs_needs_a_function():
     model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
     with pytest.raises(InputError, match=r"sample=lambda z, label: model\(\[z, label\]\)"):
         wrap(sample=model, noise=NOISE, classes=3, space=zoo.Real(2))
+
+
+# ---- whole models --------------------------------------------------------------------------------------------------
+
+
+class Sampling(layers.Layer):
+    """A draw of a VAE's latent, as in Keras's own example."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, inputs):
+        mean, log_var = inputs
+        return mean + ops.exp(0.5 * log_var) * keras.random.normal(ops.shape(mean), seed=self.seeds)
+
+
+class VAE(keras.Model):
+    """As people write it: an encoder that gives mean, log-variance and a draw, a decoder, and a `train_step`."""
+
+    def __init__(self):
+        super().__init__()
+        keras.utils.set_random_seed(0)
+        x = keras.Input((8, 8, 1))
+        h = layers.Dense(6, activation="relu")(layers.Flatten()(x))
+        mean, log_var = layers.Dense(3)(h), layers.Dense(3)(h)
+        self.encoder = keras.Model(x, [mean, log_var, Sampling()([mean, log_var])])
+        z = keras.Input((3,))
+        self.decoder = keras.Model(z, layers.Reshape((8, 8, 1))(layers.Dense(64, activation="sigmoid")(z)))
+
+    def train_step(self, data):
+        raise NotImplementedError
+
+
+class Subclassed(keras.Model):
+    """An encoder and a decoder without declared inputs; the encoder gives the latent alone, or what `outputs` says."""
+
+    def __init__(self, outputs=None):
+        super().__init__()
+
+        class Part(layers.Layer):
+            def __init__(self, width, shape, outputs=None):
+                super().__init__()
+                self.dense, self.shaped, self.gives = layers.Dense(width, "sigmoid"), layers.Reshape(shape), outputs
+
+            def call(self, x):
+                y = self.shaped(self.dense(ops.reshape(x, (ops.shape(x)[0], -1))))
+                return self.gives(y) if self.gives else y
+
+        self.encoder, self.decoder = Part(3, (3,), outputs), Part(64, (8, 8, 1))
+
+
+class GAN(keras.Model):
+    def __init__(self, generator, discriminator):
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+
+
+def critic():
+    stack = [layers.Flatten(), layers.Dense(1, "sigmoid")]
+    return keras.Sequential([keras.Input((8, 8, 1)), *stack])
+
+
+def classifier():
+    return keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, "softmax")])
+
+
+def test_a_vae_with_its_draw(tmp_path):
+    vae = VAE()
+    model = wrap(vae, space=IMAGE)
+    assert (model.name, model.meta["family"], set(model.methods)) == ("VAE", "vae", {"sample", "encode", "decode"})
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    x = artifact.sample(5, seed=3)
+    z = drawn(5, 3, zoo.Normal(3))
+    assert np.array_equal(x, levels(vae.decoder.predict(z, verbose=0), 0, 1))
+    mean = vae.encoder.predict(x / np.float32(255), verbose=0)[0]
+    np.testing.assert_allclose(artifact.encode(x), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_an_autoencoder_has_no_prior():
+    model = wrap(Subclassed(), space=IMAGE, name="mine")
+    assert (model.name, set(model.methods)) == ("mine", {"encode", "decode"})
+    sampled = wrap(Subclassed(), noise=zoo.Normal(3), space=IMAGE)
+    assert sampled.sample(2, seed=0).shape == (2, 8, 8, 1)
+    two = wrap(Subclassed(lambda y: (y, -y)), space=IMAGE)
+    assert two.encode(two.sample(4, seed=0)).shape == (4, 3)
+
+
+def test_a_generator_and_a_discriminator(tmp_path):
+    gan = GAN(functional(), critic())
+    model = wrap(gan, noise=NOISE, space=IMAGE)
+    assert (model.meta["family"], set(model.methods)) == ("gan", {"sample", "predict"})
+    zoo.export(model, tmp_path / "artifact")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    x = artifact.sample(4, seed=1)
+    assert np.array_equal(x, levels(gan.generator.predict(drawn(4, 1), verbose=0), -1, 1))
+    scores = gan.discriminator.predict(x / np.float32(127.5) - 1, verbose=0)[:, 0]
+    np.testing.assert_allclose(artifact.predict(x), scores, rtol=1e-4)
+
+
+def test_what_stands_beside_a_model_tells_what_it_is():
+    def denoiser():
+        x = keras.Input((8, 8, 1))
+        return keras.Model(x, layers.Conv2D(1, 3, padding="same")(x))
+
+    class Timed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.net = denoiser()
+
+        def call(self, x, t):
+            return self.net(x)
+
+    signal = np.cumprod(1 - np.linspace(1e-4, 0.02, 100))
+    for model, more, method in (
+        (functional(), {"noise": NOISE}, "sample"),
+        (classifier(), {"classes": list("abc"), "values": (0, 1)}, "predict"),
+        (Timed(), {"schedule": signal, "length": 3}, "sample"),
+    ):
+        assert set(wrap(model, space=IMAGE, **more).methods) == {method}
+
+
+@pytest.mark.parametrize(("model", "more", "message"), [
+    (functional, {}, r"does not know what a Functional does: say it, as in wrap\(sample=model.*an encoder and a dec"),
+    (classifier, {"decode": lambda z: z, "classes": 3}, "does not know what a Sequential does"),
+    (lambda: GAN(functional(), critic()), {}, "sample= needs noise="),
+    (lambda: GAN(functional(), critic()), {"noise": NOISE, "sample": functional()}, "sample= and a GAN are two ways"),
+    (VAE, {"noise": zoo.Uniform(3)}, "noise= and a VAE are two ways"),
+    (lambda: Subclassed(lambda y: (y, y[:, :1])), {}, r"neither a latent nor a mean .* encode=lambda x: model.encoder"),
+    (lambda: Subclassed(lambda y: {"z": y}), {}, "neither a latent nor a mean"),
+    (lambda: Subclassed(lambda y: y @ y), {}, r"the encoder fails .*: mat1 and mat2 .*\(test_wrap.py:\d+\)\. Say how"),
+    (lambda: "vae", {}, "does not know what a str does"),
+])  # fmt: skip
+def test_whole_models_that_wrap_cannot_tell(model, more, message):
+    with pytest.raises(InputError, match=message):
+        wrap(model(), space=IMAGE, **more)
+
+
+def test_the_prior_may_be_said_once_more():
+    assert "sample" in wrap(VAE(), noise=zoo.Normal(3), family="vae", space=IMAGE).methods

@@ -777,6 +777,20 @@ def test_a_draw_that_nothing_uses_is_no_fault(name, tmp_path):
         wrap(encode=decided, space=REAL)
 
 
+def test_what_stands_beside_a_module_tells_what_it_is():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1))
+    assert set(wrap(net, noise=TWO, space=REAL).methods) == {"sample"}
+    assert set(wrap(net, classes=2, space=REAL).methods) == {"predict"}
+
+    class Denoiser(nn.Linear):
+        def forward(self, x, t):
+            return super().forward(x)
+
+    assert set(wrap(Denoiser(2, 2), schedule=[0.9, 0.5, 0.1], space=REAL).methods) == {"sample"}
+    with pytest.raises(InputError, match="does not know what a Sequential does"):
+        wrap(net, noise=TWO, decode=net, space=REAL)
+
+
 def test_the_hint_about_a_number_of_rows_is_for_what_takes_one():
     with pytest.raises(InputError, match="mat1") as caught:
         wrap(sample=nn.Linear(3, 2), noise=TWO, space=REAL)

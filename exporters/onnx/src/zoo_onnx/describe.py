@@ -71,7 +71,7 @@ def as_text(value: Any) -> str:
 def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> dict[str, Any]:
     """Type, shape, meaning and bounds of an input or output."""
     facts: dict[str, Any] = {"dtype": tensor.dtype, "shape": ["batch", *tensor.shape]}
-    low, high = getattr(tensor, "low", None), getattr(tensor, "high", None)
+    low, high = tensor.low, tensor.high
     match name:
         case "seed":
             meaning = "the seed of each row, any whole number; rows of different seeds are independent"
@@ -124,7 +124,7 @@ def known_answer(model: EagerModel, method: str) -> dict[str, Any] | None:
     """Inputs of one row, each filled with one number, and the first numbers that the source gives for it; None if
     these are not finite. A runtime that gives others computes something else."""
     signature = model.signatures[method]
-    filled = {name: int(getattr(t, "low", None) or 0) for name, t in signature.inputs.items()}
+    filled = {name: t.low or 0 for name, t in signature.inputs.items()}
     options = {name: o.number for name, o in signature.options.items()}
     inputs = {name: np.full((1, *t.shape), filled[name], t.dtype) for name, t in signature.inputs.items()}
     outputs = model.run(method, inputs, seed=[SEED], index=[INDEX])

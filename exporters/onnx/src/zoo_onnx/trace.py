@@ -17,6 +17,7 @@ from torch import nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from zoo.errors import ExportError
+from zoo.examples import tensor_examples
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.copies import without_copies
 from zoo_onnx.graph import OPSET
@@ -106,7 +107,7 @@ def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:
     shape = (BATCH, *resolve(argument.shape, values))
     if isinstance(argument, Noise):
         return torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    return torch.zeros(shape, dtype=getattr(torch, argument.dtype))
+    return torch.from_numpy(tensor_examples(argument, "random", BATCH, options=values))
 
 
 def dynamic_shape(argument: Argument) -> dict[int, str] | None:

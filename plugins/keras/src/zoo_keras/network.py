@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from zoo.examples import input_examples
 from zoo.network import Network, Recipe, choose_device
-from zoo.signature import Call, Noise, Option, Tensor, named, resolve
+from zoo.signature import Call, Noise, Tensor, named, resolve
 from zoo.spaces import Labels, Space
 from zoo_keras.backend import keras
 
@@ -53,17 +54,17 @@ class KerasNetwork(Network, keras.Model):
         """Make the weights of all layers, by running every loss and method once on two examples."""
         with torch.no_grad():
             for objective in self.objectives().values():
-                named(objective.loss.function(**_dummies(objective.loss)), objective.loss.outputs)
+                named(objective.loss.function(**_dummies(self, objective.loss)), objective.loss.outputs)
             for method in self.methods().values():
                 if isinstance(method, Call):
-                    method.function(**_dummies(method))
+                    method.function(**_dummies(self, method))
                     continue
-                examples = _dummies(method, {**method.init_noise, "index": Tensor("int64")})
+                examples = _dummies(self, method, {**method.init_noise, "index": Tensor("int64")})
                 first = method.init(**examples)
                 state = {name: first[name] for name in method.state}
                 constant = {name: first[name] for name in method.invariants}
                 i = keras.ops.zeros((), dtype="int64")
-                method.finish(method.step(i, state, **constant, **_dummies(method, method.noise)))
+                method.finish(method.step(i, state, **constant, **_dummies(self, method, method.noise)))
 
     @property
     def device(self) -> torch.device:
@@ -172,15 +173,12 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
             variable.value.copy_(torch.from_numpy(np.array(arrays[name])))
 
 
-def _dummies(method: Any, more: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
+def _dummies(network: Network, method: Any, more: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
     """Two examples of each argument of a call; of a loop, of what `init` and `step` both take, and of `more`."""
     options = {name: o.number for name, o in method.options.items()}
-    arguments = {**method.inputs, **(method.noise if isinstance(method, Call) else more or {}), **method.options}
-    made = {}
-    for name, a in arguments.items():
-        if isinstance(a, Option):
-            made[name] = keras.ops.full((), a.number, dtype=a.dtype)
-        else:
-            shape = (2, *resolve(a.shape, options))
-            made[name] = keras.ops.full(shape, 0.5) if isinstance(a, Noise) else keras.ops.zeros(shape, dtype=a.dtype)
-    return made
+    made = {name: keras.ops.full((), o.number, dtype=o.dtype) for name, o in method.options.items()}
+    for name, a in (method.noise if isinstance(method, Call) else more or {}).items():
+        shape = (2, *resolve(a.shape, options))
+        made[name] = keras.ops.full(shape, 0.5) if isinstance(a, Noise) else keras.ops.zeros(shape, dtype=a.dtype)
+    inputs = input_examples(method.inputs, network.space, network.classes, "random", 2, options)
+    return made | {name: keras.ops.convert_to_tensor(array) for name, array in inputs.items()}

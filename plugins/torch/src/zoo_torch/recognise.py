@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +10,6 @@ import torch
 from zoo.errors import InputError
 from zoo.signature import Noise
 from zoo.spaces import Image, Real, Space
-from zoo.wrapping import Wish
 from zoo.wrapping.diffusion import Schedule, as_floats
 from zoo_torch.inverses import nflows_inverse, zuko_inverse
 from zoo_torch.splines import traceable
@@ -29,28 +27,15 @@ UNEXPORTED = {
 }
 
 
-def fill(wish: Wish, model: Any) -> Wish:
-    """A wish with what a model says of itself; `InputError` where the wish says something else."""
-    found = recognise(model, wish.space)
-    for name, value in found.items():
-        own = getattr(wish, name)
-        if own is not None and not (isinstance(own, (str, tuple)) and own in ("", value)):
-            raise InputError(f"{name}= and a {type(model).__name__} are two ways to say one thing; give one.")
-    return replace(wish, name=wish.name or type(model).__name__, **found)
-
-
-def recognise(model: Any, space: Space) -> Mapping[str, Any]:
-    """What `wrap` would have been given: functions, noise, schedule; `InputError` for what it does not know."""
+def recognise(model: Any, space: Space) -> Mapping[str, Any] | None:
+    """What `wrap` would have been given: functions, noise, schedule; None for a model that it does not know."""
     if hasattr(model, "alphas_cumprod") and hasattr(model, "objective") and hasattr(model, "model"):
         return gaussian_diffusion(model, space)
     if callable(getattr(model, "transform", None)) and callable(getattr(model, "base", None)):
         return zuko_flow(model, space)
     if hasattr(model, "_transform") and hasattr(model, "_distribution") and hasattr(model, "log_prob"):
         return nflows_flow(model, space)
-    raise InputError(
-        f"wrap does not know what a {type(model).__name__} does: say it, as in wrap(sample=model, noise=..., "
-        "space=...). It knows flows of zuko and nflows, and GaussianDiffusion of denoising-diffusion-pytorch."
-    )
+    return None
 
 
 def _real(model: Any, space: Space) -> None:
@@ -183,4 +168,4 @@ def gaussian_diffusion(diffusion: Any, space: Space) -> Mapping[str, Any]:
     } | ({"values": (-1, 1) if scaled else (0, 1)} if isinstance(space, Image) else {})
 
 
-__all__ = ["fill"]
+__all__ = ["recognise"]
