@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from zoo.signature import Noise, Shape, resolve
 
-# Seed and index become two words modulo 2**64, y = seed * A + index * B + C and z = seed * D + index * E + F, one to one,
-# for the determinant A * E - B * D is odd. A, B, C are the first 192 bits of the fraction of pi, and D, E, F those of
-# the fraction of e, but for the lowest bit of B and D, which is set, and of E, which is cleared.
+# Seed and index become two words modulo 2**64, y = seed * A + index * B + C and z = seed * D + index * E + F, one to
+# one, for the determinant A * E - B * D is odd. A, B, C are the first 192 bits of the fraction of pi, and D, E, F those
+# of the fraction of e, but for the lowest bit of B and D, which is set, and of E, which is cleared.
 WORDS = (
     (0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D0),
     (0xB7E151628AED2A6B, 0xBF7158809CF4F3C6, 0x62E7160F38B4DA56),
