@@ -63,7 +63,7 @@ def _variables(things: Iterable[Any]) -> dict[tuple[int, str], Variable]:
         for name, value in _parts(holder):
             full = _name(path, name, value, ours)
             if name and (not ours or _is_tensor(value)):
-                found[id(holder), name] = Variable(full, value, getattr(value, "_version", 0), holder)
+                found[id(holder), name] = Variable(full, value, value._version if _is_tensor(value) else 0, holder)
             if id(value) not in seen and _holds(value):
                 seen[id(value)] = value
                 waiting.append((full, ours, value))
@@ -103,4 +103,4 @@ def _name(path: str, name: str, value: Any, ours: bool) -> str:
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "untyped_storage")
+    return hasattr(type(value), "untyped_storage")  # asked of the object itself, some make any attribute up

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from zoo.artifact import SCHEMA
 from zoo.eager import EagerModel
-from zoo.signature import Option, Signature, Tensor
+from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Real, Text
 
 SEED, INDEX = 7, 3  # of the known answer
@@ -126,7 +126,9 @@ def known_answer(model: EagerModel, method: str) -> dict[str, Any] | None:
     signature = model.signatures[method]
     filled = {name: t.low or 0 for name, t in signature.inputs.items()}
     options = {name: o.number for name, o in signature.options.items()}
-    inputs = {name: np.full((1, *t.shape), filled[name], t.dtype) for name, t in signature.inputs.items()}
+    inputs = {
+        name: np.full((1, *resolve(t.shape, options)), filled[name], t.dtype) for name, t in signature.inputs.items()
+    }
     outputs = model.run(method, inputs, seed=[SEED], index=[INDEX])
     first = {name: a.reshape(-1)[:SHOWN] for name, a in outputs.items()}
     if not all(np.isfinite(a).all() for a in first.values()):
