@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
-from zoo.evaluation import Report, evaluate, meaning, vectors
+from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
 from zoo.evaluation.coverage import density_and_coverage
 from zoo.evaluation.estimates import below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
@@ -27,6 +27,12 @@ from zoo.signature import Signature, Tensor
 from zoo.spaces import Labels, Real, Text
 
 DIGITS, CLASSIFIER = load_dataset("digits"), "cnn.digits"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A smaller forest sees the same faults."""
+    monkeypatch.setattr(two_sample, "TREES", 30)
 
 
 class Scripted(Model):
@@ -136,7 +142,7 @@ def test_figures_do_not_depend_on_threads_or_batches(monkeypatch, judge):
         monkeypatch.setattr(vectors, "ROWS", batch)
         with threadpoolctl.threadpool_limits(threads):
             inside = single_threaded(threadpoolctl.threadpool_info)()
-            reports.append(compared(rest, made[:200], y[:200]).to_json())
+            reports.append(compared(rest, made[:100], y[:100]).to_json())
         assert {pool["num_threads"] for pool in inside} == {1}
     assert reports[0] == reports[1]
 
@@ -237,12 +243,12 @@ def test_density_sees_samples_that_lie_off_the_data_and_coverage_what_is_missing
     density, coverage = density_and_coverage(real, made)
     assert abs(density.value - 1) < 3 * density.error
     assert coverage.value == pytest.approx(1 - 0.5**5, abs=0.03)  # of equal numbers, five neighbors: near 0.97
-    for off in (made * [1, 3], made + 9):
+    for off in (made * [1, 5], made + 9):
         assert density_and_coverage(real, off)[0].value < 0.6
     for less in (0.3 * made, made[made[:, 0] > 0]):
         found = density_and_coverage(real, less)
         assert found[1].value < 0.75
-        assert found[0].value > 0.9, "density is blind to it"
+        assert abs(found[0].value - 1) < 3 * found[0].error, "density is blind to it"
 
 
 def test_a_missing_class_and_a_worse_picture_are_seen_in_a_classifier_s_features(judge):

@@ -55,15 +55,14 @@ def share(hits: Array, groups: Array | None = None) -> Figure:
 def below(a: Array, b: Array) -> Figure:
     """How often a value of `a` is below one of `b`: the area under the ROC curve.
 
-    The error is DeLong's (1988), and at least that of one more of each outcome.
+    The error is DeLong's (1988), and at least that of a share of none of the fewer rows.
     """
     first, second = np.sort(a), np.sort(b)
     of_a = 1 - _under(second, a)  # for each value of a, the share of b above it
     of_b = _under(first, b)
     value = float(of_a.mean())
     fewer = min(len(a), len(b))
-    smooth = (value * fewer + 1) / (fewer + 2)
-    error = math.sqrt(smooth * (1 - smooth) / (fewer + 2))
+    error = share(np.zeros(fewer)).error or 0.0
     if fewer > 1:
         error = max(error, math.sqrt(of_a.var(ddof=1) / len(a) + of_b.var(ddof=1) / len(b)))
     return Figure(value, error, len(a))

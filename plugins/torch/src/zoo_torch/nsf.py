@@ -16,9 +16,9 @@ from zoo_torch.splines import MIN_DERIVATIVE, spline
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 6
-    hidden: int = 64
-    bins: int = 16
+    layers: int = 4
+    hidden: int = 32
+    bins: int = 8
     bound: float = 5.0  # the identity beyond it, in standard deviations of a column
 
 
@@ -45,4 +45,4 @@ class Spline(Coupling):
 class NSF(CouplingFlow):
     Config = Config
     coupling = Spline
-    recipe = Recipe(epochs=150, batch_size=256, learning_rate=2e-3, weight_decay=1e-5, clip=5.0, ema=0.99, patience=40)
+    recipe = Recipe(epochs=200, batch_size=256, learning_rate=5e-3, weight_decay=1e-5, clip=5.0, ema=0.995, patience=40)
