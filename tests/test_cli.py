@@ -294,6 +294,27 @@ def test_evaluate(artifact_folder):
     fails("evaluate", artifact_folder, "--split", "tets", says=["unknown split 'tets'", "Did you mean 'test'"])
 
 
+def test_show_prints_figures_with_their_errors_and_those_of_older_cards(artifact_folder, tmp_path):
+    folder = tmp_path / "shown"
+    shutil.copytree(artifact_folder, folder)
+
+    def shown(test):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "card": {**manifest["card"], "test": test}}))
+        return call("show", folder).stdout
+
+    nats, real = Figure(1.5, 0.25, 20), Figure(0.5, 0.01, 20)
+    histogram = {"upper": Figure(0.4, 0.1, 20, real).to_json()}
+    test = {"figures": {"nats": nats.to_json()}, "histogram": histogram, "remarks": ["It is no better than chance."]}
+    lines = shown(test).splitlines()
+    assert any(line.split()[:4] == ["nats", "1.50", "±", "0.25"] for line in lines)
+    assert "upper 0.40 ± 0.10 0.500 ± 0.010" in [" ".join(line.split()) for line in lines]
+    assert "It is no better than chance." in lines
+    older = shown({"split": "test", "rows": 20, "nats": 1.5, "nats_standard_error": 0.25, "new": 0.5}).splitlines()
+    assert any(line.split()[:4] == ["nats", "1.50", "±", "0.25"] for line in older)
+    assert any(line.split()[:2] == ["new", "0.5"] for line in older)
+
+
 # ---- rows of models with classes, of images, of text ----------------------------------------------------------------
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,7 +218,7 @@ def test_copies_of_training_rows_are_seen_by_both_figures_of_memorization():
 def test_samples_that_keep_to_the_middle_are_near_everything_but_no_copies():
     rng = np.random.default_rng(0)
     train, held_out, made = (rng.normal(scale=s, size=(800, 6)) for s in (1, 1, 0.5))
-    assert nearer_than_held_out(made, train, held_out).value > 0.7
+    assert nearer_than_held_out(train, held_out)(made).value > 0.7
     typical = nearer_to_training(made, train, held_out)
     assert abs(typical.value - 0.5) < 3 * typical.error
 
@@ -457,3 +459,17 @@ def test_few_rows_are_said_to_be_too_few():
     report = compared(few, DIGITS.train[30:60])
     assert not report.figures
     assert "too few" in report.remarks[0]
+
+
+# ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------
+
+
+def test_planted_faults_are_tabled_beside_real_data(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    faults = importlib.import_module("benchmarks.faults")
+    chosen = {name: faults.NAMES[name] for name in ("none: other real rows", "copies of training rows")}
+    head, _, real, none, copies = faults.markdown(faults.of_samples(load_dataset("names"), chosen), "names").split("\n")
+    place = head.split("|").index(" `copies` ")
+    assert [line.split("|")[place] for line in (real, none, copies)] == [" 0.00 ", " 0.00 ", " **1.00** "]
+    for lines in (faults.DIGITS, faults.TABLE, faults.NAMES):
+        assert all(f"| {fault} |" in faults.PAGE.read_text() for fault in lines), "python -m benchmarks.faults"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zoo.evaluation.estimates import below, share
@@ -21,11 +23,12 @@ def nearer_to_training(samples: Matrix, train: Matrix, held_out: Matrix) -> Figu
     return share(hits, np.where(to_train <= to_held_out, a, rows + b))
 
 
-def nearer_than_held_out(samples: Matrix, train: Matrix, held_out: Matrix) -> Figure:
-    """How often a sample is nearer to the training rows than a held-out row is (Meehan, Chaudhuri and Dasgupta, "A
-    non-parametric test to detect data-copying in generative models", arXiv 2004.05675).
+def nearer_than_held_out(train: Matrix, held_out: Matrix) -> Callable[[Matrix], Figure]:
+    """Of samples, how often one is nearer to the training rows than a held-out row is (Meehan, Chaudhuri and Dasgupta,
+    "A non-parametric test to detect data-copying in generative models", arXiv 2004.05675).
 
     One half for samples of the data's law. Above it are copies, of any small part of all training rows, but also
     samples that keep to the middle of the data; below it are samples that lie farther out than data does.
     """
-    return below(nearest(samples, train)[0], nearest(held_out, train)[0])
+    distances = nearest(held_out, train)[0]
+    return lambda samples: below(nearest(samples, train)[0], distances)

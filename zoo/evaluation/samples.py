@@ -99,8 +99,8 @@ def _neighbors(task: Task, made: Array) -> None:
         train = vectors(task.some_training(len(task.data.train))[0])
         found, control = (nearer_to_training(rows, train, held_out) for rows in (sampled, real))
         figures["nearer_to_training"] = found.beside(control)
-        found, control = (nearer_than_held_out(rows, train, held_out) for rows in (sampled, real))
-        figures["nearer_than_held_out"] = found.beside(control)
+        nearer = nearer_than_held_out(train, held_out[: len(made)])
+        figures["nearer_than_held_out"] = nearer(sampled).beside(nearer(real))
     equal = min(len(made), len(other))  # density and coverage depend on how many rows there are
     figures |= _covered("", held_out[:equal], sampled[:equal], real)
 
