@@ -16,7 +16,8 @@ NEIGHBORS = 5  # the radius of a real row's ball reaches that many other real ro
 
 def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Figure, Figure]:
     """Density: in how many balls of real rows a sample lies, over how many a real row would: below one where samples
-    lie off the data. Coverage: the share of real rows whose ball has a sample in it.
+    lie off the data, in many dimensions above it where they keep to its middle. Coverage: the share of real rows whose
+    ball has a sample in it.
 
     The errors add the spread over real rows and over samples, to first order.
     """

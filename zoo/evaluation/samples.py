@@ -123,7 +123,7 @@ def _judged(task: Task, judge: Model, made: Array, x: Array, labels: Array | Non
     figures["frechet_distance"] = distance.beside(least)
     difference, least = (judging.class_difference(judge, part, rows[2]) for part in rows[:2])
     figures["class_difference"] = difference.beside(least)
-    report.histogram.update(judging.class_shares(judge, made, x))
+    report.histogram.update(judging.class_shares(judge, made, task.x))
     if labels is not None and task.y is not None:
         asked = share(judge.predict(made).argmax(1) == labels)
         right = share(judge.predict(task.x).argmax(1) == task.y)
