@@ -13,22 +13,20 @@ import zoo
 from benchmarks.timing import Row, pairs_of
 from zoo.artifact import WEIGHTS, Artifact
 from zoo.errors import ExportError
-from zoo.evaluation import Metrics
+from zoo.evaluation import Report
 from zoo.spec import PRECISIONS
 
 HEADLINES = (
-    "bits_per_dim", "nats_per_character", "nats", "accuracy", "labelled_as_asked", "energy_auroc",
-    "two_sample_accuracy",
+    "bits_per_dim", "nats_per_character", "nats", "accuracy", "labelled_as_asked", "energy_auroc", "c2st_accuracy",
 )  # fmt: skip
 
 
 def rows(names: Sequence[str] = ()) -> Iterator[Row]:
-    judge = zoo.open("cnn.digits", device="cpu")
     for name in names or zoo.list_models("*.*"):
         source = zoo.load(name)
         data = zoo.load_dataset(source.meta["card"]["data"])
         with tempfile.TemporaryDirectory() as folder:
-            found: dict[str, tuple[Artifact, Metrics]] = {}
+            found: dict[str, tuple[Artifact, Report]] = {}
             refused = ""
             for weights in PRECISIONS:
                 try:
@@ -37,14 +35,14 @@ def rows(names: Sequence[str] = ()) -> Iterator[Row]:
                     refused = f"; {weights}: refused, source and artifact of the rounded weights differ too much"
                     continue
                 artifact = zoo.open(Path(folder) / weights, device="cpu")
-                found[weights] = artifact, zoo.evaluate(artifact, data, judge=judge)
+                found[weights] = artifact, zoo.evaluate(artifact, data)
             exact, before = found.pop("float32")
             headline = next(key for key in HEADLINES if key in before)
             for weights, (artifact, after) in found.items():
                 changed = [f"{m} {d['random']:.1g}" for m, d in artifact.manifest.precision.difference.items()]
-                note = f"{headline} {after[headline]:.4f}, was {before[headline]:.4f}; {', '.join(changed)}{refused}"
+                note = f"{headline} {after[headline]}, was {before[headline]}; {', '.join(changed)}{refused}"
                 sizes = size(artifact), size(exact)
-                yield pairs_of(f"{name} {weights}", int(after["rows"]), "float32", *sizes, unit="KiB", note=note)
+                yield pairs_of(f"{name} {weights}", after.rows, "float32", *sizes, unit="KiB", note=note)
 
 
 def size(artifact: Artifact) -> np.ndarray:

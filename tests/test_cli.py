@@ -21,6 +21,7 @@ import zoo
 from zoo import noise
 from zoo.cli import COMMANDS, main
 from zoo.errors import MissingDependency, ZooError
+from zoo.figure import Figure
 from zoo.model import Model
 from zoo.signature import Noise, Option, Signature, Tensor
 from zoo.spaces import Image, Labels, Real, Text
@@ -250,8 +251,9 @@ def test_scores_of_a_file_of_a_data_set_and_of_a_split(run, artifact_folder, tmp
     np.savez(tmp_path / "x.npz", x=data.test[:5])
     result = call("score", artifact_folder, "--data", tmp_path / "x.npz")
     assert len(result.stdout.splitlines()) == 6
-    mean = np.mean([float(line) for line in result.stdout.split()[1:]])
-    assert f"mean of 5 rows: {mean:.4f} nats" in result.stderr
+    scores = np.array([float(line) for line in result.stdout.split()[1:]])
+    figure = Figure(scores.mean(), scores.std(ddof=1) / np.sqrt(5))
+    assert f"mean of 5 rows: {figure} nats" in result.stderr
     assert "log-density" in result.stderr
 
 
@@ -274,10 +276,43 @@ def test_a_run_gives_the_rows_of_its_artifact(run, artifact_folder):
 
 def test_evaluate(artifact_folder):
     pytest.importorskip("sklearn")
-    metrics = json.loads(call("evaluate", artifact_folder, "--json", "--split", "validation").stdout)
-    assert metrics["split"] == "validation"
-    assert metrics["nats"] < 3
+    report = json.loads(call("evaluate", artifact_folder, "--json", "--split", "validation").stdout)
+    assert report["split"] == "validation"
+    nats = report["figures"]["nats"]
+    assert nats["value"] < 3
+    assert nats["rows"] == 1000
+    printed = call("evaluate", artifact_folder, "--split", "validation").stdout
+    for name, figure in report["figures"].items():
+        line = next(line for line in printed.splitlines() if line.startswith(f"{name} "))
+        assert str(Figure.from_json(figure)) in line
+        assert "±" in line
+    assert all(remark in printed for remark in report["remarks"])
+    fresh = json.loads(call("evaluate", artifact_folder, "--json", "--fresh", "1500").stdout)
+    assert (fresh["split"], fresh["figures"]["nats_above_truth"]["rows"]) == ("fresh", 1500)
+    fails("evaluate", "made.digits", "--fresh", "9", says="no fresh rows of digits: its law is not known")
+    fails("evaluate", artifact_folder, "--judge", "maf.moons", says="maf.moons cannot judge: it is no classifier")
     fails("evaluate", artifact_folder, "--split", "tets", says=["unknown split 'tets'", "Did you mean 'test'"])
+
+
+def test_show_prints_figures_with_their_errors_and_those_of_older_cards(artifact_folder, tmp_path):
+    folder = tmp_path / "shown"
+    shutil.copytree(artifact_folder, folder)
+
+    def shown(test):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "card": {**manifest["card"], "test": test}}))
+        return call("show", folder).stdout
+
+    nats, real = Figure(1.5, 0.25, 20), Figure(0.5, 0.01, 20)
+    histogram = {"upper": Figure(0.4, 0.1, 20, real).to_json()}
+    test = {"figures": {"nats": nats.to_json()}, "histogram": histogram, "remarks": ["It is no better than chance."]}
+    lines = shown(test).splitlines()
+    assert any(line.split()[:4] == ["nats", "1.50", "±", "0.25"] for line in lines)
+    assert "upper 0.40 ± 0.10 0.500 ± 0.010" in [" ".join(line.split()) for line in lines]
+    assert "It is no better than chance." in lines
+    older = shown({"split": "test", "rows": 20, "nats": 1.5, "nats_standard_error": 0.25, "new": 0.5}).splitlines()
+    assert any(line.split()[:4] == ["nats", "1.50", "±", "0.25"] for line in older)
+    assert any(line.split()[:2] == ["new", "0.5"] for line in older)
 
 
 # ---- rows of models with classes, of images, of text ----------------------------------------------------------------

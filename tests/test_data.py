@@ -137,6 +137,37 @@ def test_moons_are_those_of_scikit_learn_but_for_the_noise() -> None:
 MOONS_DIGEST = "8d3d6a177a0fb556ecb6f3b395be71e8fd1ce4e7c9772b49c035c3a65e74a5bf"
 
 
+def test_the_law_of_moons_is_a_density_and_that_of_its_rows() -> None:
+    data = load_dataset("moons")
+    assert data.law is not None
+    axes = np.meshgrid(np.linspace(-2, 3, 251), np.linspace(-1.5, 2, 176))
+    grid = np.stack(axes, axis=-1).reshape(-1, 2)
+    density = np.exp(data.law.log_prob(grid)) * (5 / 250) * (3.5 / 175)
+    assert density.sum() == pytest.approx(1, abs=1e-6)
+    rows = everything(data)
+    for axis in range(2):  # its moments are those of the rows, to four standard errors
+        for power in (1, 2, 3):
+            found = rows[:, axis].astype(np.float64) ** power
+            assert (density * grid[:, axis] ** power).sum() == pytest.approx(found.mean(), abs=0.04 * found.std())
+    assert np.isfinite(data.law.log_prob(np.array([[1e4, -1e4]]))).all()
+
+
+def test_fresh_moons_follow_the_law_and_are_in_no_split() -> None:
+    from scipy.stats import ks_2samp
+
+    data = load_dataset("moons")
+    assert data.law is not None
+    assert data.labels is not None
+    x, y = data.law.sample(5000, seed=3)
+    assert y is not None
+    assert not set(map(bytes, x)) & set(map(bytes, everything(data)))
+    for label in range(2):
+        rows = data.train[data.labels["train"] == label]
+        for axis in ([1, 0], [0, 1], [0.6, 0.8], [0.8, -0.6]):
+            assert ks_2samp(rows @ axis, x[y == label] @ axis).pvalue > 1e-3
+    assert (data.law.sample(9, seed=3)[0] != data.law.sample(9, seed=4)[0]).all()
+
+
 def test_names_are_lower_case_and_each_once() -> None:
     data = load_dataset("names")
     assert isinstance(data.space, Text)

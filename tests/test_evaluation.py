@@ -1,59 +1,475 @@
-"""Each figure is what its name says."""
+"""Each figure sees the fault that it is for, keeps quiet about real data, and knows its own error."""
 
 from __future__ import annotations
+
+import importlib
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import zoo
-from zoo.data import Dataset, load_dataset
-from zoo.evaluation import MEANING, evaluate, marginals, two_sample_accuracy
+from zoo.data import Dataset, load_dataset, split_rows
+from zoo.errors import InputError
+from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
+from zoo.evaluation.coverage import density_and_coverage
+from zoo.evaluation.estimates import below, jackknife, mean, ratio, share
+from zoo.evaluation.judge import frechet_distance
+from zoo.evaluation.library import single_threaded
+from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
+from zoo.evaluation.references import references
+from zoo.evaluation.samples import compare
+from zoo.evaluation.task import Task
+from zoo.figure import Figure, figures_of
+from zoo.model import Model
+from zoo.signature import Signature, Tensor
+from zoo.spaces import Labels, Real, Text
+
+DIGITS, CLASSIFIER = load_dataset("digits"), "cnn.digits"
 
 
-def test_two_samples_of_one_law_are_told_apart_by_chance_only():
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A smaller forest sees the same faults."""
+    monkeypatch.setattr(two_sample, "TREES", 30)
+
+
+class Scripted(Model):
+    """A model whose samples and densities are functions of numpy."""
+
+    name, density, classes = "scripted", "exact", None
+
+    def __init__(self, data, sample=None, log_prob=None, conditional=False):
+        self.space, self.sampler, self.scorer = data.space, sample, log_prob
+        x, label = {"x": data.space.tensor}, {"label": Tensor("int64")} if conditional else {}
+        self.classes = data.classes if conditional else None
+        self.signatures = {}
+        if sample:
+            self.signatures["sample"] = Signature(label, x, {}, True)
+        if log_prob:
+            self.signatures["log_prob"] = Signature(x, {"log_prob": Tensor("float32")}, {}, False)
+
+    def _execute(self, method, inputs, index, seed, options):
+        if method == "log_prob":
+            return {"log_prob": self.scorer(inputs["x"]).astype(np.float32)}
+        return {"x": self.sampler(index, *inputs.values())}
+
+
+def compared(data, made, labels=None, judge=None):
+    """The report of samples that are given."""
+    x, y = data.split("test")
+    report = Report("given", data.name, "test", len(x), 0)
+    compare(Task(Scripted(data), data, x, y, report, judge), made, labels)
+    return report
+
+
+def sigmas(figure):
+    """How far a figure is from that of real data, in standard errors of the difference."""
+    return (figure.value - figure.real.value) / np.hypot(figure.error, figure.real.error)
+
+
+def unseen(data, seed=0):
+    """Half of the training rows, which are real data in place of samples; the data without them; and their classes."""
+    order = np.random.default_rng(seed).permutation(len(data.train))
+    taken, left = np.split(order, [len(order) // 3])
+    labels = dict(data.labels, train=data.labels["train"][left]) if data.labels else None
+    rest = Dataset(data.name, data.space, data.train[left], data.validation, data.test, labels, data.classes)
+    return data.train[taken], rest, None if labels is None else data.labels["train"][taken]
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return zoo.open(CLASSIFIER, device="cpu")
+
+
+# ---- estimates ------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_printed_with_two_digits_of_its_error():
+    assert str(Figure(1.09023, 0.016416, 2000)) == "1.090 ± 0.016"
+    assert str(Figure(0.5, 0.000998)) == "0.5000 ± 0.0010"
+    assert str(Figure(1234.5, 56.7)) == "1234 ± 57"
+    assert str(Figure(1.864e-07, 2.4e-09)) == "1.864e-07 ± 2.4e-09"
+    assert str(Figure(0.123456789)) == "0.12346"
+
+
+def test_figures_survive_json_and_old_cards_are_read():
+    figure = Figure(0.5, 0.1, 9).beside(Figure(0.4, None, 8))
+    assert Figure.from_json(json.loads(json.dumps(figure.to_json()))) == figure
+    old = {"split": "test", "rows": 20, "nats": 1.5, "nats_standard_error": 0.25, "accuracy": 0.5}
+    assert figures_of(old) == {"nats": Figure(1.5, 0.25, 20), "accuracy": Figure(0.5, None, 20)}
+    assert figures_of({"figures": {"nats": figure.to_json()}}) == {"nats": figure}
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda rng: mean(rng.exponential(size=200)),
+        lambda rng: ratio(*(rng.exponential(size=(2, 200)) + 1)),
+        lambda rng: share(rng.uniform(size=200) < 0.3),
+        lambda rng: share(np.repeat(rng.uniform(size=100) < 0.3, 2), np.repeat(np.arange(100), 2)),
+        lambda rng: below(rng.normal(size=150), rng.normal(1, 2, size=90)),
+        lambda rng: below(rng.integers(3, size=150), rng.integers(4, size=90)),
+        lambda rng: jackknife(lambda a, b: a.mean() * b.mean(), *rng.exponential(size=(2, 200))),
+        lambda rng: frechet_distance(rng.normal(size=(300, 3)), rng.normal(1, 2, size=(300, 3))),
+    ],
+    ids=["mean", "ratio", "share", "grouped", "below", "ties", "jackknife", "frechet"],
+)
+def test_a_standard_error_is_the_spread_over_repetitions(estimate):
+    found = [estimate(np.random.default_rng(seed)) for seed in range(300)]
+    spread = np.std([figure.value for figure in found])
+    assert np.sqrt(np.mean([figure.error**2 for figure in found])) == pytest.approx(spread, rel=0.15)
+
+
+def test_ties_are_halves_and_none_of_few_is_not_certainty():
+    assert below(np.array([1, 1]), np.array([1, 1])).value == 0.5
+    assert below(np.array([0, 1]), np.array([1, 2])).value == pytest.approx(7 / 8)
+    none = share(np.zeros(10))
+    assert none.value == 0
+    assert none.error == pytest.approx(np.sqrt(1 / 12 * 11 / 12 / 12))
+    assert below(np.zeros(10), np.ones(10)).error > 0.05
+
+
+# ---- the same figures everywhere ------------------------------------------------------------------------------------
+
+
+def test_figures_do_not_depend_on_threads_or_batches(monkeypatch, judge):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    made, rest, y = unseen(load_dataset("moons"))
+    reports = []
+    for threads, batch in ((1, 170), (2, 2000)):
+        monkeypatch.setattr(vectors, "ROWS", batch)
+        with threadpoolctl.threadpool_limits(threads):
+            inside = single_threaded(threadpoolctl.threadpool_info)()
+            reports.append(compared(rest, made[:100], y[:100]).to_json())
+        assert {pool["num_threads"] for pool in inside} == {1}
+    assert reports[0] == reports[1]
+
+
+# ---- two samples ----------------------------------------------------------------------------------------------------
+
+
+def table_of(count, seed, *, wrong=False):
+    """Six columns on scales from 1 to 100,000; three are `wrong`: they keep their marginals, but depend on nothing."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 6))
+    x[:, 1:4] = x[:, :1] + 0.3 * x[:, 1:4]
+    if wrong:
+        x[:, 1:4] = rng.permuted(x[:, 1:4], axis=0)
+    return (x * 10.0 ** np.arange(6)).astype(np.float32)
+
+
+def test_the_two_sample_test_sees_wrong_columns_whatever_their_units():
+    data = split_rows("table", Real(6), table_of(3000, 0))
+    assert compared(data, table_of(600, 1))["c2st_accuracy"].value == pytest.approx(0.5, abs=0.05)
+    wrong = compared(data, table_of(600, 2, wrong=True))["c2st_accuracy"]
+    assert wrong.value > 0.8
+    assert abs(wrong.real.value - 0.5) < 3 * wrong.real.error
+    assert sigmas(wrong) > 10
+
+
+def test_noise_of_three_levels_is_seen_by_the_forest_and_by_distances():
+    made, rest, _ = unseen(DIGITS)
+    assert abs(sigmas(compared(rest, made)["c2st_accuracy"])) < 3
+    noisy = np.clip(made + np.random.default_rng(0).integers(-3, 4, made.shape), 0, 16).astype(np.uint8)
+    report = compared(rest, noisy)
+    assert report["c2st_accuracy"].value > 0.95
+    assert sigmas(report["nearer_than_held_out"]) < -5
+
+
+def test_text_is_compared_by_its_ngrams():
+    data = load_dataset("names")
+    made, rest, _ = unseen(data)
+    assert abs(sigmas(compared(rest, made)["c2st_accuracy"])) < 3
+    letters = Counter("".join(data.space.decode(data.train)))
+    shuffled = ["".join(np.random.default_rng(i).permutation(list(s))) for i, s in enumerate(data.space.decode(made))]
+    assert Counter("".join(shuffled)) != letters
+    report = compared(rest, data.space.encode(shuffled))
+    assert sigmas(report["c2st_accuracy"]) > 10
+    assert sigmas(report["nearer_than_held_out"]) < -5
+
+
+def test_a_label_that_is_not_that_of_its_sample_is_seen_without_a_classifier():
+    made, rest, y = unseen(DIGITS)
+    right, wrong = (compared(rest, made, labels)["c2st_accuracy"] for labels in (y, (y + 1) % 10))
+    assert abs(sigmas(right)) < 3
+    assert sigmas(wrong) > 4
+
+
+# ---- memorization ---------------------------------------------------------------------------------------------------
+
+
+def test_copies_of_training_rows_are_seen_by_both_figures_of_memorization():
+    made, rest, _ = unseen(DIGITS)
+    honest, copied = compared(rest, made), compared(rest, rest.train)
+    assert abs(sigmas(copied["c2st_accuracy"])) < 3, "which is blind to them"
+    assert (honest["copies"].value, copied["copies"].value) == (0, 1)
+    for name in ("nearer_to_training", "nearer_than_held_out"):
+        assert abs(sigmas(honest[name])) < 3
+        assert sigmas(copied[name]) > 3
+    near = np.clip(rest.train + np.random.default_rng(0).integers(-1, 2, rest.train.shape), 0, 16).astype(np.uint8)
+    assert sigmas(compared(rest, near)["nearer_than_held_out"]) > 5
+    assert sigmas(compared(rest, near)["nearer_to_training"]) > 3
+
+
+def test_samples_that_keep_to_the_middle_are_near_everything_but_no_copies():
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 800, 2))
-    assert two_sample_accuracy(a, b) == pytest.approx(0.5, abs=0.05)
-    assert two_sample_accuracy(a, b + 100) == 1
-    assert two_sample_accuracy(a, a + 1e-9) < 0.05  # copies are nearer than any neighbour: below chance
+    train, held_out, made = (rng.normal(scale=s, size=(800, 6)) for s in (1, 1, 0.5))
+    assert nearer_than_held_out(train, held_out)(made).value > 0.7
+    typical = nearer_to_training(made, train, held_out)
+    assert abs(typical.value - 0.5) < 3 * typical.error
+
+
+def test_a_collapsed_sampler_is_not_mistaken_for_a_certain_result():
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        train, held_out = rng.normal(size=(2, 300, 2))
+        made = np.tile(np.random.default_rng(seed).normal(size=(1, 2)), (300, 1))
+        found = nearer_to_training(made, train, held_out)
+        assert found.value in (0, 1)
+        assert found.error == pytest.approx(0, abs=0.01) or found.error > 0.1
+    report = compared(DIGITS, np.repeat(DIGITS.test[:1], 300, axis=0))
+    assert sigmas(report["distinct"]) < -50
+    assert sigmas(report["coverage"]) < -10
+
+
+# ---- density, coverage, and what a classifier says ------------------------------------------------------------------
+
+
+def test_density_sees_samples_that_lie_off_the_data_and_coverage_what_is_missing():
+    rng = np.random.default_rng(0)
+    real, made = rng.normal(size=(2, 600, 2))
+    density, coverage = density_and_coverage(real, made)
+    assert abs(density.value - 1) < 3 * density.error
+    assert coverage.value == pytest.approx(1 - 0.5**5, abs=0.03)  # of equal numbers, five neighbors: near 0.97
+    for off in (made * [1, 5], made + 9):
+        assert density_and_coverage(real, off)[0].value < 0.6
+    for less in (0.3 * made, made[made[:, 0] > 0]):
+        found = density_and_coverage(real, less)
+        assert found[1].value < 0.75
+        assert abs(found[0].value - 1) < 3 * found[0].error, "density is blind to it"
+
+
+def test_a_missing_class_and_a_worse_picture_are_seen_in_a_classifier_s_features(judge):
+    made, rest, y = unseen(DIGITS)
+    honest = compared(rest, made, judge=judge)
+    one_missing = compared(rest, made[y != 3], judge=judge)
+    for name in ("frechet_distance", "class_difference", "coverage_in_classes", "density_in_classes"):
+        assert abs(sigmas(honest[name])) < 3
+    assert one_missing.histogram["3"].value < 0.02 < one_missing.histogram["3"].real.value
+    # nine classes of ten: a tenth of all rows is far from any sample
+    assert one_missing["coverage_in_classes"].value < honest["coverage_in_classes"].value - 0.04
+    assert one_missing["frechet_distance"].value > 1.5 * honest["frechet_distance"].value
+    upside_down = compared(rest, made[:, ::-1], judge=judge)
+    assert sigmas(upside_down["density_in_classes"]) < -3
+
+
+def test_frechet_distance_is_that_of_normals():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 20_000, 2))
+    found = frechet_distance(a, b * [1, 3] + [2, 0])
+    assert found.value == pytest.approx(4 + (3 - 1) ** 2, abs=5 * found.error)
+    assert found.error < 0.1
+
+
+def test_asking_for_classes_has_the_judge_s_own_score_on_data_beside_it(judge):
+    by_class = [DIGITS.train[DIGITS.labels["train"] == c] for c in range(10)]
+
+    def pictures(index, label):
+        return np.stack([by_class[c][i % len(by_class[c])] for i, c in zip(index, label, strict=True)])
+
+    asked = evaluate(Scripted(DIGITS, pictures, conditional=True), DIGITS, judge=judge)["labelled_as_asked"]
+    assert asked.value > 0.97
+    assert asked.real.value == pytest.approx((judge.predict(DIGITS.test).argmax(1) == DIGITS.labels["test"]).mean())
+    model = Scripted(DIGITS, lambda index, label: pictures(index, (label + 1) % 10), conditional=True)
+    assert evaluate(model, DIGITS, judge=judge)["labelled_as_asked"].value < 0.05
+
+
+def test_more_agreement_than_real_data_has_is_said_in_words(judge):
+    p = judge.predict(DIGITS.train)
+    sure = [DIGITS.train[p[:, c] > 0.9999][0] for c in range(10)]
+    model = Scripted(DIGITS, lambda index, label: np.stack([sure[c] for c in label]), conditional=True)
+    assert any("more typical" in remark for remark in evaluate(model, DIGITS, judge=judge).remarks)
+
+
+def test_a_preset_of_the_same_data_is_the_judge_unless_one_is_named(judge):
+    report = evaluate(Scripted(DIGITS, lambda index: DIGITS.train[index]), "digits")
+    assert report.judge == CLASSIFIER
+    assert "frechet_distance" in report
+    moons = load_dataset("moons")
+    report = evaluate(Scripted(moons, lambda index: moons.train[index]), moons)
+    assert report.judge is None
+    assert any("--judge" in remark for remark in report.remarks)
+    with pytest.raises(InputError, match="cannot judge samples of moons"):
+        evaluate(Scripted(moons, lambda index: moons.train[index]), moons, judge=judge)
+    with pytest.raises(InputError, match="no classifier"):
+        evaluate(Scripted(moons, lambda index: moons.train[index]), moons, judge=zoo.open("maf.moons", device="cpu"))
+
+
+# ---- likelihoods ----------------------------------------------------------------------------------------------------
+
+
+def test_likelihood_is_the_mean_over_the_split_in_nats_and_bits():
+    model = zoo.open("made.digits", device="cpu")
+    report = evaluate(model, DIGITS)
+    nats = -model.log_prob(DIGITS.test).astype(np.float64)
+    assert report["nats"].value == pytest.approx(nats.mean())
+    assert report["nats"].error == pytest.approx(nats.std(ddof=1) / np.sqrt(len(nats)))
+    assert report["bits_per_dim"].value == pytest.approx(nats.mean() / 64 / np.log(2))
+    assert {figure.rows for figure in (report["nats"], report["bits_per_dim"])} == {len(DIGITS.test)}
+    assert all(meaning(name) for name in report.figures)
+    assert not report.remarks
+
+
+def test_nats_per_character_count_the_end_but_of_the_longest():
+    space = Text(3, "ab")
+    data = split_rows("strings", space, space.encode(["a", "ab", "aba", "bb", ""] * 20))
+    report = evaluate(Scripted(data, log_prob=lambda x: -6.0 * np.ones(len(x))), data)
+    characters = np.array([min(len(s) + 1, 3) for s in space.decode(data.test)])
+    assert report["nats_per_character"].value == pytest.approx(6 / characters.mean())
+    assert "no better than" in " ".join(report.remarks)
+
+
+def log_prob_of(data, name):
+    return next(r.log_prob for r in references(data.space, data.train, data.validation) if r.name == name)
 
 
 def test_marginals_are_the_cross_entropy_of_counted_levels():
     space = zoo.Discrete(2, levels=2)
-    train = np.array([[0, 0], [0, 1]])
+    marginals = next(references(space, np.array([[0, 0], [0, 1]]), np.array([[0, 0]])))
     # with one more of each: p = (3/4, 1/4) and (1/2, 1/2)
-    expected = (-np.log2(3 / 4) + 1) / 2
-    assert marginals(train, np.array([[0, 0], [0, 1]]), space) == pytest.approx(expected)
+    np.testing.assert_allclose(marginals.log_prob(np.array([[0, 0], [1, 1]])), np.log([3 / 8, 1 / 8]))
 
 
-def test_likelihood_is_the_mean_over_the_split_in_nats_and_bits():
-    model, data = zoo.open("made.digits", device="cpu"), load_dataset("digits")
-    figures = evaluate(model, data)
-    nats = -model.log_prob(data.test).mean()
-    assert figures["nats"] == pytest.approx(nats, rel=1e-5)
-    assert figures["bits_per_dim"] == pytest.approx(nats / 64 / np.log(2), rel=1e-5)
-    assert figures["rows"] == len(data.test)
-    assert set(figures) - {"split"} <= set(MEANING)
+def test_the_mixture_of_real_columns_is_that_of_scikit_learn():
+    from sklearn.mixture import GaussianMixture
+
+    moons = load_dataset("moons")
+    theirs = GaussianMixture(20, random_state=0).fit(moons.train).score_samples(moons.test)
+    ours = log_prob_of(moons, "mixture")(moons.test)
+    assert ours.mean() == pytest.approx(theirs.mean(), abs=0.01)
+    scaled = Dataset("scaled", moons.space, *(1000 * x for x in (moons.train, moons.validation, moons.test)))
+    assert log_prob_of(scaled, "mixture")(scaled.test).mean() == pytest.approx(ours.mean() - 2 * np.log(1000), abs=0.01)
 
 
-def test_accuracy_counts_right_answers():
-    model, data = zoo.open("cnn.digits", device="cpu"), load_dataset("digits")
-    right = model.predict(data.test).argmax(1) == data.labels["test"]
-    assert evaluate(model, data)["accuracy"] == pytest.approx(right.mean())
+def test_references_are_normalized():
+    space = zoo.Discrete(3, levels=3)
+    everything = np.array(list(itertools.product(range(3), repeat=3)))
+    x = np.random.default_rng(0).integers(3, size=(400, 3)) // [1, 2, 1]
+    x[:, 2] = x[:, 0]
+    found = {r.name: r.log_prob(everything) for r in references(space, x[:300], x[300:])}
+    for log_p in found.values():
+        assert np.exp(log_p).sum() == pytest.approx(1)
+    assert (
+        log_prob_of(split_rows("x", space, x), "mixture")(x).mean()
+        > log_prob_of(split_rows("x", space, x), "marginals")(x).mean()
+    )
+    text = Text(3, "ab")
+    strings = ["".join(letters) for n in range(4) for letters in itertools.product("ab", repeat=n)]
+    train = text.encode(["ab", "aba", "b", "ab", "", "bb"] * 5)
+    for reference in references(text, train, train):
+        assert np.exp(reference.log_prob(text.encode(strings))).sum() == pytest.approx(1)
 
 
-def test_an_energy_without_dependence_has_an_auroc_of_one_half():
+def test_ngrams_of_names_are_as_good_as_those_of_others():
+    """4-grams with Witten-Bell smoothing have about 2 nats a character on first names."""
+    names = load_dataset("names")
+    data = Scripted(names, log_prob=log_prob_of(names, "ngrams"))
+    assert 1.9 < evaluate(data, names)["nats_per_character"].value < 2.1
+
+
+def test_the_true_density_stands_beside_the_model_s_in_pairs():
+    moons = load_dataset("moons")
+    truth = evaluate(Scripted(moons, log_prob=moons.law.log_prob), moons)
+    assert truth["nats_above_truth"].value == pytest.approx(0, abs=1e-6)
+    assert truth["nats_above_mixture"].value < 0
+    assert not truth.remarks
+    worse = evaluate(Scripted(moons, log_prob=lambda x: moons.law.log_prob(x) - 0.25), moons, fresh=3000)
+    assert worse.split == "fresh"
+    assert worse["nats_above_truth"].value == pytest.approx(0.25, abs=1e-5)
+    assert worse["nats_above_truth"].rows == 3000
+    assert "no better than a mixture" in " ".join(worse.remarks)
+    assert worse["nats_above_truth"].error < worse["nats"].error / 100, "the difference is paired"
+    with pytest.raises(InputError, match="no fresh rows of digits"):
+        evaluate(Scripted(DIGITS, log_prob=lambda x: np.zeros(len(x))), DIGITS, fresh=10)
+
+
+@pytest.mark.parametrize("name", ["digits", "moons"])
+def test_a_model_that_is_no_better_than_its_floor_is_said_to_be_so(name):
+    data = load_dataset(name)
+    floor = Scripted(data, log_prob=log_prob_of(data, "marginals"))
+    remarks = evaluate(floor, data).remarks
+    assert "It is no better than the columns as if they were independent: " in remarks[0]
+    floor.density = "lower_bound"
+    assert evaluate(floor, data).remarks[0].startswith("Its lower bound is no better")
+
+
+def test_a_model_that_is_told_the_class_is_compared_with_densities_that_are_told_it():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=2000)
+    x = (rng.normal(size=(2000, 2)) + 10 * y[:, None]).astype(np.float32)
+    data = split_rows("two", Real(2), x, y, classes=Labels(("a", "b")))
+    alone, told = Scripted(data, log_prob=lambda x: np.zeros(len(x))), Scripted(data, log_prob=lambda x: x[:, 0])
+    told.classes = data.classes
+    told.signatures["log_prob"] = Signature(
+        {**told.signatures["log_prob"].inputs, "label": Tensor("int64")}, {"log_prob": Tensor("float32")}, {}, False
+    )
+    gain = evaluate(alone, data)["nats_of_mixture"].value - evaluate(told, data)["nats_of_mixture"].value
+    assert gain == pytest.approx(np.log(2), abs=0.05)
+
+
+def test_an_energy_without_dependence_has_an_auroc_of_one_half_and_it_is_said():
     data = load_dataset("moons")
-    energy = zoo.create("ebm", data.space)
-    last = [m for m in energy.network.modules() if hasattr(m, "weight")][-1]
-    last.weight.data.zero_()
-    small = Dataset("few", data.space, data.train[:200], data.validation[:200], data.test[:400])
-    assert evaluate(energy, small)["energy_auroc"] == pytest.approx(0.5, abs=0.05)
-    assert evaluate(zoo.open("ebm.digits", device="cpu"), "digits")["energy_auroc"] > 0.9
+    energy = Scripted(data, log_prob=lambda x: -(x.sum(1) ** 2) * 0)
+    energy.density = "unnormalized"
+    report = evaluate(energy, data)
+    assert report["energy_auroc"].value == 0.5
+    assert "no better from shuffled columns than chance" in report.remarks[0]
+    report = evaluate(zoo.open("ebm.digits", device="cpu"), "digits")
+    assert report["energy_auroc"].value > 0.9
+    assert not any("chance" in remark for remark in report.remarks)
+
+
+# ---- classes and latents --------------------------------------------------------------------------------------------
+
+
+def test_accuracy_counts_right_answers_beside_floors(judge):
+    right = judge.predict(DIGITS.test).argmax(1) == DIGITS.labels["test"]
+    report = evaluate(judge, DIGITS)
+    assert report["accuracy"].value == pytest.approx(right.mean())
+    assert report["accuracy_of_forest"].value > 0.9
+    assert report["accuracy_of_commonest_class"].value < 0.2
+    untrained = zoo.create("mlp", DIGITS.space, classes=DIGITS.classes)
+    assert "no better than always naming the commonest class" in " ".join(evaluate(untrained, DIGITS).remarks)
 
 
 def test_an_encoder_that_is_told_the_class_is_not_probed_for_it():
-    data = load_dataset("digits")
-    model = zoo.create("vae", data.space, config={"conditional": True}, classes=data.classes)
-    assert "linear_probe" not in evaluate(model, data)
-    assert "linear_probe" in evaluate(zoo.open("vae.digits", device="cpu"), data)
+    model = zoo.create("vae", DIGITS.space, config={"conditional": True}, classes=DIGITS.classes)
+    assert "linear_probe" not in evaluate(model, DIGITS)
+    report = evaluate(zoo.open("vae.digits", device="cpu"), DIGITS)
+    assert report["linear_probe"].value > 0.8
+    assert report["reconstruction_rmse"].value < report["reconstruction_rmse_of_mean"].value / 2
+
+
+def test_few_rows_are_said_to_be_too_few():
+    few = Dataset("few", DIGITS.space, DIGITS.train[:30], DIGITS.validation[:10], DIGITS.test[:10])
+    report = compared(few, DIGITS.train[30:60])
+    assert not report.figures
+    assert "too few" in report.remarks[0]
+
+
+# ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------
+
+
+def test_planted_faults_are_tabled_beside_real_data(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    faults = importlib.import_module("benchmarks.faults")
+    chosen = {name: faults.NAMES[name] for name in ("none: other real rows", "copies of training rows")}
+    head, _, real, none, copies = faults.markdown(faults.of_samples(load_dataset("names"), chosen), "names").split("\n")
+    place = head.split("|").index(" `copies` ")
+    assert [line.split("|")[place] for line in (real, none, copies)] == [" 0.00 ", " 0.00 ", " **1.00** "]
+    for lines in (faults.DIGITS, faults.TABLE, faults.NAMES):
+        assert all(f"| {fault} |" in faults.PAGE.read_text() for fault in lines), "python -m benchmarks.faults"

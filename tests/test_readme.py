@@ -6,14 +6,40 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+from zoo.figure import Figure
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_table_of_presets_is_made_from_their_cards():
+@pytest.fixture(scope="module")
+def make():
     spec = importlib.util.spec_from_file_location("make", ROOT / "plugins" / "pretrained" / "make.py")
-    make = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_presets_is_made_from_their_cards(make):
     assert make.table() in (ROOT / "README.md").read_text()
+
+
+def test_a_preset_is_shown_by_several_figures_with_their_errors(make):
+    real = Figure(0.5, 0.01, 100)
+    figures = {
+        "nats": Figure(80.0, 1.0, 100),
+        "bits_per_dim": Figure(1.9, 0.02, 100),
+        "bits_per_dim_of_mixture": Figure(2.2, 0.02, 100),
+        "c2st_accuracy": Figure(0.7, 0.02, 100, real),
+        "distinct": Figure(1.0, 0.01, 100, real),
+    }
+    assert list(make.headlines(figures, bound=True)) == [
+        "1.900 ± 0.020 bits/dim (bound)",
+        "mixture 2.200 ± 0.020",
+        "told from data 0.700 ± 0.020 (real 0.50)",
+    ]
+    assert list(make.headlines({"nats": Figure(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
 
 
 def test_the_figures_of_speed_are_the_benchmarks_results(monkeypatch):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", ModelSpec, PresetSpec, DatasetSpec, ExporterSpec)
 FIRST_PARTY = {
-    "genzoo-torch": ("realnvp", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
+    "genzoo-torch": ("realnvp", "nsf", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
     "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
     "genzoo-onnx": ("onnx",),
 }

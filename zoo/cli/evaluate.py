@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from zoo.cli import options
-from zoo.cli.output import number, print_json, table
+from zoo.cli.output import figures, print_json
 
 EXAMPLES = """\b
 Examples:
   zoo evaluate runs/moons
   zoo evaluate maf.digits --data digits --split validation
   zoo evaluate ddpm.digits --judge cnn.digits --json
+  zoo evaluate maf.moons --fresh 100000
 """
 
 
@@ -22,7 +23,12 @@ Examples:
 )
 @click.option("--split", default="test", show_default=True, metavar="SPLIT", help="train, validation or test.")
 @options.label
-@click.option("--judge", metavar="NAME|RUN|ARTIFACT", help="A classifier that labels class-conditional samples.")
+@click.option(
+    "--judge",
+    metavar="NAME|RUN|ARTIFACT",
+    help="A classifier of the same data that looks at samples (default: a preset).",
+)
+@click.option("--fresh", type=click.IntRange(1), metavar="N", help="On N new rows, where the data's law is known.")
 @options.seed
 @options.device
 @options.as_json
@@ -32,18 +38,19 @@ def command(
     split: str,
     label: str | None,
     judge: str | None,
+    fresh: int | None,
     seed: int,
     device: str,
     as_json: bool,
 ) -> None:
     """Measure a model on held-out data.
 
-    Every figure that its methods allow: likelihood, accuracy, how well samples match the data.
+    Every figure that its methods allow: likelihood beside that of simple densities, accuracy, how well samples match
+    the data beside how well real data does. A figure is a value with its standard error.
     """
     from zoo.cli import progress, rows
     from zoo.data import load_dataset
-    from zoo.errors import InputError
-    from zoo.evaluation import MEANING, evaluate
+    from zoo.evaluation import evaluate
 
     model = rows.open_model(name, device)
     if data is None:
@@ -53,15 +60,15 @@ def command(
     dataset = load_dataset(found, label=label)
     dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
-    if other is not None and "predict" not in other.signatures:
-        raise InputError(f"{other.name} cannot judge: it has no method predict.")
     with progress.stages(f"evaluating {model.name}") as show:
 
         def part(done: int, parts: int) -> None:
             show(f"{done} of {parts} parts done")
 
-        metrics = evaluate(model, dataset, split, judge=other, seed=seed, progress=part)
+        report = evaluate(model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, progress=part)
     if as_json:
-        print_json(metrics)
-    else:
-        table(["figure", "value", "what it is"], [[k, number(v), MEANING.get(k, "")] for k, v in metrics.items()])
+        print_json(report.to_json())
+        return
+    judged = f", classes as {report.judge} sees them" if report.judge else ""
+    click.echo(f"{report.rows:,} rows of {report.data}, {report.split}{judged}\n")
+    figures(report.figures, report.histogram, report.remarks)

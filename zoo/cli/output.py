@@ -8,9 +8,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from zoo.figure import Figure
 
 MAX_WIDTH = 120
 
@@ -71,6 +74,23 @@ def number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+
+
+def figures(
+    values: Mapping[str, Figure], histogram: Mapping[str, Figure] | None = None, remarks: Sequence[str] = ()
+) -> None:
+    """Figures with their standard errors, beside those of real data; then the classes of samples, and remarks."""
+    from zoo.evaluation.meaning import meaning
+
+    table(
+        ["figure", "value", "of real data", "rows", "what it is"],
+        [[name, f, f.real, number(f.rows) if f.rows else None, meaning(name)] for name, f in values.items()],
+    )
+    if histogram:
+        click.echo()
+        table(["class", "share of samples", "of real data"], [[name, f, f.real] for name, f in histogram.items()])
+    for remark in remarks:
+        click.echo(f"\n{remark}")
 
 
 def size(count: float) -> str:

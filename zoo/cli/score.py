@@ -12,6 +12,8 @@ from zoo.cli.output import note
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from zoo.cli.rows import Chunk
 
 EXAMPLES = """\b
@@ -37,18 +39,20 @@ def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
 
     --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
     """
-    from zoo.cli import rows
+    import numpy as np
 
-    total, count = 0.0, 0
+    from zoo.cli import rows
+    from zoo.evaluation.estimates import mean
+
+    scores: list[npt.NDArray[Any]] = []
 
     def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        nonlocal total, count
         for chunk in chunks:
             if conditionals and "conditionals" not in chunk:
                 raise InputError(f"{name} gives no conditionals: its density is no product over dimensions.")
-            total += float(chunk["log_prob"].sum(dtype="float64"))
-            count += len(chunk["log_prob"])
+            scores.append(chunk["log_prob"])
             yield chunk if conditionals else {"log_prob": chunk["log_prob"]}
 
     model = rows.run("log_prob", name, data, watch=watch, **given)
-    note(f"mean of {count:,} rows: {total / count:.4f} nats ({MEANS.get(model.density or '', 'log_prob')})")
+    average = mean(np.concatenate(scores))
+    note(f"mean of {average.rows:,} rows: {average} nats ({MEANS.get(model.density or '', 'log_prob')})")

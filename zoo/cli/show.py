@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from zoo.cli import options
-from zoo.cli.output import facts, note, number, parity, precision, print_json, size, table
+from zoo.cli.output import facts, figures, note, parity, precision, print_json, size, table
+from zoo.figure import figures_of
 
 EXAMPLES = """\b
 Examples:
@@ -47,11 +48,11 @@ def command(name: str, settings: bool, as_json: bool) -> None:
     facts(pairs)
     methods = known.get("methods", {})
     print_methods(methods)
-    for title in ("validation", "test"):
-        if isinstance(known.get(title), Mapping) and title == "test":
-            rounded = known.get("precision", {}).get("weights", "float32") != "float32"
-            click.echo(f"\n{title} metrics{' (of the model before its weights were rounded)' if rounded else ''}")
-            facts([(k, number(v)) for k, v in known[title].items()])
+    if isinstance(known.get("test"), Mapping):
+        test = known["test"]
+        rounded = known.get("precision", {}).get("weights", "float32") != "float32"
+        click.echo(f"\ntest metrics{' (of the model before its weights were rounded)' if rounded else ''}")
+        figures(figures_of(test), figures_of({"figures": test.get("histogram", {})}), test.get("remarks", ()))
     for entry in known.get("weights", []):
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:

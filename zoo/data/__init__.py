@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
 from zoo.spaces import Labels, Space, Text
@@ -31,11 +31,22 @@ MIN_ROWS = 10
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".txt")
 
 
+class Law(Protocol):
+    """The distribution that the rows of a data set come from, where it is known."""
+
+    def log_prob(self, x: Array) -> npt.NDArray[np.float64]:
+        """Log-density of the observations `(N, *space.shape)`, in nats, `(N,)`."""
+
+    def sample(self, count: int, seed: int) -> tuple[Array, npt.NDArray[np.int64] | None]:
+        """Observations that are in no split, and their classes if the data set has any."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Observations of one sample space in three splits, each `(N, *space.shape)`.
 
-    `labels` has the integer class of each row by split, `classes` the names of the classes.
+    `labels` has the integer class of each row by split, `classes` the names of the classes. `law` is what all rows come
+    from, where it is known.
     """
 
     name: str
@@ -46,6 +57,7 @@ class Dataset:
     labels: Mapping[str, npt.NDArray[np.int64]] | None = None
     classes: Labels | None = None
     source: str = ""
+    law: Law | None = None
 
     def __post_init__(self) -> None:
         if (self.labels is None) != (self.classes is None):
@@ -109,7 +121,14 @@ def fitted_rows(dataset: Dataset, x: Array, space: Space) -> Array:
 
 
 def split_rows(
-    name: str, space: Space, x: Array, y: Array | None = None, *, classes: Labels | None = None, source: str = ""
+    name: str,
+    space: Space,
+    x: Array,
+    y: Array | None = None,
+    *,
+    classes: Labels | None = None,
+    source: str = "",
+    law: Law | None = None,
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
     import numpy as np
@@ -124,7 +143,7 @@ def split_rows(
     rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
     labels = None if y is None else {split: y[r] for split, r in rows.items()}
     parts = {split: x[r] for split, r in rows.items()}
-    return Dataset(name, space, **parts, labels=labels, classes=classes, source=source)
+    return Dataset(name, space, **parts, labels=labels, classes=classes, source=source, law=law)
 
 
 def load_dataset(

@@ -1,4 +1,4 @@
-"""The data sets that genzoo brings: digits and moons load at once, the others say where to get their files."""
+"""Data sets that genzoo brings: digits load at once, the others say where to get their files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data import Dataset, split_rows
-from zoo.data.frozen import split_order, uniforms
+from zoo.data.frozen import split_order
 from zoo.data.idx import read_idx
 from zoo.errors import CorruptFile, InputError, MissingDependency, ZooError
-from zoo.spaces import Image, Labels, Real, Text
+from zoo.spaces import Image, Labels, Text
 
 Array = npt.NDArray[Any]
 
@@ -37,27 +37,6 @@ def digits() -> Dataset:
     classes = Labels(tuple("0123456789"))
     source = "UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part, CC BY 4.0"
     return split_rows("digits", Image(8, 8, 1, levels=17), x, y, classes=classes, source=source)
-
-
-# ---- moons ----------------------------------------------------------------------------------------------------------
-
-MOONS, MOONS_NOISE = 10_000, 0.1
-
-
-def moons() -> Dataset:
-    """10,000 points on two interleaved half circles with normal noise of 0.1, as scikit-learn's `make_moons`."""
-    half = MOONS // 2
-    angle = np.linspace(0, np.pi, half)
-    upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
-    # Box-Muller in float64 over uniforms that are exact: the points are the same bits on every machine
-    u = uniforms(MOONS, stream="moons").astype(np.float64)
-    radius, turn = MOONS_NOISE * np.sqrt(-2 * np.log(u[:, :1])), 2 * np.pi * u[:, 1:]
-    noise = np.concatenate([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
-    x = (np.concatenate([upper, lower]) + noise).astype(np.float32)
-    y = np.repeat(np.arange(2, dtype=np.int64), half)
-    source = f"two half circles, normal noise {MOONS_NOISE}, made by genzoo"
-    return split_rows("moons", Real(2, ("x", "y")), x, y, classes=Labels(("upper", "lower")), source=source)
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------

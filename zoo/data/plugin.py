@@ -18,7 +18,7 @@ def zoo_datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="moons",
-        target="zoo.data.builtin:moons",
+        target="zoo.data.moons:moons",
         summary="10,000 points of two interleaved half circles with noise 0.1, 2 classes",
         source="made with zoo.noise",
     )

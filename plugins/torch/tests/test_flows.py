@@ -11,7 +11,7 @@ import zoo
 from zoo.eager import EagerModel
 from zoo.spaces import KINDS
 
-FLOWS = ["maf", "realnvp"]
+FLOWS = ["maf", "nsf", "realnvp"]
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -73,3 +73,12 @@ def test_a_row_of_maf_does_not_depend_on_its_neighbours(make):
     z = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     wild = np.concatenate([z[:1], 20 * z[1:]])
     np.testing.assert_allclose(model.decode(wild)[:1], model.decode(z[:1]), rtol=1e-5, atol=1e-5)
+
+
+def test_a_spline_flow_begins_as_the_identity_and_is_it_beyond_its_bound(make):
+    z = np.linspace([-9, 4], [9, -9], 50).astype(np.float32)
+    np.testing.assert_allclose(make("nsf", zoo.Real(2), spread=0).decode(z), z, atol=1e-5)
+    model = make("nsf", zoo.Real(2), spread=1.0, bound=3.0)
+    x, far = model.decode(z), np.abs(z) > 3
+    np.testing.assert_allclose(x[far], z[far], atol=1e-5)
+    assert np.abs(x - z)[~far].max() > 0.1

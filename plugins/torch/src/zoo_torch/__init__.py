@@ -30,6 +30,17 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="nsf",
+        target="zoo_torch.nsf:NSF",
+        family="flow",
+        framework="torch",
+        methods=("sample", "log_prob", "encode", "decode"),
+        density="exact",
+        summary="Flow of spline coupling layers",
+        paper="Durkan, Bekasov, Murray, Papamakarios 2019, arXiv 1906.04032",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="maf",
         target="zoo_torch.maf:MAF",
         family="flow",

@@ -1,7 +1,8 @@
-"""The rational-quadratic spline of nflows without what cannot be traced: its selection of rows by masks, its checks.
+"""The monotonic rational-quadratic spline of Durkan, Bekasov, Murray, Papamakarios, "Neural Spline Flows", arXiv
+1906.04032, with the parameters of nflows 0.14.
 
-Durkan, Bekasov, Murray, Papamakarios, "Neural Spline Flows", arXiv 1906.04032, with the parameters of nflows 0.14. Only
-while a flow is traced does it stand in for nflows' own function.
+Without what cannot be traced of nflows' own: its selection of rows by masks, its checks. It stands in for that function
+while a flow of nflows is traced, and is the coupling of `zoo_torch.nsf`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 NAME = "unconstrained_rational_quadratic_spline"
 LOCK = threading.RLock()
+MIN_DERIVATIVE = 1e-3
 
 
 @contextlib.contextmanager
@@ -46,7 +48,7 @@ def spline(
     tail_bound: float = 1.0,
     min_bin_width: float = 1e-3,
     min_bin_height: float = 1e-3,
-    min_derivative: float = 1e-3,
+    min_derivative: float = MIN_DERIVATIVE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The transformed inputs and the log of the derivative, elementwise; the identity beyond the bounds."""
     if tails != "linear":

@@ -1,0 +1,66 @@
+"""How good a model is, on data that it did not see: its likelihood, its samples, its predictions, its latents.
+
+Each figure is about one split, by default the test split, and needs no framework. It is a value with its standard error
+and its number of rows; a figure of samples has the same figure of real data beside it, a likelihood that of densities
+which anyone can fit. What sees which fault: docs/evaluate.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.data import Dataset, load_dataset
+from zoo.errors import InputError
+from zoo.evaluation.classes import prediction
+from zoo.evaluation.judge import check_judge, preset_judge
+from zoo.evaluation.latents import representation
+from zoo.evaluation.likelihood import likelihood
+from zoo.evaluation.meaning import meaning
+from zoo.evaluation.report import Report
+from zoo.evaluation.samples import samples
+from zoo.evaluation.task import Task
+from zoo.evaluation.two_sample import classifier_two_sample
+from zoo.model import Model, Progress
+
+PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
+
+
+def evaluate(
+    model: Model,
+    data: str | Path | Dataset,
+    split: str = "test",
+    *,
+    fresh: int = 0,
+    label: str | None = None,
+    judge: Model | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """All figures that the methods of `model` allow.
+
+    `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
+    data that looks at samples; by default a preset that was trained on data of that name, if there is one.
+    """
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    dataset = dataset.fitted(model.space, model.classes)
+    if judge is not None:
+        check_judge(judge, dataset)
+    elif "sample" in model.signatures:
+        judge = preset_judge(dataset)
+    if fresh:
+        if dataset.law is None:
+            raise InputError(f"there are no fresh rows of {dataset.name}: its law is not known. Evaluate a split.")
+        (x, y), split = dataset.law.sample(fresh, seed), "fresh"
+    else:
+        x, y = dataset.split(split)
+    report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None)
+    task = Task(model, dataset, x, y, report, judge)
+    chosen = [part for method, part in PARTS.items() if method in model.signatures]
+    for done, part in enumerate(chosen):
+        part(task)
+        if progress:
+            progress(done + 1, len(chosen))
+    return report
+
+
+__all__ = ["Report", "classifier_two_sample", "evaluate", "meaning"]

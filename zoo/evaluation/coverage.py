@@ -1,0 +1,36 @@
+"""Density and coverage (Naeem, Oh, Uh, Choi and Yoo, "Reliable fidelity and diversity metrics for generative models",
+arXiv 2002.09797)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from zoo.evaluation.estimates import share
+from zoo.evaluation.vectors import Matrix, squared_distances
+from zoo.figure import Figure
+
+NEIGHBORS = 5  # the radius of a real row's ball reaches that many other real rows
+
+
+def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Figure, Figure]:
+    """Density: in how many balls of real rows a sample lies, over how many a real row would: below one where samples
+    lie off the data, in many dimensions above it where they keep to its middle. Coverage: the share of real rows whose
+    ball has a sample in it.
+
+    The errors add the spread over real rows and over samples, to first order.
+    """
+    among = squared_distances(real, real)
+    np.fill_diagonal(among, -1)  # a row is not its own neighbor, and comes first
+    radius = np.sort(among, 1)[:, NEIGHBORS]
+    inside = squared_distances(real, samples) <= radius[:, None]  # (N, M)
+    n, m = inside.shape
+    by_sample, by_row = inside.sum(0) / NEIGHBORS, inside.sum(1) * n / (NEIGHBORS * m)
+    spread = by_sample.var(ddof=1) / m + by_row.var(ddof=1) / n
+    density = Figure(float(by_sample.mean()), math.sqrt(float(spread)), m)
+
+    covered = share(inside.sum(1) > 0)
+    alone = inside[inside.sum(1) == 1].sum(0) / n  # what coverage loses without a sample
+    spread = float(((alone - alone.mean()) ** 2).sum() * (m - 1) / m)
+    return density, Figure(covered.value, math.hypot(covered.error or 0.0, math.sqrt(spread)), n)

@@ -1,0 +1,84 @@
+"""Estimates with their standard errors. Ties count as halves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.figure import Figure
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+BLOCKS = 20  # of a jackknife
+SURE = 2  # standard errors
+
+
+def clearly_positive(figure: Figure) -> bool:
+    """Whether a difference is above zero by more than `SURE` standard errors."""
+    return figure.error is not None and figure.value > SURE * figure.error
+
+
+def mean(values: Array) -> Figure:
+    return ratio(values, np.ones(len(values)))
+
+
+def ratio(total: Array, size: Array) -> Figure:
+    """sum(total) / sum(size) over independent rows, the error by the delta method."""
+    total, size = total.astype(np.float64), size.astype(np.float64)
+    count, value = len(total), float(total.sum() / size.sum())
+    if count < 2:
+        return Figure(value, None, count)
+    error = (total - value * size).std(ddof=1) / size.mean() / math.sqrt(count)
+    return Figure(value, float(error), count)
+
+
+def share(hits: Array, groups: Array | None = None) -> Figure:
+    """The share of rows that hit; a half is a tie.
+
+    Rows of one of the `groups` (N,) may depend on each other. The error is at least that of a share with one more hit
+    and one more miss, so that none of few is not certainty.
+    """
+    hits = hits.astype(np.float64)
+    count, value = len(hits), float(hits.mean())
+    smooth = (hits.sum() + 1) / (count + 2)
+    error = math.sqrt(smooth * (1 - smooth) / (count + 2))
+    if groups is not None:
+        sums = np.bincount(np.unique(groups, return_inverse=True)[1].reshape(-1), weights=hits - value)
+        error = max(error, math.sqrt(float((sums**2).sum())) / count)
+    return Figure(value, error, count)
+
+
+def below(a: Array, b: Array) -> Figure:
+    """How often a value of `a` is below one of `b`: the area under the ROC curve.
+
+    The error is DeLong's (1988), and at least that of a share of none of the fewer rows.
+    """
+    first, second = np.sort(a), np.sort(b)
+    of_a = 1 - _under(second, a)  # for each value of a, the share of b above it
+    of_b = _under(first, b)
+    value = float(of_a.mean())
+    fewer = min(len(a), len(b))
+    error = share(np.zeros(fewer)).error or 0.0
+    if fewer > 1:
+        error = max(error, math.sqrt(of_a.var(ddof=1) / len(a) + of_b.var(ddof=1) / len(b)))
+    return Figure(value, error, len(a))
+
+
+def _under(ordered: Array, values: Array) -> Floats:
+    """The share of `ordered` that is below each of `values`."""
+    left, right = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return np.asarray((left + right) / (2 * len(ordered)), np.float64)
+
+
+def jackknife(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> Figure:
+    """A statistic of two sets of equally many rows; its error by leaving out one of `BLOCKS` blocks of both in turn."""
+    block, value = np.arange(len(a)) % BLOCKS, statistic(a, b)
+    if len(a) < 2 * BLOCKS:
+        return Figure(value, None, len(a))
+    without = np.array([statistic(a[block != i], b[block != i]) for i in range(BLOCKS)])
+    error = math.sqrt((BLOCKS - 1) / BLOCKS * float(((without - without.mean()) ** 2).sum()))
+    return Figure(value, error, len(a))

@@ -1,0 +1,46 @@
+"""How much of an observation its latents hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.evaluation.estimates import mean, share
+from zoo.evaluation.library import single_threaded, sklearn
+from zoo.evaluation.task import Task
+from zoo.evaluation.vectors import flat
+from zoo.figure import Figure
+
+Array = npt.NDArray[Any]
+
+
+def representation(task: Task) -> None:
+    model, figures, given = task.model, task.report.figures, task.labels("encode")
+    z = model.encode(task.x, seed=task.seed, **given)
+    if "decode" in model.signatures:
+        again = model.decode(z, seed=task.seed, **task.labels("decode"))
+        figures["reconstruction_rmse"] = rmse(flat(again), flat(task.x))
+        figures["reconstruction_rmse_of_mean"] = rmse(flat(task.data.train).mean(0), flat(task.x))
+    if task.y is not None and not given:  # an encoder that is told the class would only give it back
+        train, y = task.data.split("train")
+        figures["linear_probe"] = linear_probe(model.encode(train, seed=task.seed), y, z, task.y)
+        figures["linear_probe_of_raw_data"] = linear_probe(train, y, task.x, task.y)
+
+
+def rmse(a: Array, b: Array) -> Figure:
+    """The root of the mean square of a - b, both (N, D); its error by the delta method."""
+    square = mean(((a - b) ** 2).mean(1))
+    root = float(np.sqrt(square.value))
+    return Figure(root, None if square.error is None or not root else square.error / (2 * root), square.rows)
+
+
+@single_threaded
+def linear_probe(train: Array, labels: Array | None, x: Array, y: Array) -> Figure:
+    """Accuracy on `x` of a logistic regression on standardized features, fitted to `train`."""
+    first, second = flat(train), flat(x)
+    center, scale = first.mean(0), first.std(0)
+    scale = np.where(scale > 0, scale, 1)
+    probe = sklearn("linear_model").LogisticRegression(max_iter=2000).fit((first - center) / scale, labels)
+    return share(probe.predict((second - center) / scale) == y)

@@ -1,0 +1,96 @@
+"""The likelihood of held-out rows, beside that of densities which anyone can fit, or of the true one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import noise
+from zoo.evaluation.estimates import below, clearly_positive, mean, ratio
+from zoo.evaluation.references import Reference, references
+from zoo.evaluation.task import Task
+from zoo.spaces import Space, Text
+
+Array = npt.NDArray[Any]
+BOUND_SAMPLES = 16
+
+
+def likelihood(task: Task) -> None:
+    if task.model.density == "unnormalized":
+        _energy(task)
+        return
+    figures, model = task.report.figures, task.model
+    nats, (unit, size) = _nats(task), unit_of(model.space, task.x)
+    figures["nats"] = mean(nats)
+    figures[unit] = ratio(nats, size)
+    if "samples" in model.signature("log_prob").options:
+        tighter = _nats(task, samples=BOUND_SAMPLES)
+        figures[f"nats_{BOUND_SAMPLES}_samples"] = mean(tighter)
+        figures[f"{unit}_{BOUND_SAMPLES}_samples"] = ratio(tighter, size)
+    if task.data.law is not None:
+        truth = -task.data.law.log_prob(task.x)
+        figures[f"{unit}_of_truth"] = ratio(truth, size)
+        figures[f"{unit}_above_truth"] = ratio(nats - truth, size)
+    for name, what, other in _others(task):
+        figures[f"{unit}_of_{name}"] = ratio(other, size)
+        difference = figures[f"{unit}_above_{name}"] = ratio(nats - other, size)
+        if not clearly_positive(ratio(other - nats, size)):
+            whose = "Its lower bound is" if model.density == "lower_bound" else "It is"
+            units = unit.replace("_", " ")
+            task.report.remarks.append(f"{whose} no better than {what}: {difference} {units} above.")
+
+
+def unit_of(space: Space, x: Array) -> tuple[str, Array]:
+    """The unit in which a space's likelihoods are read, and how many nats one of it is worth, (N,)."""
+    if isinstance(space, Text):
+        return "nats_per_character", np.minimum((x != 0).sum(1) + 1, x.shape[1])
+    if space.discrete:
+        return "bits_per_dim", np.full(len(x), space.size * math.log(2))
+    return "nats", np.ones(len(x))
+
+
+def _nats(task: Task, **options: Any) -> Array:
+    log_p = task.model.log_prob(task.x, seed=task.seed, **options, **task.labels("log_prob"))
+    return -log_p.astype(np.float64)
+
+
+def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
+    """Name, description and nats (N,) of each reference; of a model that is told the class, fitted to each class."""
+    space, (other, other_y) = task.model.space, task.other
+    if not task.labels("log_prob"):
+        for found in references(space, task.data.train, other):
+            yield found.name, found.what, -found.log_prob(task.x)
+        return
+    assert task.y is not None
+    assert other_y is not None
+    train, y = task.data.split("train")
+    nats: dict[str, Array] = {}
+    what: dict[str, Reference] = {}
+    for label in np.unique(task.y):
+        of_class = other[other_y == label]
+        for found in references(space, train[y == label], of_class if len(of_class) else other):
+            rows = task.y == label
+            nats.setdefault(found.name, np.empty(len(task.x)))[rows] = -found.log_prob(task.x[rows])
+            what[found.name] = found
+    for name, values in nats.items():
+        yield name, f"{what[name].what}, fitted to each class", values
+
+
+def _energy(task: Task) -> None:
+    """Without a known constant there is no likelihood, but data must lie lower than what only has its marginals."""
+    flat = task.x.reshape(len(task.x), -1)
+    orders = [noise.permutation(len(flat), seed=task.seed, stream=f"shuffle/{d}") for d in range(flat.shape[1])]
+    shuffled = np.stack([flat[order, d] for d, order in enumerate(orders)], axis=1).reshape(task.x.shape)
+    energy = _nats(task)
+    of_shuffled = -task.model.log_prob(shuffled, seed=task.seed, **task.labels("log_prob")).astype(np.float64)
+    task.report.figures["mean_energy"] = mean(energy)
+    task.report.figures["energy_auroc"] = auroc = below(energy, of_shuffled)
+    if not clearly_positive(replace(auroc, value=auroc.value - 0.5)):
+        task.report.remarks.append(
+            f"Its energy tells data no better from shuffled columns than chance: how often it is lower is {auroc}."
+        )

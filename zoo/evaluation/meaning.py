@@ -1,0 +1,56 @@
+"""What each figure is, in a line."""
+
+from __future__ import annotations
+
+MEANING = {
+    "nats": "mean negative log-likelihood of an observation (lower is better)",
+    "bits_per_dim": "the same in bits for each dimension",
+    "nats_per_character": "the same for each character, the end of a string counted as one",
+    "mean_energy": "mean energy; on a scale of the model's own, so no likelihood",
+    "energy_auroc": "how often data has a lower energy than the same data with its dimensions shuffled (0.5 is chance)",
+    "accuracy": "share of rows whose most probable class is right",
+    "accuracy_of_commonest_class": "accuracy of always naming the commonest class",
+    "accuracy_of_forest": "accuracy of a random forest of scikit-learn",
+    "cross_entropy": "mean negative log-probability of the right class, in nats",
+    "c2st_accuracy": "classifier two-sample test: how often one tells samples from data (0.5 is chance, 1 always)",
+    "copies": "share of samples that equal a training row",
+    "distinct": "share of samples that no other sample equals",
+    "nearer_to_training": "how often training data is nearer to a sample than as much held-out data (0.5: no copies)",
+    "nearer_than_held_out": "how often a sample is nearer to training data than held-out data is (0.5 is right; "
+    "more: copies, or too typical; less: too far out)",
+    "density": "in how many neighborhoods of real rows a sample lies, over those of a real row (1; less: off the data)",
+    "coverage": "share of real rows with a sample in their neighborhood",
+    "density_in_classes": "density in the classifier's log-odds",
+    "coverage_in_classes": "coverage in the classifier's log-odds",
+    "frechet_distance": "Fréchet distance of the classifier's log-odds, squared (not comparable with FID)",
+    "class_difference": "share of samples whose class, to the classifier, would have to be another (total variation)",
+    "labelled_as_asked": "share of samples that the classifier gives the class that was asked for",
+    "mean_score": "mean score of samples by the model's own discriminator",
+    "reconstruction_rmse": "root mean square error of decode(encode(x)), in data units",
+    "reconstruction_rmse_of_mean": "the same of the mean of the training data",
+    "linear_probe": "accuracy of a logistic regression on the latents",
+    "linear_probe_of_raw_data": "accuracy of a logistic regression on the observations themselves",
+}
+REFERENCES = {
+    "truth": "the true density",
+    "marginals": "independent columns, fitted to the training data",
+    "mixture": "a mixture, fitted to the training data",
+    "characters": "the frequencies of characters",
+    "ngrams": "n-grams of characters, interpolated",
+}
+
+
+def meaning(name: str) -> str:
+    """What a figure is; nothing if the name is not known."""
+    if name in MEANING:
+        return MEANING[name]
+    base, above, reference = name.partition("_above_")
+    if above and base in MEANING and reference in REFERENCES:
+        return f"paired difference to {REFERENCES[reference]} (negative: the model is better)"
+    base, of, reference = name.partition("_of_")
+    if of and base in MEANING and reference in REFERENCES:
+        return f"that of {REFERENCES[reference]}"
+    base, _, samples = name.removesuffix("_samples").rpartition("_")
+    if base in MEANING and samples.isdigit():
+        return f"that of the bound with {samples} samples"
+    return ""

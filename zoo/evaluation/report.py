@@ -1,0 +1,41 @@
+"""What an evaluation gives: figures by name, and in words what they say of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.figure import Figure
+
+
+@dataclass
+class Report:
+    """The figures of a model on one split of a data set; `meaning` of `zoo.evaluation` says what each is.
+
+    `histogram` has the share of each class among the samples, as `judge` sees it. `remarks` are sentences: what the
+    model is no better than, and what could not be measured.
+    """
+
+    model: str
+    data: str
+    split: str
+    rows: int
+    seed: int
+    judge: str | None = None
+    figures: dict[str, Figure] = field(default_factory=dict)
+    histogram: dict[str, Figure] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Figure:
+        return self.figures[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.figures
+
+    def to_json(self) -> dict[str, Any]:
+        def plain(figures: Mapping[str, Figure]) -> dict[str, Any]:
+            return {name: figure.to_json() for name, figure in figures.items()}
+
+        found = {name: getattr(self, name) for name in ("model", "data", "split", "rows", "seed", "judge", "remarks")}
+        return {**found, "figures": plain(self.figures), "histogram": plain(self.histogram)}

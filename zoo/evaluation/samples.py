@@ -1,0 +1,135 @@
+"""How well samples match the data: a few figures, each blind to something that another one sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.evaluation import judge as judging
+from zoo.evaluation.coverage import density_and_coverage
+from zoo.evaluation.estimates import clearly_positive, mean, share
+from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
+from zoo.evaluation.task import Task
+from zoo.evaluation.two_sample import classifier_two_sample
+from zoo.evaluation.vectors import Matrix, vectorizer
+from zoo.figure import Figure
+from zoo.model import Model
+
+Array = npt.NDArray[Any]
+SAMPLES = 1000  # at most so many samples, and held-out rows
+NEIGHBORS = 10_000  # at most so many held-out rows to be a sample's neighbors
+LEAST = 25  # rows that there must be
+
+
+def samples(task: Task) -> None:
+    """Draws samples, as many as there are held-out rows, and compares the two.
+
+    A conditional model is asked for the classes of training rows: for those of the held-out rows themselves, samples
+    would match them better than real data does.
+    """
+    count, given = min(SAMPLES, len(task.x)), {}
+    if task.labels("sample"):
+        train_y = task.some_training(count)[1]
+        assert train_y is not None
+        given = {"label": np.resize(train_y, count)}
+    made = task.model.run("sample", given, **({} if given else {"count": count}), seed=task.seed)["x"]
+    compare(task, made, given.get("label"))
+    if "predict" in task.model.signatures:  # a discriminator
+        scores = [mean(task.model.predict(x, seed=task.seed)) for x in (made, task.x)]
+        task.report.figures["mean_score"] = scores[0].beside(scores[1])
+
+
+def compare(task: Task, made: Array, labels: Array | None = None) -> None:
+    """The figures of samples `made`, for the classes `labels` if they were asked for."""
+    count = min(len(made), len(task.x))
+    smallest = min(count, len(task.data.train), len(task.other[0]))
+    if smallest < LEAST:
+        task.report.remarks.append(f"{smallest} rows are too few to compare samples with; expected at least {LEAST}.")
+        return
+    made, x, labels = made[:count], task.x[:count], None if labels is None else labels[:count]
+    train, train_y = task.some_training(count)
+    _two_sample(task, made, x, train, labels, train_y)
+    _copies(task, made, train)
+    _neighbors(task, made)
+    if task.judge is not None:
+        _judged(task, task.judge, made, x, labels)
+    elif task.data.classes is not None:
+        task.report.remarks.append("Without a classifier of these data nothing is said of classes: --judge NAME.")
+
+
+def _two_sample(task: Task, made: Array, x: Array, train: Array, labels: Array | None, train_y: Array | None) -> None:
+    """Real against real is the training data against the held-out rows."""
+    space, pairs, real_pairs = task.model.space, None, None
+    if labels is not None and task.y is not None and train_y is not None:
+        pairs, real_pairs = (labels, task.y[: len(x)]), (train_y, task.y[: len(train)])
+    figure = classifier_two_sample(space, made, x, pairs, seed=task.seed)
+    real = classifier_two_sample(space, train, x[: len(train)], real_pairs, seed=task.seed)
+    task.report.figures["c2st_accuracy"] = figure.beside(real)
+
+
+def _copies(task: Task, made: Array, train: Array) -> None:
+    """Equal rows: as often as in the data, or more?"""
+    seen = set(_keys(task.data.train))
+    copied = [share(np.array([key in seen for key in _keys(x)])) for x in (made, task.x)]
+    distinct = [_distinct(x) for x in (made, train)]
+    task.report.figures["copies"] = copied[0].beside(copied[1])
+    task.report.figures["distinct"] = distinct[0].beside(distinct[1])
+
+
+def _keys(x: Array) -> list[bytes]:
+    return [row.tobytes() for row in np.ascontiguousarray(x)]
+
+
+def _distinct(x: Array) -> Figure:
+    keys = _keys(x)
+    counts = Counter(keys)
+    return share(np.array([counts[key] == 1 for key in keys]))
+
+
+def _neighbors(task: Task, made: Array) -> None:
+    """Memorization, density and coverage in the units of the data. Real are rows of the split that is left."""
+    vectors, figures = vectorizer(task.model.space, task.data.train), task.report.figures
+    other = task.other[0][: len(made)]
+    held_out, sampled, real = vectors(task.x[:NEIGHBORS]), vectors(made), vectors(other)
+    if task.report.split != "train":
+        train = vectors(task.some_training(len(task.data.train))[0])
+        found, control = (nearer_to_training(rows, train, held_out) for rows in (sampled, real))
+        figures["nearer_to_training"] = found.beside(control)
+        nearer = nearer_than_held_out(train, held_out[: len(made)])
+        figures["nearer_than_held_out"] = nearer(sampled).beside(nearer(real))
+    equal = min(len(made), len(other))  # density and coverage depend on how many rows there are
+    figures |= _covered("", held_out[:equal], sampled[:equal], real)
+
+
+def _covered(suffix: str, held_out: Matrix, sampled: Matrix, real: Matrix) -> dict[str, Figure]:
+    """Density and coverage of samples, beside those of as many real rows."""
+    ours, theirs = (density_and_coverage(held_out, rows) for rows in (sampled, real))
+    names = f"density{suffix}", f"coverage{suffix}"
+    return {name: a.beside(b) for name, a, b in zip(names, ours, theirs, strict=True)}
+
+
+def _judged(task: Task, judge: Model, made: Array, x: Array, labels: Array | None) -> None:
+    """In the features of a classifier. It has seen the training rows, so real are those of the split that is left."""
+    report, figures = task.report, task.report.figures
+    equal = min(len(made), len(task.other[0]))
+    rows = made[:equal], task.other[0][:equal], x[:equal]
+    sampled, real, held_out = (judging.log_odds(judge, part) for part in rows)
+    figures |= _covered("_in_classes", held_out, sampled, real)
+    distance, least = (judging.frechet_distance(part, held_out) for part in (sampled, real))
+    figures["frechet_distance"] = distance.beside(least)
+    difference, least = (judging.class_difference(judge, part, rows[2]) for part in rows[:2])
+    figures["class_difference"] = difference.beside(least)
+    report.histogram.update(judging.class_shares(judge, made, task.x))
+    if labels is not None and task.y is not None:
+        asked = share(judge.predict(made).argmax(1) == labels)
+        right = share(judge.predict(task.x).argmax(1) == task.y)
+        figures["labelled_as_asked"] = asked.beside(right)
+        if clearly_positive(replace(asked, value=asked.value - right.value)):
+            report.remarks.append(
+                "Its samples have the class that was asked for more often than data has its own: they are more typical "
+                "than data. What that costs shows in c2st_accuracy and coverage."
+            )

@@ -1,0 +1,53 @@
+"""What is evaluated: a model, on rows that it did not see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import noise
+from zoo.data import Dataset
+from zoo.errors import InputError
+from zoo.evaluation.report import Report
+from zoo.model import Model
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """`x` (N, *shape) and their classes `y` are the rows that the figures are about. `judge` is a classifier. Parts of
+    the evaluation write into `report`."""
+
+    model: Model
+    data: Dataset
+    x: Array
+    y: npt.NDArray[np.int64] | None
+    report: Report
+    judge: Model | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.report.seed
+
+    @property
+    def other(self) -> tuple[Array, npt.NDArray[np.int64] | None]:
+        """Real rows that are neither for training nor in `x`."""
+        return self.data.split("test" if self.report.split == "validation" else "validation")
+
+    def some_training(self, count: int) -> tuple[Array, npt.NDArray[np.int64] | None]:
+        """At most `count` random training rows, and their classes."""
+        order = noise.permutation(len(self.data.train), seed=self.seed, stream="evaluate/training")[:count]
+        x, y = self.data.split("train")
+        return x[order], None if y is None else y[order]
+
+    def labels(self, method: str) -> dict[str, Array]:
+        """The classes of the rows as a keyword argument where the method takes them."""
+        if "label" not in self.model.signature(method).inputs:
+            return {}
+        if self.y is None:
+            raise InputError(f"{method} of {self.model.name} needs a class for each row, and this data has none.")
+        return {"label": self.y}

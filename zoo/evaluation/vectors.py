@@ -1,0 +1,66 @@
+"""Observations as vectors whose Euclidean distance means something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.evaluation.library import single_threaded, sklearn
+from zoo.spaces import Space, Text
+
+Array = npt.NDArray[Any]
+Matrix = Any  # (N, D): an array, or a sparse matrix of scipy
+NGRAMS = (1, 3)  # lengths of the n-grams of characters
+ROWS = 2000  # of a table of distances at a time, for memory
+DECIMALS = 9  # of squared distances: sums in another order give other last bits, and equal rows a tie
+
+
+def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
+    """A function from observations to vectors, fitted on training data: columns of real numbers are standardized,
+    strings become weighted counts of their n-grams of characters, integer levels stay as they are."""
+    if isinstance(space, Text):
+        text = space  # for the closure's type
+        model = sklearn("feature_extraction.text").TfidfVectorizer(
+            preprocessor=None, lowercase=False, analyzer="char", ngram_range=NGRAMS, sublinear_tf=True
+        )
+        model.fit(_marked(text, train))
+        return lambda x: model.transform(_marked(text, x))
+    if space.discrete:
+        return flat
+    center, scale = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+    scale = np.where(scale > 0, scale, 1)
+    return lambda x: (x - center) / scale
+
+
+def _marked(space: Text, x: Array) -> list[str]:
+    """Strings with a character before and after them that no alphabet has, so that n-grams know both ends."""
+    return [f"\x02{string}\x03" for string in space.decode(x)]
+
+
+def flat(x: Array) -> Array:
+    return x.reshape(len(x), -1).astype(np.float64)
+
+
+@single_threaded
+def nearest(a: Matrix, b: Matrix) -> tuple[Array, Array]:
+    """For each row of `a` the squared distance to the nearest row of `b`, and which row that is."""
+    distance, row = np.full(a.shape[0], np.inf), np.zeros(a.shape[0], np.int64)
+    for low in range(0, b.shape[0], ROWS):
+        found = _squared_distances(a, b[low : low + ROWS])
+        closer = found.min(1) < distance
+        distance, row = np.where(closer, found.min(1), distance), np.where(closer, low + found.argmin(1), row)
+    return distance, row
+
+
+@single_threaded
+def squared_distances(a: Matrix, b: Matrix) -> Array:
+    """(N, M)"""
+    return _squared_distances(a, b)
+
+
+def _squared_distances(a: Matrix, b: Matrix) -> Array:
+    found = sklearn("metrics.pairwise").euclidean_distances(a, b, squared=True)
+    return np.asarray(found.round(DECIMALS))
