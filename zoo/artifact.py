@@ -18,6 +18,7 @@ from zoo import spaces
 from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.files import sha256
+from zoo.interrupts import stoppable
 from zoo.model import Array, Model, check_count, network_rows
 from zoo.parts import cores, cut, together
 from zoo.signature import Signature
@@ -258,7 +259,7 @@ class Artifact(Model):
                 feed["start"] = index[low : low + 1].reshape(())
             if not inputs:
                 feed["count"] = np.asarray(high - low, dtype=np.int64)
-            results: list[Array] = session.run(outputs, feed)
+            results: list[Array] = stoppable(partial(session.run, outputs, feed))
             return results
 
         if len(sessions) == 1:

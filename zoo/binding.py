@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from zoo.errors import InputError
+from zoo.interrupts import stoppable
 from zoo.model import MAX_COUNTER, Array
 from zoo.parts import cut, together
 from zoo.signature import Tensor, resolve
@@ -141,7 +142,7 @@ class Bound:
                 binding.bind_ortvalue_input(name, value)
             for name, value in self.outputs.items():
                 binding.bind_ortvalue_output(name, part_of(value, low, high, count))
-            runs.append(partial(session.run_with_iobinding, binding))
+            runs.append(partial(stoppable, partial(session.run_with_iobinding, binding)))
         self._runs = runs
         if captured:
             self._capture()

@@ -7,6 +7,7 @@ folder holds the old checkpoint or the new one whole, whenever the process dies.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CorruptFile, InputError
-from zoo.files import atomic_write, sha256
+from zoo.failpoints import failpoint
+from zoo.files import atomic_write, remove_temporaries, sha256
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -30,14 +32,25 @@ def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, 
     data = serialize({key: np.asarray(a, order="C") for key, a in arrays.items()})  # keeps scalars scalar
     digest = sha256(data)
     weights = f"{name}-{digest[:12]}.safetensors"
-    with atomic_write(folder / weights) as file:
+    named = digests(name)
+    earlier = [path for path in folder.iterdir() if named.fullmatch(path.name)]
+    with atomic_write(folder / weights, force=True, like=earlier[0] if earlier else None) as file:
         file.write(data)
+    failpoint("checkpoint.weights")
     record = {"schema": SCHEMA, **meta, "weights": {"file": weights, "sha256": digest, "bytes": len(data)}}
-    with atomic_write(folder / f"{name}.json") as file:
+    with atomic_write(folder / f"{name}.json", force=True) as file:
         file.write((json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-    for old in folder.glob(f"{name}-*.safetensors"):
-        if old.name != weights:
-            old.unlink(missing_ok=True)
+    failpoint("checkpoint.record")
+    for path in earlier:
+        if path.name != weights:
+            path.unlink(missing_ok=True)
+    remove_temporaries(folder, named)
+    failpoint("checkpoint.pruned")
+
+
+def digests(name: str) -> re.Pattern[str]:
+    """The names that weights files of the checkpoint `name` have."""
+    return re.compile(rf"{re.escape(name)}-[0-9a-f]{{12}}\.safetensors")
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:

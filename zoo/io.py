@@ -107,7 +107,7 @@ def write(
         if not rows:
             raise InputError(f"there is nothing to write to {path}.")
 
-    with atomic_write(path) as file:
+    with atomic_write(path, force) as file:
         _WRITERS[path.suffix.lower()](file, named(), space, names)
     return rows
 
@@ -115,7 +115,7 @@ def write(
 def save_picture(path: str | Path, image: Picture, *, force: bool = False) -> None:
     """Write a picture as a .png file."""
     path = check_output_file(path, force)
-    with atomic_write(path) as file:
+    with atomic_write(path, force) as file:
         image.save(file, format="PNG")
 
 
