@@ -142,6 +142,7 @@ def stoppable(run: Callable[[ort.RunOptions], T]) -> T:
     import onnxruntime as ort
 
     options = ort.RunOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
     _running.add(options)
     try:
         if _command is not None:
