@@ -19,6 +19,7 @@ from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.files import sha256
 from zoo.interrupts import stoppable
+from zoo.memory import is_shortage
 from zoo.model import Array, Model, check_count, network_rows
 from zoo.parts import cores, cut, together
 from zoo.signature import Signature
@@ -202,6 +203,8 @@ class Artifact(Model):
             try:
                 session = self._open(method, threads=threads)
             except Exception as error:  # onnxruntime's own exceptions share no base class
+                if is_shortage(error):
+                    raise MemoryError(str(error)) from error
                 if self.device == "cpu":
                     raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
                 problem = error

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import ZooError
+from zoo.memory import is_shortage
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -152,7 +153,7 @@ def stoppable(run: Callable[[ort.RunOptions], T]) -> T:
         if _command is not None:
             _command.check()
         said = " ".join(str(error).split())[:300].rstrip(".")
-        if isinstance(error, MemoryError) or any(word in said.lower() for word in ("alloc", "out of memory")):
+        if is_shortage(error):
             raise MemoryError(said) from error
         raise ZooError(
             f"onnxruntime cannot run the model: {said}. If its files were altered, export it again."

@@ -20,6 +20,12 @@ def check_fits(need: int, what: str, advice: str) -> None:
         raise InputError(f"{what} needs {gib(need)} of memory, and {gib(free)} are free. {advice}")
 
 
+def is_shortage(error: BaseException) -> bool:
+    """Whether an exception of some library says that there was not enough memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in said for word in ("bad_alloc", "allocat", "out of memory"))
+
+
 def gib(size: int) -> str:
     return f"{size / 2**30:,.1f} GiB"
 
