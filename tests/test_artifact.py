@@ -324,13 +324,13 @@ class Watched:
     def __init__(self, session, runs):
         self.session, self.runs = session, runs
 
-    def run(self, outputs, feed):
+    def run(self, outputs, feed, options):
         self.runs.append((self, *(int(feed[name]) for name in ("start", "count") if name in feed)))
-        return self.session.run(outputs, feed)
+        return self.session.run(outputs, feed, options)
 
-    def run_with_iobinding(self, binding):
+    def run_with_iobinding, options(self, binding):
         self.runs.append((self,))
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(binding, options)
 
     def __getattr__(self, name):
         return getattr(self.session, name)
@@ -418,7 +418,7 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
     class Full:
         start = 0
 
-        def run(self, outputs, feed):
+        def run(self, outputs, feed, options):
             if int(feed["start"]) == self.start:
                 raise RuntimeError("no memory")
             return [np.zeros((int(feed["count"]), *artifact.space.shape), artifact.space.dtype)]

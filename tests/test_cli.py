@@ -657,7 +657,7 @@ def test_a_signal_while_writing_leaves_nothing(artifact_folder, tmp_path, number
 def test_a_signal_stops_onnxruntime_in_the_middle_of_a_chunk(tmp_path, numbers):
     words = ["sample", "ddpm.digits", "--class", "all", "-n", "50000", "--chunk", "50000", "--out", tmp_path / "x.npz"]
     returned, said, seconds = interrupted(words, tmp_path, *numbers)
-    assert returned in [128 + number for number in numbers]
+    assert returned in (128 + numbers[0], 130, -signal.SIGINT)  # the second ended what was ending
     assert "Traceback" not in said
     assert "terminate" not in said
     assert seconds < 10

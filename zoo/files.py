@@ -43,6 +43,7 @@ TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}
 NO_REPLACE, EXCHANGE = 1, 2  # flags of renameat2
 AT_FDCWD = -100
+MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few millions
 UNLOCKED = -1  # in place of a handle, where files cannot be locked
 LONGEST = 200  # bytes of a name that a temporary one still holds
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,6 +67,14 @@ def open_regular(path: str | Path) -> io.BufferedReader:
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return open(handle, "rb")
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """The bytes of a file; `OSError` if it is longer than `most`, or no file."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        return file.read()
 
 
 # ---- what may be written where --------------------------------------------------------------------------------------
@@ -126,8 +135,7 @@ def check_ours(folder: Path, marker: str | Ours | None, name: Path | None = None
 def listed(folder: Path, marker: str) -> set[str] | None:
     """The files that the JSON file `marker` of a folder lists, and itself; None if it is no such file."""
     try:
-        with open_regular(folder / marker) as file:
-            about = json.load(file)
+        about = json.loads(read_bytes(folder / marker, MAX_JSON))
     except (OSError, ValueError, RecursionError):
         return None
     files = about.get("files") if isinstance(about, dict) else None

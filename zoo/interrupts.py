@@ -86,12 +86,13 @@ def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
     try:
         yield lambda: command.number
     finally:
-        for number, handler in previous.items():
-            if handler is not None:
-                signal.signal(number, handler)
-        signal.set_wakeup_fd(woken)
-        os.close(writer)  # which ends the thread
-        _command = None
+        if not command.number:  # else the process ends now, and no signal is to disturb that
+            for number, handler in previous.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+            signal.set_wakeup_fd(woken)
+            os.close(writer)  # which ends the thread
+            _command = None
 
 
 @contextmanager

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo import checkpoint, interrupts, noise, registry, spaces
-from zoo.api import MODEL, Record, load
+from zoo.api import MODEL, Record, load, made_from
 from zoo.data import Dataset, load_dataset, resolve
 from zoo.eager import EagerModel
-from zoo.errors import InputError, ZooError
+from zoo.errors import CorruptFile, InputError, ZooError
 from zoo.failpoints import failpoint
 from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
 from zoo.network import Learner, Network, Objective, Recipe, parse_config
@@ -132,13 +132,9 @@ def train(
         raise InputError(f"{spec.name} trains on one device; got devices={devices}. PyTorch architectures take more.")
     if chosen.batch_size < devices:
         raise InputError(f"batch_size is {chosen.batch_size}; expected at least one row for each of {devices} devices.")
-    try:  # what cannot be made or trained fails now, before anything is written
+    with made_from(f"{spec.name} with {settings} and {chosen}"):  # now, before anything is written
         network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)
         network.learner(chosen, precision=precision)
-    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, ZooError):
-            raise
-        raise InputError(f"{spec.name} cannot be made with {settings} and {chosen}: {error}") from error
     record = {
         "schema": SCHEMA,
         "architecture": spec.name,
@@ -200,7 +196,7 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
         )
     record = checkpoint.convert(checkpoint.read_json(run / RECIPE, SCHEMA), RunRecord, run / RECIPE)
     state = run / f"{STATE}.json"
-    if state.exists() and checkpoint.read_json(state, SCHEMA).get("position", {}).get("done"):
+    if state.exists() and position_in(checkpoint.read_json(state, SCHEMA), state).done:
         return load(run, device=record.device)
     dataset = data or load_dataset(record.data, label=record.label)
     if dataset.digest != record.digest:
@@ -217,9 +213,11 @@ def _go_on(work: Path, run: Path, data: Dataset, progress: Progress | None, begi
         if not _is_worker():
             stack.enter_context(lock)
         failpoint("run.locked")
+        merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
         network = record.network(seed=record.recipe.seed, device=record.device)
         network.adapt(data.train)
-        learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
+        with made_from(f"the training that {path} asks for"):
+            learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
 
         def saved() -> Path:
             beginning.close()
@@ -232,6 +230,11 @@ def _go_on(work: Path, run: Path, data: Dataset, progress: Progress | None, begi
     if learner.rank:  # the first process saves, and perhaps has not done so yet
         return EagerModel(network, run.name, loop._card())
     return load(run, device=record.device)
+
+
+def position_in(meta: Mapping[str, Any], path: Path) -> Position:
+    """Where the training of a run is."""
+    return checkpoint.convert(meta.get("position", {}), Position, path)
 
 
 def where(data: str | Path) -> str:
@@ -282,9 +285,18 @@ class _Loop:
         if not (self.path / f"{STATE}.json").exists():
             return
         meta, arrays = checkpoint.load(self.path, STATE)
-        self.at = checkpoint.convert(meta.get("position", {}), Position, self.path / f"{STATE}.json")
+        path = self.path / f"{STATE}.json"
+        self.at = position_in(meta, path)
+        at, names = self.at, set(self.objectives)
+        if not 0 <= at.step < self.steps or not set(at.sums) <= names or at.best_epoch > at.step // self.per_epoch:
+            raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {self.steps} steps. Train again.")
         self.best = {k.removeprefix("best/"): a for k, a in arrays.items() if k.startswith("best/")}
-        self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
+        try:
+            self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
+        except MemoryError:
+            raise
+        except Exception as error:  # a framework's own
+            raise CorruptFile(f"the weights file of {path} is no state of this training: {error}") from error
 
     def save(self) -> None:
         if self.learner.rank:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ import click
 
 import zoo
 from zoo.cli import streams
-from zoo.errors import UnknownName, ZooError, did_you_mean
+from zoo.errors import UnknownName, ZooError, ZooWarning, did_you_mean
 from zoo.files import delete_temporaries
 from zoo.interrupts import stops_command
 
@@ -68,7 +69,7 @@ class Commands(click.Group):
             if not standalone_mode:
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             streams.open_streams()
-            with stops_command(at_once=delete_temporaries) as signal_number:
+            with stops_command(at_once=delete_temporaries) as signal_number, _warnings():
                 try:
                     result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
                     sys.stdout.flush()
@@ -133,6 +134,22 @@ def warn_of_plugins() -> None:
 
 def warn(message: str) -> None:
     click.echo(click.style("warning: ", fg="yellow") + streams.printable(message), err=True)
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """A `ZooWarning` is one line."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ZooWarning):
+                warn(str(message))
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
