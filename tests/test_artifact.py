@@ -328,7 +328,7 @@ class Watched:
         self.runs.append((self, *(int(feed[name]) for name in ("start", "count") if name in feed)))
         return self.session.run(outputs, feed, options)
 
-    def run_with_iobinding, options(self, binding):
+    def run_with_iobinding(self, binding, options):
         self.runs.append((self,))
         self.session.run_with_iobinding(binding, options)
 
@@ -427,7 +427,7 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
     monkeypatch.setattr(artifact, "_open", lambda method, threads: Full())
     for full in (0, rows // 2):
         monkeypatch.setattr(Full, "start", full)
-        with pytest.raises(RuntimeError, match="no memory"):
+        with pytest.raises(ZooError, match="no memory"):
             artifact.sample(rows, seed=0)
 
 
