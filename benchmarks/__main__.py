@@ -122,7 +122,7 @@ def run(name: str, resume: bool) -> None:
 
 def save(path: Path, here: dict[str, object], rows: list[timing.Row]) -> None:
     found = {"machine": here, "artifacts": artifacts(rows), "rows": [asdict(row) for row in rows]}
-    with atomic_write(path) as file:
+    with atomic_write(path, force=True) as file:
         file.write(f"{json.dumps(found, indent=1)}\n".encode())
 
 

@@ -65,5 +65,5 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
 def write(results: Mapping[str, Mapping[str, Any]]) -> None:
     head, begin, rest = README.read_text().partition("<!-- speed -->\n")
     _, end, tail = rest.partition("<!-- /speed -->")
-    with atomic_write(README) as file:
+    with atomic_write(README, force=True) as file:
         file.write(f"{head}{begin}{table(results)}\n{end}{tail}".encode())

@@ -394,13 +394,13 @@ class Watched:
     def __init__(self, session, runs):
         self.session, self.runs = session, runs
 
-    def run(self, outputs, feed):
+    def run(self, outputs, feed, options):
         self.runs.append((self, *((int(feed["index"][0]), len(feed["index"])) if "index" in feed else ())))
-        return self.session.run(outputs, feed)
+        return self.session.run(outputs, feed, options)
 
-    def run_with_iobinding(self, binding):
+    def run_with_iobinding(self, binding, options):
         self.runs.append((self,))
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(binding, options)
 
     def __getattr__(self, name):
         return getattr(self.session, name)
@@ -488,7 +488,7 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
     class Full:
         start = 0
 
-        def run(self, outputs, feed):
+        def run(self, outputs, feed, options):
             if feed["index"][0] == self.start:
                 raise RuntimeError("no memory")
             return [np.zeros((len(feed["index"]), *artifact.space.shape), artifact.space.dtype)]
@@ -497,7 +497,7 @@ def test_what_fails_in_a_part_is_said(monkeypatch):
     monkeypatch.setattr(artifact.sessions, "create", lambda method, threads: Full())
     for full in (0, rows // 2):
         monkeypatch.setattr(Full, "start", full)
-        with pytest.raises(RuntimeError, match="no memory"):
+        with pytest.raises(ZooError, match="no memory"):
             artifact.sample(rows, seed=0)
 
 

@@ -664,20 +664,36 @@ runpy.run_module("zoo", run_name="__main__", alter_sys=True)
 """
 
 
+def interrupted(words, folder, *numbers):
+    """The exit code, the stderr and the seconds of a command that gets signals when it has begun to write."""
+    command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as job:
+        deadline = time.monotonic() + 60
+        while not list(folder.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        began = time.monotonic()
+        for number in numbers:
+            time.sleep(0.3)
+            job.send_signal(number)
+        _, said = job.communicate(timeout=120)
+    return job.returncode, said, time.monotonic() - began
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_writing_leaves_nothing(artifact_folder, tmp_path, number, code):
-    out = tmp_path / "x.parquet"
-    words = ["sample", str(artifact_folder), "-n", "1000000000", "--out", str(out)]
-    command = [sys.executable, "-c", INTERRUPTIBLE, *words]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as job:
-        for line in job.stderr:
-            if line.startswith("seed"):
-                break
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        job.send_signal(number)
-        _, said = job.communicate(timeout=120)
-    assert job.returncode == code
+    words = ["sample", artifact_folder, "-n", "1000000000", "--out", tmp_path / "x.parquet"]
+    returned, said, _ = interrupted(words, tmp_path, number)
+    assert returned == code
     assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]])
+def test_a_signal_stops_onnxruntime_in_the_middle_of_a_chunk(tmp_path, numbers):
+    words = ["sample", "ddpm.digits", "--class", "all", "-n", "50000", "--chunk", "50000", "--out", tmp_path / "x.npz"]
+    returned, said, seconds = interrupted(words, tmp_path, *numbers)
+    assert returned in (128 + numbers[0], 130, -signal.SIGINT)  # the second ended what was ending
+    assert "Traceback" not in said
+    assert "terminate" not in said
+    assert seconds < 10
     assert list(tmp_path.iterdir()) == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import gzip
 import hashlib
+import os
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -21,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from zoo.data import Dataset, builtin, load_dataset, split_rows
+from zoo.data import Dataset, builtin, files, load_dataset, split_rows, tables
 from zoo.data.files import read_labels, read_latents, read_rows
 from zoo.errors import CorruptFile, InputError, MissingDependency, PluginError, UnknownName, ZooError
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
@@ -641,3 +643,73 @@ def test_rows_of_the_wrong_kind_are_refused(make: Make, tmp_path: Path) -> None:
 def test_naming_data_sets_imports_no_numpy() -> None:
     code = "import sys, zoo.data.plugin; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+# ---- more than memory holds
+
+
+def test_headers_of_tables_take_linear_time(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(60_000)]
+    path = tmp_path / "wide.csv"
+    path.write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
+    began = time.process_time()
+    table = tables.open_table(path)
+    files._choose(table, names[::-1], None, needed=True, what="them")
+    assert time.process_time() - began < 5  # 33 s and more where each name is looked for among all
+
+
+def bombs(folder: Path) -> list[Path]:
+    """Small files of what takes more than half a GiB of memory."""
+    import pyarrow.parquet
+
+    x = np.zeros((8_000_000, 2))
+    np.savez_compressed(folder / "x.npz", x=x)
+    pyarrow.parquet.write_table(pyarrow.table({"a": x[:, 0], "b": x[:, 1]}), folder / "x.parquet")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for i in range(4):
+        Pillow.new("L", (4000, 4000)).save(pictures / f"{i}.png")
+    for name in ("holes.csv", "holes.txt"):
+        (folder / name).write_text("1,2\n3,4\n")
+        os.truncate(folder / name, 2**40)
+    return [folder / name for name in ("x.npz", "x.parquet", "pictures", "holes.csv", "holes.txt")]
+
+
+LIMITED = """
+import resource, sys
+import pyarrow.csv, pyarrow.parquet, PIL.Image
+import zoo.data.files as files, zoo.errors
+from zoo.spaces import Text
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2**29, now + 2**29))
+for path in sys.argv[1:]:
+    try:
+        files.read_dataset(path)
+    except zoo.errors.InputError as error:
+        print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_what_does_not_fit_in_memory_is_not_read(tmp_path: Path) -> None:
+    paths = bombs(tmp_path)
+    done = subprocess.run([sys.executable, "-c", LIMITED, *paths], capture_output=True, text=True, check=False)
+    *said, peak = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    for path, line in zip(paths, said, strict=True):
+        assert line.startswith(str(path)) or str(path / "0.png") in line
+        assert "GiB of memory, and 0." in line
+    assert int(peak) < 2**19  # KiB
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    assert "is a pipe or a device" in problem(InputError, load_dataset, tmp_path / "x.csv")
+
+
+def test_an_array_that_is_not_all_there_is_no_shortage_of_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((4, 2)))
+    path.write_bytes(path.read_bytes().replace(b"(4, 2), }            ", b"(4, 2000000000000), }"))
+    assert "is truncated" in problem(CorruptFile, load_dataset, path)

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from zoo import files, io
 from zoo.data import tables
 from zoo.data.files import read_latents, read_rows
-from zoo.errors import InputError, OutputError, ZooError
+from zoo.errors import InputError, ZooError
 from zoo.pictures import MAX_IMAGES
 from zoo.spaces import Discrete, Image, Real, Space, Text
 
@@ -32,90 +32,6 @@ def nothing_but(folder: Path, *names: str) -> bool:
 
 
 # ---- whole or not at all
-
-
-@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
-def test_a_failure_leaves_no_file_and_keeps_the_old_one(tmp_path: Path, failure: type[BaseException]) -> None:
-    (tmp_path / "old").write_text("old")
-    for name in ("new", "old"):
-        with pytest.raises(failure), files.atomic_write(tmp_path / name) as file:  # noqa: PT012
-            file.write(b"half")
-            raise failure
-    assert nothing_but(tmp_path, "old")
-    assert (tmp_path / "old").read_text() == "old"
-
-
-def test_a_file_is_replaced_in_one_step_and_folders_are_made(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b.txt"
-    for text in ("one", "two"):
-        with files.atomic_write(path) as file:
-            file.write(text.encode())
-            assert not path.exists() or path.read_text() == "one"
-        assert path.read_text() == text
-    assert nothing_but(path.parent, "b.txt")
-    with path.open() as reader:
-        with files.atomic_write(path) as file:
-            file.write(b"three")
-        assert reader.read() == "two"  # whoever reads the old file is not disturbed
-
-
-def test_a_symbolic_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    with files.atomic_write(tmp_path / "link") as file:
-        file.write(b"x")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_bytes() == b"x"
-
-
-def test_a_folder_appears_whole(tmp_path: Path) -> None:
-    path = tmp_path / "out"
-    with files.atomic_folder(path) as work:
-        (work / "sub").mkdir()
-        (work / "sub" / "file").write_text("1")
-        assert not path.exists()
-    assert (path / "sub" / "file").read_text() == "1"
-    with pytest.raises(OutputError, match="--force"), files.atomic_folder(path):
-        pass
-    with files.atomic_folder(path, force=True) as work:
-        (work / "other").write_text("2")
-    assert nothing_but(path, "other")
-    with pytest.raises(RuntimeError), files.atomic_folder(path, force=True) as work:
-        raise RuntimeError
-    assert nothing_but(path, "other")
-    assert nothing_but(tmp_path, "out")
-
-
-def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "out"
-    path.mkdir()
-    (path / "old").touch()
-    rename, calls = files.os.rename, []
-
-    def second_fails(a: Path, b: Path) -> None:
-        calls.append(a)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        rename(a, b)
-
-    monkeypatch.setattr(files.os, "rename", second_fails)
-    with pytest.raises(OutputError, match="No space left"), files.atomic_folder(path, force=True) as work:
-        (work / "new").touch()
-    assert nothing_but(path, "old")
-    assert nothing_but(tmp_path, "out")
-
-
-def test_force_replaces_only_what_bears_the_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "love.txt").touch()
-    with pytest.raises(OutputError, match=r"no manifest\.json"):
-        files.check_output_folder(tmp_path / "letters", force=True, marker="manifest.json")
-    (tmp_path / "letters" / "manifest.json").touch()
-    files.check_output_folder(tmp_path / "letters", force=True, marker="manifest.json")
-    monkeypatch.chdir(tmp_path / "letters")
-    with pytest.raises(OutputError, match="current folder"):
-        files.check_output_folder("..", force=True)
 
 
 def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:

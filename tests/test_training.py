@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,8 +214,6 @@ def zoo_names():
 
 
 def test_an_altered_or_truncated_checkpoint_is_named(run, tmp_path):
-    import shutil
-
     for harm in ("altered", "truncated", "json"):
         copy = tmp_path / harm
         shutil.copytree(run, copy)
@@ -232,8 +231,6 @@ def test_an_altered_or_truncated_checkpoint_is_named(run, tmp_path):
 
 
 def test_a_checkpoint_of_a_newer_schema_asks_for_an_upgrade(run, tmp_path):
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     meta = json.loads((copy / "model.json").read_text())
@@ -268,3 +265,60 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_same_bits(architecture, 
     whole, again = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert whole.keys() == again.keys()
     assert all(np.array_equal(whole[k], again[k]) for k in whole)
+
+
+# ---- nothing lost
+
+
+def test_force_keeps_the_old_run_until_the_new_one_is_saved(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    before = weights(folder)
+
+    def fails(status):
+        assert status.record.recipe.epochs == 7
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        zoo.train("realnvp", "moons", folder, force=True, epochs=7, config=SMALL, progress=fails)
+    assert all(np.array_equal(a, before[k]) for k, a in weights(folder).items())
+    with pytest.raises(Interrupted, match=f"--resume {folder}"):
+        zoo.train("realnvp", "moons", folder, force=True, epochs=7, config=SMALL, progress=ctrl_c_at(2))
+    assert checkpoint.load(folder, "training")[0]["position"]["step"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".json", ".safetensors"]
+
+
+def test_force_spares_what_others_put_beside_a_run(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    backup = folder / "model-backup.safetensors"
+    backup.write_text("precious")
+    with pytest.raises(OutputError, match=r"holds model-backup\.safetensors"):
+        zoo.train("realnvp", "moons", folder, force=True, epochs=1, config=SMALL)
+    checkpoint.save(folder, "model", {}, {"x": np.zeros(3)})
+    assert backup.read_text() == "precious"
+    (tmp_path / "recipe.json").write_text('{"schema": 1, "name": "Apple pie", "ingredients": ["apples"]}')
+    with pytest.raises(OutputError, match="not replaced"):
+        zoo.train("realnvp", "moons", tmp_path, force=True, epochs=1, config=SMALL)
+
+
+def test_one_process_at_a_time_trains_in_a_folder(run, tmp_path):
+    folder = tmp_path / "run"
+    seen = []
+
+    def others(status):
+        if status.step == 1:
+            for again in (zoo.resume, lambda out: zoo.train("realnvp", "moons", out, force=True)):
+                with pytest.raises(OutputError, match=f"trained by process {os.getpid()} of ") as said:
+                    again(folder)
+                seen.append(str(said.value))
+        ctrl_c_at(3)(status)
+
+    with pytest.raises(Interrupted):
+        zoo.train("realnvp", "moons", folder, epochs=2, config=SMALL, progress=others)
+    assert len(seen) == 2
+    assert not (folder / "training.lock").exists()
+    (folder / "training.lock").write_text("process 1, which was killed")
+    with pytest.raises(Interrupted):
+        zoo.resume(folder, progress=ctrl_c_at(5))

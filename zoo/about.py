@@ -109,30 +109,35 @@ def _artifact(folder: Path) -> Facts:
 
 
 def _checkpoint(folder: Path) -> Facts:
-    from zoo.checkpoint import read_json
+    from zoo.api import Record
+    from zoo.checkpoint import Weights, convert, read_json
 
-    meta = read_json(folder / MODEL, SCHEMA)
-    weights = meta.get("weights", {})
+    path = folder / MODEL
+    meta = read_json(path, SCHEMA)
+    record, weights = convert(meta, Record, path), convert(meta.get("weights"), Weights, path)
     return {
-        **_architecture(meta.get("architecture", ""), meta.get("plugin")),
-        **_space(meta.get("space"), meta.get("classes")),
+        **_architecture(record.architecture, record.plugin),
+        **_space(record.space, record.classes),
         "density": meta.get("density"),
-        "settings": meta.get("config"),
-        **_card(meta.get("card", {})),
-        "weights": [_weights(folder, "checkpoint", weights.get("bytes", 0))],
+        "settings": record.config,
+        **_card(convert(meta.get("card", {}), dict[str, Any], path)),
+        "weights": [_weights(folder, "checkpoint", weights.bytes)],
     }
 
 
 def _recipe(folder: Path) -> Facts:
-    from zoo.checkpoint import read_json
+    from dataclasses import asdict
 
-    record = read_json(folder / RECIPE, SCHEMA)
+    from zoo.checkpoint import convert, read_json
+    from zoo.training import RunRecord
+
+    record = convert(read_json(folder / RECIPE, SCHEMA), RunRecord, folder / RECIPE)
     return {
-        **_architecture(record["architecture"], record.get("plugin")),
-        **_space(record["space"], record["classes"]),
-        "settings": record["config"],
-        "data": record["data"],
-        "recipe": record["recipe"],
+        **_architecture(record.architecture, record.plugin),
+        **_space(record.space, record.classes),
+        "settings": record.config,
+        "data": record.data,
+        "recipe": asdict(record.recipe),
     }
 
 
@@ -143,10 +148,11 @@ def _state(folder: Path) -> Facts:
     if not (folder / STATE).exists():
         return {"training": f"not begun; go on: zoo train --resume {folder}"}
     from zoo.checkpoint import read_json
+    from zoo.training import position_in
 
-    position = read_json(folder / STATE, SCHEMA).get("position", {})
-    where = f"step {position.get('step')}"
-    return {"training": f"done, {where}" if position.get("done") else f"{where}; go on: zoo train --resume {folder}"}
+    position = position_in(read_json(folder / STATE, SCHEMA), folder / STATE)
+    where = f"step {position.step}"
+    return {"training": f"done, {where}" if position.done else f"{where}; go on: zoo train --resume {folder}"}
 
 
 def _architecture(name: str, plugin: str | None) -> Facts:

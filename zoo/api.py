@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zoo import checkpoint, spaces
-from zoo.errors import InputError, did_you_mean
+from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.memory import is_shortage
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, ModelSpec, PresetSpec
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.eager import EagerModel
     from zoo.model import Model
     from zoo.network import Network
+    from zoo.parity import Case
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 
@@ -43,7 +46,21 @@ class Record(msgspec.Struct, kw_only=True):
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
-        return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
+        with made_from(f"{self.architecture} with the settings {self.config}"):
+            return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
+
+
+@contextmanager
+def made_from(what: str) -> Iterator[None]:
+    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be."""
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError) as error:
+        if is_shortage(error):
+            raise MemoryError(str(error)) from error
+        raise InputError(f"{what} cannot be made: {error}") from error
 
 
 def create(
@@ -71,7 +88,8 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
     folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
     meta, arrays = checkpoint.load(folder, MODEL)
     network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device)
-    network.load_arrays(arrays)
+    with made_from(f"{label} of its weights"):
+        network.load_arrays(arrays)
     return EagerModel(network, label, meta)
 
 
@@ -186,10 +204,42 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
     return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+def check_cases(artifact: Artifact, cases: list[Case]) -> None:
+    """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
+    from zoo.parity import COUNT
+
+    path = artifact.folder / "examples.safetensors"
+    missing = set(artifact.signatures) - {case.method for case in cases}
+    if missing:
+        raise CorruptFile(f"{path} has nothing to compare {', '.join(sorted(missing))} with. Export the model again.")
+    for case in cases:
+        signature = artifact.signature(case.method)
+        for given, known, rows in (
+            (case.inputs, signature.inputs, True),
+            (case.options, signature.options, False),
+            (case.outputs, signature.outputs, True),
+        ):
+            if set(given) != set(known) or (rows and any(len(array) != COUNT for array in given.values())):
+                raise CorruptFile(
+                    f"{path}: a case of {case.method} has {', '.join(given) or 'nothing'}; expected "
+                    f"{', '.join(known) or 'nothing'}, of {COUNT} rows. Export the model again."
+                )
+
+
 def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:
     """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed."""
     from zoo import parity
     from zoo.artifact import EXAMPLES
 
     artifact = open(folder, device=device)
-    return parity.check(artifact, parity.unpack(artifact.files.read(EXAMPLES)))
+    try:
+        cases = parity.unpack(artifact.files.read(EXAMPLES))
+        check_cases(artifact, cases)
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:  # the file is as its hash says, and is no file of cases
+        said = f"{type(error).__name__}: {error}"
+        raise CorruptFile(
+            f"{artifact.folder / EXAMPLES} holds no cases to compare with ({said}). Export the model again."
+        ) from error
+    return parity.check(artifact, cases)

@@ -7,6 +7,7 @@ folder holds the old checkpoint or the new one whole, whenever the process dies.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,11 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CorruptFile, InputError
-from zoo.files import atomic_write, sha256
+from zoo.failpoints import failpoint
+from zoo.files import MAX_JSON, atomic_write, read_bytes, remove_temporaries, sha256
+from zoo.memory import check_fits
 
 SCHEMA = 1
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What the JSON says of the weights file."""
+
+    file: str
+    sha256: str
+    bytes: int
 
 
 def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -30,59 +41,69 @@ def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, 
     data = serialize({key: np.asarray(a, order="C") for key, a in arrays.items()})  # keeps scalars scalar
     digest = sha256(data)
     weights = f"{name}-{digest[:12]}.safetensors"
-    with atomic_write(folder / weights) as file:
+    named = digests(name)
+    earlier = [path for path in folder.iterdir() if named.fullmatch(path.name)]
+    with atomic_write(folder / weights, force=True, like=earlier[0] if earlier else None) as file:
         file.write(data)
+    failpoint("checkpoint.weights")
     record = {"schema": SCHEMA, **meta, "weights": {"file": weights, "sha256": digest, "bytes": len(data)}}
-    with atomic_write(folder / f"{name}.json") as file:
+    with atomic_write(folder / f"{name}.json", force=True) as file:
         file.write((json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-    for old in folder.glob(f"{name}-*.safetensors"):
-        if old.name != weights:
-            old.unlink(missing_ok=True)
+    failpoint("checkpoint.record")
+    for path in earlier:
+        if path.name != weights:
+            path.unlink(missing_ok=True)
+    remove_temporaries(folder, named)
+    failpoint("checkpoint.pruned")
+
+
+def digests(name: str) -> re.Pattern[str]:
+    """The names that weights files of the checkpoint `name` have."""
+    return re.compile(rf"{re.escape(name)}-[0-9a-f]{{12}}\.safetensors")
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
     """The JSON and the arrays of a checkpoint; `CorruptFile` names a file that is not as it was written."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load as deserialize
 
-    meta = read_json(folder / f"{name}.json", SCHEMA)
-    try:
-        entry = meta["weights"]
-        path, digest = folder / str(entry["file"]), str(entry["sha256"])
-    except (KeyError, TypeError):
-        raise CorruptFile(
-            f"{folder / name}.json names no weights file. Restore it from a copy or train again."
-        ) from None
+    record = folder / f"{name}.json"
+    meta = read_json(record, SCHEMA)
+    entry = convert(meta.get("weights"), Weights, record)
+    path = folder / entry.file
     if path.parent != folder:
-        raise CorruptFile(f"{folder / name}.json names a weights file outside its folder: {entry['file']}.")
+        raise CorruptFile(f"{record} names a weights file outside its folder: {entry.file}.")
+    check_fits(3 * entry.bytes, str(path), "Use a machine with more.")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CorruptFile(f"{path} cannot be read: {error.strerror}. Restore it from a copy or train again.") from None
-    if sha256(data) != digest:
+        data = read_bytes(path, entry.bytes)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise CorruptFile(f"{path} cannot be read: {why}. Restore it from a copy or train again.") from None
+    if sha256(data) != entry.sha256:
         raise CorruptFile(f"{path} is altered or truncated (SHA-256 differs). Restore it from a copy or train again.")
     try:
         return meta, deserialize(data)
-    except SafetensorError as error:
-        raise CorruptFile(f"{path} is not a safetensors file: {error}.") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # numpy's own for types that it does not have
+        raise CorruptFile(f"{path} holds no arrays that numpy can read: {error}.") from None
 
 
-def convert(data: Mapping[str, Any], kind: type[T], path: Path) -> T:
+def convert(data: Any, kind: type[T], path: Path) -> T:
     """JSON as an instance of `kind`, its types checked; `CorruptFile` says what is wrong with the file."""
     try:
         return msgspec.convert(data, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         raise CorruptFile(f"{path} is altered or damaged: {error}. Restore it from a copy, or make it again.") from None
 
 
 def read_json(path: Path, schema: int) -> dict[str, Any]:
     """A JSON object of a known schema."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_bytes(path, MAX_JSON))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (OSError, ValueError) as error:
-        raise CorruptFile(f"{path} is not readable JSON: {error}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptFile(f"{path} is not readable JSON: {getattr(error, 'strerror', None) or error}.") from None
     if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
         raise CorruptFile(f"{path} is not a genzoo file: it has no schema number.")
     if data["schema"] > schema:

@@ -48,6 +48,10 @@ class PluginError(ZooError):
     """A plugin that breaks the contract."""
 
 
+class ZooWarning(UserWarning):
+    """Something to know of a result that is there. The command line prints it as one line."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"`, or nothing where no known name is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +28,8 @@ import numpy.typing as npt
 
 from zoo.data.arrow import arrow
 from zoo.data.files import column_names, numbered
-from zoo.errors import InputError, OutputError, did_you_mean
+from zoo.data.tables import is_number, shorten
+from zoo.errors import InputError, OutputError, ZooWarning, did_you_mean
 from zoo.files import atomic_write, check_output_file
 from zoo.pictures import image_grid, picture, picture_limit, scatter
 from zoo.spaces import Space, Text
@@ -39,6 +41,7 @@ Array = npt.NDArray[Any]
 Chunk = Mapping[str, Array]
 Names = Mapping[str, Sequence[str]]
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".png", ".txt")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a spreadsheet takes a cell for a formula
 ROW_GROUP = 2**21  # bytes of a Parquet row group, about
 NPY_HEADER = 128
 
@@ -94,6 +97,8 @@ def write(
     those in `columns` (`{"y": classes.names}`), or `z0`, `z1`, ...
     """
     path = check_output(path, space, force=force)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        warn_of_formulas(str(path), column_names(space) if space is not None else (), *(columns or {}).values())
     names = {**(columns or {}), **({"x": column_names(space)} if space is not None else {})}
     rows = 0
 
@@ -107,15 +112,28 @@ def write(
         if not rows:
             raise InputError(f"there is nothing to write to {path}.")
 
-    with atomic_write(path) as file:
+    with atomic_write(path, force) as file:
         _WRITERS[path.suffix.lower()](file, named(), space, names)
     return rows
+
+
+def warn_of_formulas(where: str, *names: Sequence[str]) -> None:
+    """A `ZooWarning` that names the columns and classes which spreadsheets run as formulas; they are written as they
+    are."""
+    found = [n for part in names for n in part if n.startswith(FORMULA) and not is_number(n)]
+    if found:
+        warnings.warn(
+            f"{where} has names that a spreadsheet takes for formulas: {shorten([repr(n) for n in found], 3)}. Import "
+            "them as text.",
+            ZooWarning,
+            stacklevel=3,
+        )
 
 
 def save_picture(path: str | Path, image: Picture, *, force: bool = False) -> None:
     """Write a picture as a .png file."""
     path = check_output_file(path, force)
-    with atomic_write(path) as file:
+    with atomic_write(path, force) as file:
         image.save(file, format="PNG")
 
 

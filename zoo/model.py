@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
+from zoo.memory import available, gib
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
 from zoo.signature import Option, Signature, Tensor, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
@@ -208,9 +209,9 @@ class Model(ABC):
             for t in signature.outputs.values()
         )
         need = 2 * width * count  # twice: the chunks, and the whole that they are joined to
-        if need > SMALL and need > (free := available_memory()):
+        if need > SMALL and need > (free := available()):
             raise InputError(
-                f"{count} rows need about {need / 2**30:,.0f} GiB of memory and {free / 2**30:,.1f} GiB are free: "
+                f"{count} rows need about {gib(need)} of memory and {gib(free)} are free: "
                 f"{max(1, free // (2 * width))} rows fit. Take them in chunks: model.stream(...), or calls of so many "
                 "rows with start=0, and start= where the last one ended."
             )
@@ -282,15 +283,3 @@ def network_rows(signature: Signature, options: Mapping[str, np.generic]) -> int
     """How many rows go through the network for each of a method, at most, such as the samples of a bound."""
     numbers = [int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length]
     return max(math.prod(numbers), 1)
-
-
-def available_memory() -> int:
-    """Bytes of memory that are free, or a large number where the system does not say."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 2**40

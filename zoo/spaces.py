@@ -280,14 +280,23 @@ SPACES: dict[str, type[Space]] = {cls.type: cls for cls in (Real, Discrete, Imag
 
 def from_json(data: Mapping[str, Any]) -> Space:
     """The space of a dict that `Space.to_json` made."""
+    import msgspec
+
     fields = dict(data)
     kind = fields.pop("type", None)
-    if kind not in SPACES:
+    if not isinstance(kind, str) or kind not in SPACES:
         raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}.")
+    cls = SPACES[kind]
+    unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
     try:
-        return SPACES[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-    except TypeError as error:
+        if unknown:
+            raise ValueError(f"it has no {unknown[0]!r}")
+        space = msgspec.convert(fields, cls)
+    except (ValueError, RecursionError) as error:  # of msgspec too
         raise InputError(f"sample space {kind!r}: {error}.") from None
+    if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2))):
+        raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected whole numbers of at least 1.")
+    return space
 
 
 def as_array(x: Any, name: str) -> Array:

@@ -125,7 +125,8 @@ class ExporterSpec:
     """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with those
     named arguments that it wants.
 
-    `marker` is a file of every export: `--force` replaces a folder that holds it, and no other.
+    `marker` is a JSON file of every export that lists the others (`zoo.files.check_output_folder`): `--force` replaces
+    a folder that holds these, and nothing else.
     """
 
     name: str

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zoo import checkpoint, noise, registry
-from zoo.api import MODEL, Record, load
+from zoo import checkpoint, interrupts, noise, registry, spaces
+from zoo.api import MODEL, Record, load, made_from
 from zoo.data import Dataset, load_dataset, resolve
 from zoo.eager import EagerModel
-from zoo.errors import InputError, ZooError
-from zoo.files import atomic_folder, atomic_write, check_output_folder
+from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.failpoints import failpoint
+from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
 from zoo.network import Learner, Network, Objective, Recipe, parse_config
+from zoo.spaces import Space
 
-RECIPE, STATE = "recipe.json", "training"
+RECIPE, STATE, LOCK = "recipe.json", "training", "training.lock"
+PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
+TRAINED = "trained"
 SCHEMA = 1
 SAVE_SECONDS = 10.0
 WARMUP = 0.02  # share of the steps in which the learning rate rises
@@ -59,13 +61,16 @@ class RunRecord(Record, kw_only=True):
 
 
 class Interrupted(ZooError):
-    """Ctrl-C: the step was finished and the run saved."""
+    """Ctrl-C or SIGTERM, whose number is `signal`: the step was finished and the run saved."""
+
+    signal = 0
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a training is, after each step."""
+    """Where a training is, after each step. `record` is what was asked for."""
 
+    record: RunRecord
     step: int
     steps: int
     epoch: int
@@ -111,8 +116,9 @@ def train(
     """
     out = Path(out)
     if _is_worker():  # a data-parallel process: the first one made the run
-        return resume(out, data=data if isinstance(data, Dataset) else None, progress=progress)
-    check_output_folder(out, force, marker=RECIPE)
+        run = os.environ.get(PLACE, out)
+        return resume(run, data=data if isinstance(data, Dataset) else None, progress=progress)
+    check_output_folder(out, force, marker=files_of)
     spec = registry.architecture(architecture)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
     cls = registry.network_class(spec)
@@ -126,13 +132,9 @@ def train(
         raise InputError(f"{spec.name} trains on one device; got devices={devices}. PyTorch architectures take more.")
     if chosen.batch_size < devices:
         raise InputError(f"batch_size is {chosen.batch_size}; expected at least one row for each of {devices} devices.")
-    try:  # what cannot be made or trained fails now, before anything is written
+    with made_from(f"{spec.name} with {settings} and {chosen}"):  # now, before anything is written
         network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)
         network.learner(chosen, precision=precision)
-    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, ZooError):
-            raise
-        raise InputError(f"{spec.name} cannot be made with {settings} and {chosen}: {error}") from error
     record = {
         "schema": SCHEMA,
         "architecture": spec.name,
@@ -148,9 +150,41 @@ def train(
         "devices": devices,
         "precision": precision,
     }
-    with atomic_folder(out, force=force, marker=RECIPE) as work, atomic_write(work / RECIPE) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    return resume(out, data=dataset, progress=progress)
+    replaces = out.is_dir() and any(out.iterdir())
+    with ExitStack() as stack:
+        if replaces:
+            stack.enter_context(Exclusive(out / LOCK, TRAINED))
+        beginning = stack.enter_context(ExitStack())
+        work = beginning.enter_context(atomic_folder(out, force, marker=files_of))
+        with atomic_write(work / RECIPE) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+        failpoint("run.recipe")
+        if not replaces:
+            beginning.close()
+            return resume(out, data=dataset, progress=progress)
+        os.environ[PLACE] = str(work)
+        stack.callback(os.environ.pop, PLACE)
+        return _go_on(work, out, dataset, progress, beginning)
+
+
+def files_of(folder: Path) -> set[str] | None:
+    """The files of a run in its folder; None if it is no run."""
+    path = folder / RECIPE
+    try:
+        record = checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
+        preview = preview_name(spaces.from_json(record.space))
+    except ZooError:
+        return None
+    patterns = [checkpoint.digests(name) for name in (MODEL, STATE)]
+    weights = {p.name for p in folder.iterdir() if any(pattern.fullmatch(p.name) for pattern in patterns)}
+    return weights | {RECIPE, LOCK, f"{MODEL}.json", f"{STATE}.json", preview}
+
+
+def preview_name(space: Space) -> str:
+    """The file in a run's folder that shows samples: a picture, strings or a table."""
+    from zoo.io import formats
+
+    return f"samples{next(s for s in ('.png', '.txt', '.csv') if s in formats(space))}"
 
 
 def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress | None = None) -> EagerModel:
@@ -162,20 +196,45 @@ def resume(run: str | Path, *, data: Dataset | None = None, progress: Progress |
         )
     record = checkpoint.convert(checkpoint.read_json(run / RECIPE, SCHEMA), RunRecord, run / RECIPE)
     state = run / f"{STATE}.json"
-    if state.exists() and checkpoint.read_json(state, SCHEMA).get("position", {}).get("done"):
+    if state.exists() and position_in(checkpoint.read_json(state, SCHEMA), state).done:
         return load(run, device=record.device)
     dataset = data or load_dataset(record.data, label=record.label)
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
-    network = record.network(seed=record.recipe.seed, device=record.device)
-    network.adapt(dataset.train)
-    learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
-    loop = _Loop(run, record, network, learner, dataset, progress)
-    loop.restore()
-    loop.run()
+    return _go_on(run, run, dataset, progress, ExitStack())
+
+
+def _go_on(work: Path, run: Path, data: Dataset, progress: Progress | None, beginning: ExitStack) -> EagerModel:
+    """Train in the folder `work`. `beginning` is closed at the first save: from then on the folder is `run`."""
+    path = work / RECIPE
+    record = checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
+    with ExitStack() as stack:
+        lock = Exclusive(work / LOCK, TRAINED)
+        if not _is_worker():
+            stack.enter_context(lock)
+        failpoint("run.locked")
+        merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
+        network = record.network(seed=record.recipe.seed, device=record.device)
+        network.adapt(data.train)
+        with made_from(f"the training that {path} asks for"):
+            learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
+
+        def saved() -> Path:
+            beginning.close()
+            lock.path = run / LOCK
+            return run
+
+        loop = _Loop(work, record, network, learner, data, progress, saved)
+        loop.restore()
+        loop.run()
     if learner.rank:  # the first process saves, and perhaps has not done so yet
         return EagerModel(network, run.name, loop._card())
     return load(run, device=record.device)
+
+
+def position_in(meta: Mapping[str, Any], path: Path) -> Position:
+    """Where the training of a run is."""
+    return checkpoint.convert(meta.get("position", {}), Position, path)
 
 
 def where(data: str | Path) -> str:
@@ -208,8 +267,9 @@ class _Loop:
         learner: Learner,
         data: Dataset,
         progress: Progress | None,
+        saved: Callable[[], Path],
     ) -> None:
-        self.path, self.record, self.recipe = run, record, record.recipe
+        self.path, self.record, self.recipe, self.saved = run, record, record.recipe, saved
         self.network, self.learner, self.data, self.progress = network, learner, data, progress
         self.objectives = network.objectives()
         self.first = next(iter(self.objectives))
@@ -225,9 +285,18 @@ class _Loop:
         if not (self.path / f"{STATE}.json").exists():
             return
         meta, arrays = checkpoint.load(self.path, STATE)
-        self.at = checkpoint.convert(meta.get("position", {}), Position, self.path / f"{STATE}.json")
+        path = self.path / f"{STATE}.json"
+        self.at = position_in(meta, path)
+        at, names = self.at, set(self.objectives)
+        if not 0 <= at.step < self.steps or not set(at.sums) <= names or at.best_epoch > at.step // self.per_epoch:
+            raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {self.steps} steps. Train again.")
         self.best = {k.removeprefix("best/"): a for k, a in arrays.items() if k.startswith("best/")}
-        self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
+        try:
+            self.learner.load_state({k.removeprefix("now/"): a for k, a in arrays.items() if k.startswith("now/")})
+        except MemoryError:
+            raise
+        except Exception as error:  # a framework's own
+            raise CorruptFile(f"the weights file of {path} is no state of this training: {error}") from error
 
     def save(self) -> None:
         if self.learner.rank:
@@ -236,7 +305,10 @@ class _Loop:
         arrays |= {f"best/{k}": a for k, a in self.best.items()}
         if self.best:  # before the state: a kill in between repeats some steps, the other order would lose a model
             checkpoint.save(self.path, MODEL, self._card(), self.best)
+            failpoint("run.model")
         checkpoint.save(self.path, STATE, {"position": asdict(self.at)}, arrays)
+        failpoint("run.state")
+        self.path = self.saved()
 
     def _card(self) -> dict[str, Any]:
         at, record, spec = self.at, self.record, self.record.spec
@@ -258,17 +330,19 @@ class _Loop:
 
     def run(self) -> None:
         saved = time.monotonic()
-        with _stop_flag() as stopped:
+        with interrupts.held() as stopped:
             while not self.at.done:
                 self._step()
                 if self.at.step % self.per_epoch == 0:
                     self._end_epoch()
-                if stopped():
+                if number := stopped():
                     self.save()
-                    raise Interrupted(
+                    interrupted = Interrupted(
                         f"stopped at step {self.at.step} of {self.steps}; nothing is lost. "
                         f"Go on: zoo train --resume {self.path}"
                     )
+                    interrupted.signal = number
+                    raise interrupted
                 if self.at.done or time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.monotonic()
@@ -351,28 +425,9 @@ class _Loop:
         if not means:
             means = {name: last[name] for name in self.objectives if name in last}
         epoch = math.ceil(at.step / self.per_epoch)
-        self.progress(Status(at.step, self.steps, epoch, self.recipe.epochs, means, last.get("validation"), at.best))
-
-
-@contextmanager
-def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed. The step at hand is finished; a second Ctrl-C ends at once."""
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+        self.progress(
+            Status(self.record, at.step, self.steps, epoch, self.recipe.epochs, means, last.get("validation"), at.best)
+        )
 
 
 def _is_worker() -> bool:

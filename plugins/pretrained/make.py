@@ -91,11 +91,16 @@ def train(name: str) -> tuple[EagerModel, Path]:
     return model, run
 
 
+def everything(folder: Path) -> set[str]:
+    """A preset's folder is made anew, whatever lies in it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
 def make(name: str, *, trained: bool) -> None:
     architecture, _, data = name.partition(".")
     model, folder = (zoo.load(name), TARGET / name / "checkpoint") if trained else train(name)
     model.name = name
-    with atomic_folder(TARGET / name, force=True) as work:
+    with atomic_folder(TARGET / name, force=True, marker=everything) as work:
         shutil.copytree(
             folder, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]
         )
@@ -153,7 +158,7 @@ def headlines(figures: dict[str, Figure], *, bound: bool) -> Iterator[str]:
 def write_table() -> None:
     head, begin, rest = README.read_text().partition("<!-- presets -->\n")
     _, end, tail = rest.partition("<!-- /presets -->")
-    with atomic_write(README) as file:
+    with atomic_write(README, force=True) as file:
         file.write(f"{head}{begin}{table()}\n{end}{tail}".encode())
 
 

@@ -28,6 +28,7 @@ from zoo.artifact.manifest import (
 from zoo.artifact.sessions import CPU, CUDA, DEVICES, Sessions, choose_device
 from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import cut, together
+from zoo.interrupts import stoppable
 from zoo.model import Array, Model
 from zoo.rows import Numbers, check_count
 from zoo.spaces import Labels
@@ -101,7 +102,8 @@ class Artifact(Model):
         sessions = self.sessions.of(method, rows, options)
 
         def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
-            results: list[Array] = session.run(outputs, scalars | {name: a[low:high] for name, a in arrays.items()})
+            feed = scalars | {name: a[low:high] for name, a in arrays.items()}
+            results: list[Array] = stoppable(partial(session.run, outputs, feed))
             return results
 
         if len(sessions) == 1:

@@ -20,6 +20,7 @@ import onnxruntime as ort
 
 from zoo.artifact.threads import cut, together
 from zoo.errors import InputError
+from zoo.interrupts import stoppable
 from zoo.model import Array
 from zoo.rows import Seeds, read_rows
 from zoo.signature import Tensor, resolve
@@ -136,7 +137,7 @@ class Bound:
                 binding.bind_ortvalue_input(name, part)
             for name, value in self.outputs.items():
                 binding.bind_ortvalue_output(name, part_of(value, low, high, count))
-            runs.append(partial(session.run_with_iobinding, binding))
+            runs.append(partial(stoppable, partial(session.run_with_iobinding, binding)))
         self._runs = runs
         if captured:
             self._capture()

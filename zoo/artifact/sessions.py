@@ -11,6 +11,7 @@ from zoo.artifact.manifest import Manifest, MethodEntry
 from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import plan, together
 from zoo.errors import CorruptFile, InputError, MissingDependency
+from zoo.memory import is_shortage
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -90,6 +91,8 @@ class Sessions:
         except CorruptFile:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no base class
+            if is_shortage(error):
+                raise MemoryError(str(error)) from error
             if self._device == "cpu":
                 path = self.files.folder / self.manifest.methods[method].file
                 raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error

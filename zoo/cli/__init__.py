@@ -1,7 +1,7 @@
 """The command line. Each command is a file of this package and is imported when it is used.
 
-Any `ZooError` becomes one message on stderr and exit code 2; Ctrl-C is 130. What a command does stands in `zoo`
-itself: commands read their arguments, show progress and print.
+Any `ZooError` becomes one message on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143. What a command does stands in
+`zoo` itself: commands read their arguments, show progress and print.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -18,7 +19,10 @@ from typing import Any, NoReturn
 import click
 
 import zoo
-from zoo.errors import UnknownName, ZooError, did_you_mean
+from zoo.cli import streams
+from zoo.errors import UnknownName, ZooError, ZooWarning, did_you_mean
+from zoo.files import delete_temporaries
+from zoo.interrupts import stops_command
 
 COMMANDS = (
     *("list", "show", "data", "plugins"),
@@ -64,24 +68,26 @@ class Commands(click.Group):
         with _environment():
             if not standalone_mode:
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-            # what schedulers and containers send: leave as from an error, so that half-written files are removed
-            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-            try:
-                result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-                sys.stdout.flush()
-            except BrokenPipeError:  # the reader, such as `head`, has had enough
-                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at the end)
-                sys.exit(1)
-            except (Exception, click.Abort) as error:
-                _fail(error)
+            streams.open_streams()
+            with stops_command(at_once=delete_temporaries) as signal_number, _warnings():
+                try:
+                    result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+                    sys.stdout.flush()
+                except BrokenPipeError:  # the reader, such as `head`, has had enough
+                    streams.give_up_stdout()
+                    sys.exit(1)
+                except (click.Abort, KeyboardInterrupt):
+                    click.echo("stopped.", err=True)
+                    sys.exit(128 + (signal_number() or signal.SIGINT))
+                except Exception as error:
+                    _fail(error)
+                finally:
+                    delete_temporaries()  # a signal may have come in the middle of cleaning up
             sys.exit(result if isinstance(result, int) else 0)
 
 
-def _fail(error: BaseException) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     """Say what is wrong and leave; what is not the user's to mend goes on as it is."""
-    if isinstance(error, click.Abort):
-        click.echo("stopped.", err=True)
-        sys.exit(INTERRUPTED)
     if isinstance(error, MemoryError) and not os.environ.get("ZOO_DEBUG"):
         _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
     elif isinstance(error, click.UsageError):
@@ -96,13 +102,26 @@ def _fail(error: BaseException) -> NoReturn:
         _say(str(error))
         if isinstance(error, UnknownName):  # perhaps the plugin that has it did not load
             warn_of_plugins()
+    elif isinstance(error, OSError) and not os.environ.get("ZOO_DEBUG"):
+        _say(_of_the_system(error))
     else:
         raise error
     sys.exit(FAILED)
 
 
+def _of_the_system(error: OSError) -> str:
+    """What a system call said, in a sentence. Outputs have had theirs in `zoo.files`."""
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {why}. Check the name and its permissions."
+    if broken := streams.broken():
+        streams.give_up_stdout()
+        return f"cannot write to the standard output: {broken}. Use --out FILE, or redirect it elsewhere."
+    return f"the system says: {why}."
+
+
 def _say(message: str) -> None:
-    click.echo(click.style("error: ", fg="red") + message, err=True)
+    click.echo(click.style("error: ", fg="red") + streams.printable(message), err=True)
 
 
 def warn_of_plugins() -> None:
@@ -110,7 +129,27 @@ def warn_of_plugins() -> None:
     from zoo.registry import problems
 
     for problem in problems():
-        click.echo(click.style("warning: ", fg="yellow") + str(problem), err=True)
+        warn(str(problem))
+
+
+def warn(message: str) -> None:
+    click.echo(click.style("warning: ", fg="yellow") + streams.printable(message), err=True)
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """A `ZooWarning` is one line."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ZooWarning):
+                warn(str(message))
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

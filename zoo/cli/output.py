@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.streams import UNSAFE, printable
+
 if TYPE_CHECKING:
     from zoo.figure import Figure
 
@@ -20,11 +22,12 @@ MAX_WIDTH = 120
 
 def note(message: str) -> None:
     """A line about what goes on, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
 
 
 def print_json(data: Any) -> None:
-    click.echo(json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False)
+    click.echo(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def _plain(value: Any) -> Any:
@@ -40,7 +43,7 @@ def _plain(value: Any) -> Any:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table: fitted to a terminal, in full width for a pipe."""
-    cells = [["" if c is None else str(c) for c in row] for row in rows]
+    cells = [["" if c is None else printable(str(c)) for c in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -60,7 +63,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
     """Names with their values, one below the other; long values are wrapped on a terminal."""
-    shown = [(name, str(value)) for name, value in pairs if value not in (None, "", (), [], {})]
+    shown = [(printable(name), printable(str(value))) for name, value in pairs if value not in (None, "", (), [], {})]
     indent = max((len(name) for name, _ in shown), default=0) + 2
     room = min(shutil.get_terminal_size().columns, MAX_WIDTH) - indent if sys.stdout.isatty() else 10**6
     for name, value in shown:

@@ -13,7 +13,7 @@ from zoo.cli.output import duration, note
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from zoo.training import Status
+    from zoo.training import RunRecord, Status
 
 SECONDS = 10.0
 REFRESH = 0.1
@@ -90,8 +90,8 @@ def losses(status: Status) -> str:
 
 
 @contextmanager
-def training(title: Callable[[], str]) -> Iterator[Callable[[Status], None]]:
-    """Yields `progress(status)` for `zoo.train`. `title` is asked for at the first step, when the run is there."""
+def training(title: Callable[[RunRecord], str]) -> Iterator[Callable[[Status], None]]:
+    """Yields `progress(status)` for `zoo.train`. `title` is printed at the first step."""
     if not sys.stderr.isatty():
         yield _Lines(title)
         return
@@ -103,7 +103,7 @@ def training(title: Callable[[], str]) -> Iterator[Callable[[Status], None]]:
             nonlocal last
             now = time.monotonic()
             if not last:
-                bar.console.print(title(), markup=False, highlight=False)
+                bar.console.print(title(status.record), markup=False, highlight=False)
                 bar.reset(task, total=status.steps, completed=status.step)
             elif now - last < REFRESH and status.step < status.steps:
                 return
@@ -117,7 +117,7 @@ def training(title: Callable[[], str]) -> Iterator[Callable[[Status], None]]:
 class _Lines:
     """A line at the first step, about every ten seconds, and at the end."""
 
-    def __init__(self, title: Callable[[], str]) -> None:
+    def __init__(self, title: Callable[[RunRecord], str]) -> None:
         self.title = title
         self.began = self.last = 0.0
         self.first = 0
@@ -126,7 +126,7 @@ class _Lines:
     def __call__(self, status: Status) -> None:
         now = time.monotonic()
         if not self.began:
-            note(self.title())
+            note(self.title(status.record))
             self.began, self.first = now, status.step
         elif status.step == status.steps and not self.finished:
             self.finished = True  # the next report has this epoch's validation

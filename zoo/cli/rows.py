@@ -20,6 +20,7 @@ from zoo.api import load_or_open
 from zoo.artifact import Artifact
 from zoo.cli import progress
 from zoo.cli.output import note, size
+from zoo.cli.streams import printable
 from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.files import column_names, numbered, read_labels, read_latents, read_rows
 from zoo.data.tables import open_table
@@ -182,24 +183,27 @@ def deliver(
     """Write chunks to a file, or print them as CSV (strings: a line each). The number of rows."""
     if out is not None:
         return io.write(out, chunks, space, columns=columns, force=force)
-    return _print(chunks, space, {**(columns or {}), **({"x": column_names(space)} if space is not None else {})})
+    names = {**(columns or {}), **({"x": column_names(space)} if space is not None else {})}
+    io.warn_of_formulas("the output", *names.values())
+    return _print(chunks, space, names)
 
 
 def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Sequence[str]]) -> int:
     limit = TERMINAL_ROWS if sys.stdout.isatty() else None
+    shown = printable if limit else str  # to a file or another program go the values as they are
     table = csv.writer(sys.stdout, lineterminator="\n")
     count = 0
     for chunk in chunks:
         rows = len(next(iter(chunk.values())))
         if not isinstance(space, Text) and not count:
-            table.writerow(_titles(chunk, names))
+            table.writerow(map(shown, _titles(chunk, names)))
         wanted = rows if limit is None else min(rows, limit - count)
         part = {name: array[:wanted] for name, array in chunk.items()}
         if isinstance(space, Text):
-            click.echo("\n".join(space.decode(part["x"])))
+            click.echo("\n".join(map(shown, space.decode(part["x"]))))
         else:
             flat = [np.asarray(a).reshape(len(a), -1) for a in part.values()]
-            table.writerows([str(v) for a in flat for v in a[i]] for i in range(wanted))
+            table.writerows([shown(str(v)) for a in flat for v in a[i]] for i in range(wanted))
         count += wanted
         if count == limit:
             break
@@ -217,6 +221,8 @@ def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
 def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: Path | None) -> Iterator[Chunk]:
     """Chunks with the class of each row, where there is room for it: its name in tables, its number in NPZ files."""
     suffix = ".csv" if out is None else out.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        io.warn_of_formulas("the output" if out is None else str(out), classes.names)
     names, done = np.array(classes.names), 0
     for chunk in chunks:
         rows = len(next(iter(chunk.values())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from zoo.cli.output import duration, facts, note
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
     from zoo.spec import ModelSpec
+    from zoo.training import RunRecord
 
 EXAMPLES = """\b
 Examples:
@@ -78,11 +78,11 @@ def command(
         from zoo import registry
         from zoo.data import resolve
         from zoo.files import check_output_folder
-        from zoo.training import RECIPE
+        from zoo.training import files_of
 
         spec = registry.architecture(architecture)
         if not _is_worker():
-            check_output_folder(out, force, marker=RECIPE)
+            check_output_folder(out, force, marker=files_of)
         resolve(str(data))
         config, more = split_settings(spec, settings, {k: v for k, v in recipe.items() if v is not None})
         given: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _watch(
 
     began = time.monotonic()
     try:
-        with progress.training(lambda: title(run)) as show:
+        with progress.training(title) as show:
             shown = None if _is_worker() else show
             if architecture is None:
                 model = training.resume(run, progress=shown)
@@ -118,7 +118,7 @@ def _watch(
                 model = training.train(architecture, data, run, progress=shown, **given)
     except training.Interrupted as stopped:
         note(str(stopped))
-        ctx.exit(130)
+        ctx.exit(128 + stopped.signal)
     return model, time.monotonic() - began
 
 
@@ -160,15 +160,13 @@ def split_settings(
     return config, more
 
 
-def title(run: Path) -> str:
+def title(record: RunRecord) -> str:
     """What is trained, on what, where, and how."""
-    record = json.loads((run / "recipe.json").read_bytes())
-    recipe = record["recipe"]
-    devices = f"{record['devices']} x " if record["devices"] > 1 else ""
+    recipe = record.recipe
+    devices = f"{record.devices} x " if record.devices > 1 else ""
     return (
-        f"training {record['architecture']} on {record['data']}, on {devices}{record['device']}: "
-        f"{recipe['epochs']} epochs, batch {recipe['batch_size']}, learning rate {recipe['learning_rate']:g}, "
-        f"seed {recipe['seed']}"
+        f"training {record.architecture} on {record.data}, on {devices}{record.device}: {recipe.epochs} epochs, "
+        f"batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}, seed {recipe.seed}"
     )
 
 
@@ -198,13 +196,13 @@ def preview(run: Path, model: EagerModel) -> Path | None:
     from zoo import io
     from zoo.cli.sample import ALL, draw
     from zoo.spaces import Real
+    from zoo.training import preview_name
 
-    kinds = io.formats(model.space)
-    suffix = next(s for s in (".png", ".txt", ".csv") if s in kinds)
+    path = run / preview_name(model.space)
+    suffix = path.suffix
     points = suffix == ".png" and isinstance(model.space, Real)
     count = PREVIEW["points" if points else "picture" if suffix == ".png" else "rows"]
     chosen = ALL if _all(model) else None
-    path = run / f"samples{suffix}"
     io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path), model.space, force=True)
     return path
 

@@ -19,17 +19,22 @@ NPZ and NPY have 256 levels, or those seen if no value is above 16.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.data import SUFFIXES, Dataset, split_rows
 from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
-from zoo.data.tables import MAX_CLASSES, Table, check_utf8, first_line, open_table, shorten
-from zoo.errors import CorruptFile, InputError, did_you_mean
+from zoo.data.tables import FEWER, MAX_CLASSES, ROW, WORD, Table, check_utf8, first_line, open_table, shorten
+from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.files import open_regular
+from zoo.memory import check_fits
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
 
 Array = npt.NDArray[Any]
@@ -97,9 +102,11 @@ def _kind(path: Path) -> str:
             f"{did_you_mean(suffix, known)}"
         )
     try:
+        if not path.is_file():
+            raise InputError(f"{path} is a pipe or a device; expected a file.")
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty.")
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     return suffix
@@ -146,46 +153,90 @@ def _whole(word: str) -> bool:
 # ---- NPZ and NPY ----------------------------------------------------------------------------------------------------
 
 
-def _load_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of a file; that of an .npy file is called `x`."""
+class Header(NamedTuple):
+    """What an array's header says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _headers(path: Path) -> dict[str, Header]:
+    """The arrays of a file, not read yet; that of an .npy file is called `x`."""
+    with _readable(path), open_regular(path) as file:
+        if file.peek(2)[:2] != b"PK":
+            header = _header(file)
+            _check_length(path, header, os.fstat(file.fileno()).st_size)
+            return {"x": header}
+        found = {}
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as opened:
+                    found[member.filename.removesuffix(".npy")] = header = _header(opened)
+                _check_length(path, header, member.file_size)
+        return found
+
+
+def _header(file: IO[bytes]) -> Header:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return Header(shape, dtype)
+
+
+def _check_length(path: Path, header: Header, length: int) -> None:
+    """An array is not longer than the file: numpy makes room for all of it before it reads."""
+    if header.dtype.hasobject:
+        raise InputError(
+            f"{path} holds Python objects, which may run code; expected plain arrays. Save numbers with "
+            "numpy.savez(FILE, x=...)."
+        )
+    if header.bytes > length:
+        raise CorruptFile(f"{path} is truncated: an array of shape {header.shape} is not all there. Write it again.")
+
+
+def _load_array(path: Path, name: str, header: Header) -> Array:
+    """One array of a file."""
+    copy = 4 if header.dtype.kind == "f" else 8 if len(header.shape) < 3 else 1  # Real, Discrete, Image
+    rows = header.shape[0] if header.shape else 1
+    need = math.prod(header.shape) * (header.dtype.itemsize + 4 * copy + 4) + ROW * rows
+    check_fits(need, f"{path}, an array of shape {header.shape},", FEWER)
+    with _readable(path), open_regular(path) as file:  # numpy would leave a damaged one open
+        loaded = np.load(file, allow_pickle=False)
+        return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[name])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever is raised while a file of arrays is read becomes a `CorruptFile`, but a shortage of memory."""
     try:
-        with open(path, "rb") as file:  # numpy would leave a damaged one open
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"x": loaded}
-            return {name: np.asarray(loaded[name]) for name in loaded.files}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise InputError(
-                f"{path} is no {path.suffix} file, or holds Python objects, which may run code; expected plain arrays. "
-                "Save numbers with numpy.savez(FILE, x=...)."
-            ) from None
-        raise _unreadable(path, error) from None
-    except MemoryError:
-        raise InputError(f"{path} does not fit in memory, or says so falsely.") from None
+        yield
+    except (ZooError, MemoryError):
+        raise
     except Exception as error:  # zipfile, zlib, tokenize and others raise what they like
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> CorruptFile:
-    return CorruptFile(f"{path} is not a whole {path.suffix} file: {first_line(error)} Fetch or write it again.")
+        raise CorruptFile(
+            f"{path} is not a whole {path.suffix} file: {first_line(error)} Fetch or write it again."
+        ) from None
 
 
 def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")) -> tuple[Array, Array | None]:
     """The observations and the classes in a file."""
-    arrays = _load_arrays(path)
-    if label is not None and label not in arrays:
-        near = did_you_mean(label, arrays)
-        raise InputError(f"{path} has no array {label!r}; its arrays are {shorten(list(arrays))}.{near}")
-    found = [label] if label is not None else [k for k in ("y", "label") if k in arrays and len(arrays) > 1]
-    y = arrays.pop(found[0]) if found else None
-    for name in main:
-        if name in arrays:
-            return arrays[name], y
-    if len(arrays) != 1:
-        names = shorten(list(arrays)) or "none"
+    headers = _headers(path)
+    known = list(headers)
+    if label is not None and label not in headers:
+        near = did_you_mean(label, known)
+        raise InputError(f"{path} has no array {label!r}; its arrays are {shorten(known)}.{near}")
+    found = [label] if label is not None else [k for k in ("y", "label") if k in headers and len(headers) > 1]
+    y = _load_array(path, found[0], headers.pop(found[0])) if found else None
+    chosen = next((name for name in main if name in headers), None)
+    if chosen is None and len(headers) != 1:
+        names = shorten(list(headers)) or "none"
         raise InputError(f"{path} holds the arrays {names}; expected the observations as {main[0]!r}.")
-    return next(iter(arrays.values())), y
+    name = chosen or next(iter(headers))
+    return _load_array(path, name, headers[name]), y
 
 
 def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
@@ -218,6 +269,7 @@ def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file."""
+    check_fits(WORD // 2 * path.stat().st_size, str(path), FEWER)  # a line has two characters at least
     lines = []
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
@@ -241,7 +293,7 @@ def _text(path: Path) -> tuple[Array, Text]:
     if not strings:
         raise InputError(f"{path} is empty; expected a string a line.")
     space = Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
-    return space.encode(strings), space
+    return _encode(path, space, strings, "line"), space
 
 
 # ---- rows of a space that is given ----------------------------------------------------------------------------------
@@ -302,10 +354,12 @@ def _fits(space: Space) -> tuple[str, ...]:
 
 def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array:
     """Strings to tokens, with the place in the error."""
+    check_fits(4 * 8 * len(strings) * space.length, f"{path}, {len(strings):,} strings as tokens,", FEWER)
+    alphabet = set(space.alphabet)
     for number, s in enumerate(strings, 1):
         if len(s) > space.length:
             raise InputError(f"{path}, {noun} {number} has {len(s)} characters; expected at most {space.length}.")
-        unknown = next((c for c in s if c not in space.alphabet), None)
+        unknown = next((c for c in s if c not in alphabet), None)
         if unknown is not None:
             raise InputError(f"{path}, {noun} {number} has {unknown!r}; the alphabet is {space.alphabet!r}.")
     return space.encode(strings)
@@ -323,10 +377,11 @@ def _table_rows(path: Path, space: Space, label: str | None) -> Array:
 
 def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bool, what: str) -> list[int]:
     """The columns of these names; without a header, or if the names are not `needed`, all columns in order."""
-    if table.names and set(names) <= set(table.names):
-        return [table.names.index(n) for n in names]
+    places = {name: i for i, name in enumerate(table.names)}
+    missing = [n for n in names if n not in places]
+    if table.names and not missing:
+        return [places[n] for n in names]
     if table.names and needed:
-        missing = [n for n in names if n not in table.names]
         near = did_you_mean(missing[0], table.names)
         raise InputError(
             f"{table.path} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "

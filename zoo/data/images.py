@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data.tables import first_line, shorten
-from zoo.errors import CorruptFile, InputError, MissingDependency
+from zoo.errors import CorruptFile, InputError, MissingDependency, ZooError
+from zoo.memory import check_fits
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+COPIES = 7  # bytes of memory that a value takes from the file to the data set, at most: copies and masks
+DECODED = 12  # and each pixel of the image that is decoded
 GRAY = ("1", "L", "LA", "La")
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
@@ -66,39 +71,60 @@ def read_images(
     white; the orientation that cameras note is applied. With `levels` below 256, 0..255 is scaled to
     0..levels - 1, as pictures of such images are written.
     """
-    first = _open(paths[0])
-    size = first.size if shape is None else (shape[1], shape[0])
+    width, height = _size(paths[0]) if shape is None else (shape[1], shape[0])
+    need = width * height * (COPIES * len(paths) * (3 if shape is None else shape[2]) + DECODED)
+    check_fits(need, f"{len(paths):,} images such as {paths[0]}", "Take fewer or smaller ones.")
+    like = f", as {paths[0]} is" if shape is None else ""
+    first = _open(paths[0], (width, height), like)
+    size = first.size if shape is None else (width, height)
     channels = (1 if first.mode == "L" else 3) if shape is None else shape[2]
     if channels not in (1, 3):
         raise InputError(f"image files have 1 or 3 channels; expected {channels}. Give the images as .npz.")
     out = np.empty((len(paths), size[1], size[0], channels), dtype=np.uint8)
     for i, path in enumerate(paths):
-        image = first if i == 0 else _open(path)
+        image = first if i == 0 else _open(path, size, like)
         if image.size != size:
-            wanted = f"{size[0]}x{size[1]}" + (f", as {paths[0]} is" if shape is None else "")
-            found = f"{image.size[0]}x{image.size[1]}"
-            raise InputError(f"{path} is {found} pixels; expected {wanted}. Resize or remove it.")
+            raise _other_size(path, image.size, size, like)
         if shape is None and channels == 1 and image.mode == "RGB":
             return read_images(paths, (size[1], size[0], 3), levels)
         out[i] = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(out.shape[1:])
     if levels < 256:
-        out = np.rint(out * ((levels - 1) / 255)).astype(np.uint8)
+        out = np.rint(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8)[out]
     return out
 
 
-def _open(path: Path) -> Picture:
-    """An image as mode L or RGB."""
+@contextmanager
+def _header(path: Path) -> Iterator[Picture]:
+    """An image, not decoded yet. Whatever is raised in the block is the file's fault, but a shortage of memory."""
+    image_module = pillow()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", image_module.DecompressionBombWarning)  # memory is what bounds it here
+            with image_module.open(path, formats=("PNG", "JPEG")) as file:
+                yield file
+    except image_module.DecompressionBombError:
+        raise InputError(f"{path} is too large an image. Resize or remove it.") from None
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, ...
+        raise CorruptFile(f"{path} is not a readable image: {first_line(error)} Mend or remove it.") from None
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with _header(path) as image:
+        return image.size
+
+
+def _open(path: Path, size: tuple[int, int], like: str) -> Picture:
+    """An image of this size, upright or lying, as mode L or RGB. One of another size is not decoded."""
     image_module = pillow()
     from PIL import ImageOps
 
-    try:
-        with image_module.open(path, formats=("PNG", "JPEG")) as file:
-            image: Picture = ImageOps.exif_transpose(file)
-            image.load()
-    except image_module.DecompressionBombError:
-        raise InputError(f"{path} is too large an image. Resize or remove it.") from None
-    except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, ...
-        raise CorruptFile(f"{path} is not a readable image: {first_line(error)} Mend or remove it.") from None
+    with _header(path) as file:
+        if sorted(file.size) != sorted(size):
+            raise _other_size(path, file.size, size, like)
+        image: Picture = ImageOps.exif_transpose(file)
+        image.load()
     if image.mode in DEEP:
         raise InputError(f"{path} has 16 or more bits a pixel; expected 8. Convert it, or give the images as .npz.")
     if "transparency" in image.info or image.mode in ("LA", "La", "RGBA", "RGBa", "PA"):
@@ -106,3 +132,9 @@ def _open(path: Path) -> Picture:
         white = image_module.new("RGBA", image.size, "white")
         image = image_module.alpha_composite(white, image.convert("RGBA")).convert("L" if gray else "RGB")
     return image.convert("L" if image.mode in GRAY else "RGB")
+
+
+def _other_size(path: Path, found: tuple[int, int], size: tuple[int, int], like: str) -> InputError:
+    return InputError(
+        f"{path} is {found[0]}x{found[1]} pixels; expected {size[0]}x{size[1]}{like}. Resize or remove it."
+    )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,14 @@ import numpy.typing as npt
 
 from zoo.data.arrow import arrow
 from zoo.errors import CorruptFile, InputError, did_you_mean
+from zoo.memory import available, check_fits
 
 Array = npt.NDArray[Any]
 MAX_CLASSES = 1000
 BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
+# bytes of memory from the file to the data set, measured: of a number, of a string, and of a row beside its values
+CELL, WORD, ROW = 40, 80, 64
+FEWER = "Take fewer rows or columns, or a machine with more."
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ def _open_parquet(path: Path) -> Table:
     names = tuple(schema.names)
     if not names or file.metadata.num_rows == 0:
         raise InputError(f"{path} is empty: it has {len(names)} columns and {file.metadata.num_rows} rows.")
-    repeated = next((n for n in names if names.count(n) > 1), None)
-    if repeated is not None:
+    repeated, times = Counter(names).most_common(1)[0]
+    if times > 1:
         raise InputError(f"{path} has two columns {repeated!r}; give each its own name.")
 
     def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
@@ -83,8 +89,17 @@ def _open_parquet(path: Path) -> Table:
             kind = schema.types[i]
             if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
                 raise InputError(f"{path}: column {names[i]!r} holds {kind}; expected numbers.{label_hint(names[i])}")
+        rows, groups = file.metadata.num_rows, range(file.metadata.num_row_groups)
+        words = sum(file.metadata.row_group(g).column(i).total_uncompressed_size for g in groups for i in strings)
+        check_fits(
+            rows * (ROW + CELL * len(numbers) + WORD * len(strings)) + 2 * words, f"{path}, {rows:,} rows,", FEWER
+        )
         try:
-            table = pa.parquet.read_table(path, columns=[names[i] for i in (*numbers, *strings)])
+            table = pa.parquet.read_table(
+                path, columns=[names[i] for i in (*numbers, *strings)], read_dictionary=[names[i] for i in strings]
+            )
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise CorruptFile(f"{path} is not a readable Parquet file: {first_line(error)}") from None
         out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
@@ -109,7 +124,7 @@ def _check_finite(path: Path, values: Array, names: Sequence[str]) -> None:
 
 
 def _parquet_strings(path: Path, name: str, column: Any) -> list[str]:
-    values = column.to_pylist()
+    values = _values(column)
     if None in values:
         raise InputError(f"{path}, row {values.index(None) + 1}, column {name!r} is missing.")
     if all(isinstance(v, float) and v.is_integer() for v in values):
@@ -118,6 +133,17 @@ def _parquet_strings(path: Path, name: str, column: Any) -> list[str]:
     if bad is not None:
         raise InputError(f"{path}: column {name!r} holds {bad!r}; expected names or integers.")
     return [str(v) for v in values]
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as a list. Strings that repeat, of a column with a dictionary, are one object each."""
+    if not hasattr(column.type, "index_type"):
+        return list(column.to_pylist())
+    values: list[Any] = []
+    for chunk in column.chunks:
+        known = [*chunk.dictionary.to_pylist(), None]
+        values += [known[i] for i in chunk.indices.fill_null(len(known) - 1).to_pylist()]
+    return values
 
 
 # ---- CSV ------------------------------------------------------------------------------------------------------------
@@ -137,7 +163,9 @@ def _open_csv(path: Path) -> Table:
 
     def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
         pa = arrow()
-        types = {shown[i]: pa.float32() for i in numbers} | {shown[i]: pa.string() for i in strings}
+        _check_memory(path, delimiter, len(strings))
+        words_of = pa.dictionary(pa.int32(), pa.string())
+        types = {shown[i]: pa.float32() for i in numbers} | dict.fromkeys((shown[i] for i in strings), words_of)
         read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=BLOCK)
         parse_options = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         convert_options = pa.csv.ConvertOptions(
@@ -145,19 +173,37 @@ def _open_csv(path: Path) -> Table:
         )
         try:
             table = pa.csv.read_csv(path, read_options, parse_options, convert_options)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             _diagnose(path, delimiter, shown, numbers, (), bool(names))
             raise InputError(f"{path} cannot be read as CSV: {first_line(error)}") from None
         out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
         for place, i in enumerate(numbers):
             out[:, place] = table.column(shown[i]).to_numpy()
-        words = [table.column(shown[i]).to_pylist() for i in strings]
+        words = [_values(table.column(shown[i])) for i in strings]
         if not np.isfinite(out).all() or (not empty and any("" in w for w in words)):
             _diagnose(path, delimiter, shown, numbers, () if empty else strings, bool(names))
             _check_finite(path, out, [shown[i] for i in numbers])
         return out, words
 
     return Table(path, names, len(first), read)
+
+
+def _check_memory(path: Path, delimiter: str, strings: int) -> None:
+    """`InputError` if the cells of a file do not fit in memory. They are counted only where that is in question."""
+    size = os.path.getsize(path)
+    if size * (CELL + ROW + WORD * strings) // 2 < available():  # a cell has two characters at least
+        return
+    check_fits(size, str(path), FEWER)  # or it would take long to count
+    cells = lines = 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            lines += block.count(b"\n")
+            cells += block.count(delimiter.encode())
+    check_fits(
+        CELL * cells + (CELL + ROW) * lines + strings * (WORD * lines + size), f"{path}, {lines:,} lines,", FEWER
+    )
 
 
 def _delimiter(path: Path) -> str:
@@ -197,14 +243,16 @@ def _header(path: Path, line: int, cells: list[str]) -> tuple[str, ...]:
     numeric = [is_number(c) for c in cells]
     if all(numeric):
         return ()
+    seen: set[str] = set()
     for i, name in enumerate(cells):
         if not name.strip():
             raise InputError(
                 f"{path}, line {line}: column {i + 1} of the header has no name. Name it, or leave it out (pandas: "
                 "to_csv(..., index=False))."
             )
-        if name in cells[:i]:
+        if name in seen:
             raise InputError(f"{path}, line {line}: the header has two columns {name!r}; give each its own name.")
+        seen.add(name)
         if numeric[i] and not name.strip().isdigit():
             word = next(c for c, n in zip(cells, numeric, strict=True) if not n)
             raise InputError(

@@ -36,7 +36,8 @@ ONLY = {
 }
 # what a caller or a function is given beside noise and options
 TAKEN = {
-    "count", "seed", "start", "index", "stream", "chunk", "progress", "method", "inputs", "i", "state", "label", "x", "z",
+    "count", "seed", "start", "index", "stream", "chunk", "progress", "method", "inputs", "i", "state", "label",
+    "x", "z",
 }  # fmt: skip
 
 

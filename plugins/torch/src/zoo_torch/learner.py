@@ -12,6 +12,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from zoo.errors import InputError
 from zoo.network import Recipe
 
 if TYPE_CHECKING:
@@ -124,4 +125,10 @@ class TorchLearner:
             for name, a in under(f"optimizer.{objective}.").items():
                 index, _, entry = name.partition(".")
                 state.setdefault(int(index), {})[entry] = torch.from_numpy(np.array(a))
+            for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+                for entry, tensor in state.get(
+                    index, {}
+                ).items():  # PyTorch takes any shape, and fails in the next step
+                    if tensor.ndim and tensor.shape != parameter.shape:
+                        raise InputError(f"{entry} of weight {index} has shape {tuple(tensor.shape)}")
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

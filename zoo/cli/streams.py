@@ -1,0 +1,56 @@
+"""Standard streams that are closed or full, and text from elsewhere that is shown on them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import sys
+
+# control characters, which terminals obey, and those that turn the direction of writing; not tab and line feed
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey written out: names come from other people's files."""
+    return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class Closed(io.TextIOBase):
+    """A standard output that is not there: whoever prints results is to know."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def open_streams() -> None:
+    """Have three standard streams. One that is closed would leave its number to the next file that is opened, and what
+    libraries print would go into that."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = Closed()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the end)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def give_up_stdout() -> None:
+    """Nothing more is written to the standard output: Python does so at its end."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def broken() -> str:
+    """What is wrong with the standard output, or nothing."""
+    try:
+        print(end="", flush=True)
+        if isinstance(sys.stdout, Closed):
+            return "it is closed"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

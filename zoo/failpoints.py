@@ -1,0 +1,35 @@
+"""Named points at which a test has this process killed, or a system call fail.
+
+`ZOO_FAILPOINT=folder.written:SIGKILL` sends the process that signal when it gets there; `file.written:ENOSPC` raises
+that error. Several are separated by commas. Where the variable is not set, nothing happens.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+POINTS = (
+    *("file.created", "file.written", "file.synced", "file.published"),
+    *("folder.created", "folder.written", "folder.synced", "folder.exchange", "folder.published", "folder.emptied"),
+    *("folder.moved", "folder.replaced"),  # where names cannot be exchanged in one step
+    *("checkpoint.weights", "checkpoint.record", "checkpoint.pruned"),
+    *("run.locked", "run.recipe", "run.model", "run.state"),
+)
+
+
+ACTIONS = dict(word.split(":") for word in os.environ.get("ZOO_FAILPOINT", "").split(",") if word)
+
+
+def failpoint(name: str) -> None:
+    """Do what the environment asks for at this point."""
+    if not ACTIONS:
+        return
+    assert name in POINTS, name
+    action = ACTIONS.get(name, "")
+    if action.startswith("SIG"):
+        signal.raise_signal(signal.Signals[action])
+    elif action:
+        number = getattr(errno, action)
+        raise OSError(number, os.strerror(number))

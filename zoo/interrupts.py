@@ -1,0 +1,163 @@
+"""Ctrl-C and SIGTERM: what stops a command, wherever it is, and what must not be interrupted.
+
+Python runs a signal's handler in the main thread, between two of its own instructions: not while onnxruntime runs a
+chunk. So a command has a thread beside it that is woken by the signal itself and tells onnxruntime to stop.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zoo.errors import ZooError
+from zoo.memory import is_shortage
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+T = TypeVar("T")
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+TWICE = 0.1  # seconds: a second Ctrl-C is one that comes later; `timeout` and process groups send each signal twice
+
+
+class _Command:
+    """The command that signals stop, if this process is one."""
+
+    def __init__(self, at_once: Callable[[], None]) -> None:
+        self.at_once = at_once
+        self.number, self.when = 0, 0.0  # the signal that came first
+        self.told = False  # whether the main thread knows
+
+    def interrupt(self, number: int, frame: Any) -> None:
+        """The handler in the main thread. What follows is cleaning up, which is not interrupted."""
+        if not self.told:
+            self.number, self.told = self.number or number, True
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Stop this thread if a signal has come."""
+        if self.number:
+            if threading.current_thread() is threading.main_thread():
+                self.told = True  # the handler, which is about to run, would interrupt once more
+            raise KeyboardInterrupt
+
+    def watch(self, pipe: int) -> None:
+        """Wait for signals in a thread of its own. Each writes its number into the pipe at once."""
+        with open(pipe, "rb", buffering=0) as numbers:
+            while read := numbers.read(1):
+                number = read[0]
+                if number not in SIGNALS:
+                    continue
+                if not self.when:
+                    self.number, self.when = number, time.monotonic()
+                    for options in list(_running):
+                        options.terminate = True
+                elif number == signal.SIGINT and time.monotonic() - self.when > TWICE:
+                    self.at_once()
+                    os._exit(128 + number)
+
+
+_command: _Command | None = None
+_running: set[ort.RunOptions] = set()
+
+
+@contextmanager
+def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """For the time of a command, the first signal raises `KeyboardInterrupt`, and a second Ctrl-C calls `at_once` and
+    ends the process. Yields a function that gives the number of the signal that came, or 0."""
+    global _command
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    _command = command = _Command(at_once)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Thread(target=command.watch, args=(reader,), daemon=True, name="genzoo signals").start()
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in previous.items():
+        if handler not in (signal.SIG_IGN, None):  # ignored in a job that a shell has put in the background
+            signal.signal(number, command.interrupt)
+    try:
+        yield lambda: command.number
+    finally:
+        if not command.number:  # else the process ends now, and no signal is to disturb that
+            for number, handler in previous.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+            signal.set_wakeup_fd(woken)
+            os.close(writer)  # which ends the thread
+            _command = None
+
+
+@contextmanager
+def held(twice: bool = True) -> Iterator[Callable[[], int]]:
+    """In this block signals do not interrupt: yields a function that gives the number of the one that came, or 0.
+
+    With `twice`, a second Ctrl-C does. A signal that ends the process at once, as SIGTERM outside of commands, still
+    does. In threads other than the main one, where signals never interrupt, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if twice and came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    previous = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield lambda: came[0] if came else 0
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """What is done in this block is done as a whole: a signal that comes in it interrupts when it ends."""
+    came: Callable[[], int] = lambda: 0  # noqa: E731
+    try:
+        with held(twice=False) as came:
+            yield
+    finally:
+        if number := came():
+            handler = signal.getsignal(number)
+            assert callable(handler)
+            handler(number, None)
+
+
+def stoppable(run: Callable[[ort.RunOptions], T]) -> T:
+    """Call a run of onnxruntime, such as `partial(session.run, outputs, feed)`, so that a signal stops it.
+
+    What it raises becomes a `ZooError`, or a `MemoryError`: arguments have been checked, so the graph is at fault.
+    """
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    _running.add(options)
+    try:
+        if _command is not None:
+            _command.check()
+        return run(options)
+    except Exception as error:
+        if _command is not None:
+            _command.check()
+        said = " ".join(str(error).split())[:300].rstrip(".")
+        if is_shortage(error):
+            raise MemoryError(said) from error
+        raise ZooError(
+            f"onnxruntime cannot run the model: {said}. If its files were altered, export it again."
+        ) from error
+    finally:
+        _running.discard(options)

@@ -1,0 +1,80 @@
+"""How much memory there is, and a word in time where a job needs more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from zoo.errors import InputError
+
+UNKNOWN = 2**40  # bytes, where the system does not say
+SMALL = 2**24  # bytes that need no asking
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def check_fits(need: int, what: str, advice: str) -> None:
+    """`InputError` if `need` bytes are more than are free. `what` needs them; `advice` is what to do then."""
+    if need > SMALL and need > (free := available()):
+        raise InputError(f"{what} needs {gib(need)} of memory, and {gib(free)} are free. {advice}")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an exception of some library says that there was not enough memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in said for word in ("bad_alloc", "allocat", "out of memory"))
+
+
+def gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"
+
+
+def available() -> int:
+    """Bytes that this process can still take: what the machine has free, its control group and its limits allow."""
+    return max(0, min([UNKNOWN, *_machine(), *_groups(), *_limit()]))
+
+
+def _machine() -> Iterator[int]:
+    with suppress(OSError, ValueError), open("/proc/meminfo") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+
+
+def _groups() -> Iterator[int]:
+    """What each control group around this process leaves, as containers have them: of version 2 or 1."""
+    with suppress(OSError), open("/proc/self/cgroup") as lines:
+        for line in lines:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if controllers in ("", "memory"):
+                root = CGROUPS / controllers
+                names = ("memory.max", "memory.current") if not controllers else (
+                    "memory.limit_in_bytes", "memory.usage_in_bytes"
+                )  # fmt: skip
+                inner = root / path.lstrip("/")
+                for folder in (inner, *inner.parents):
+                    yield from _left(folder, *names)
+                    if folder == root:
+                        break
+
+
+def _left(folder: Path, most: str, used: str) -> Iterator[int]:
+    with suppress(OSError, ValueError):  # "max": no limit
+        limit, taken = int((folder / most).read_text()), int((folder / used).read_text())
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name in ("inactive_file", "total_inactive_file"):  # a cache that is given up when it is needed
+                taken -= int(value)
+        yield limit - taken
+
+
+def _limit() -> Iterator[int]:
+    """What `ulimit -v` leaves."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            yield limit - pages * os.sysconf("SC_PAGE_SIZE")
