@@ -169,6 +169,7 @@ def export(
     "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
     """
     from zoo import registry
+    from zoo.budget import seconds_of
     from zoo.files import check_output_folder
     from zoo.parity import silent
     from zoo.plugins import call_with
@@ -177,10 +178,12 @@ def export(
         raise InputError(
             f"unknown weights {weights!r}; expected one of {', '.join(PRECISIONS)}.{did_you_mean(weights, PRECISIONS)}"
         )
+    seconds_of(check)
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker=spec.marker)
     function = registry.import_target(spec, f"export to {to}")
-    chosen = {"weights": weights if weights != "float32" else None, "options": options, "limit": limit, "check": check}
+    chosen: dict[str, Any] = {"weights": weights if weights != "float32" else None, "options": options}
+    chosen |= {"limit": limit, "check": check}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name, value in chosen.items():
         if not _takes(function, name):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from zoo.artifact.manifest import Compared, Steps
-from zoo.budget import BATCHES, COUNT, Cost, Run, batched_rows
+from zoo.budget import BATCHES, COUNT, Cost, Run, batched_rows, loop_length
 from zoo.errors import ExportError
 from zoo.model import Array, Model
 from zoo.noise import draw
@@ -34,6 +34,7 @@ SCALES = {"predict": 1.0, "log_prob": 1.0}
 # A category is drawn by comparing a uniform with a distribution function. Where they agree to the last bits, source and
 # artifact draw differently, and what follows in that row with them: so many rows of a method may, no more.
 TIES = 1  # of 7 rows or more
+TIMED = 4  # steps of a loop
 SLOW = 1.0  # seconds of a call that is not run again to be timed
 # kind -> seeds and indices of its rows. At the boundary and in the tail rows have different ones: far apart, and with
 # more digits than a float64 has
@@ -153,26 +154,29 @@ def empty_case(source: Model, method: str, run: Run) -> Case:
 def nudged(array: Array) -> Array:
     """Floats changed in the last bit, up or down."""
     up = np.random.default_rng(0).random(array.shape) < 0.5
-    return np.nextafter(array, np.where(up, np.inf, -np.inf).astype(array.dtype))
+    near: Array = np.nextafter(array, np.where(up, np.inf, -np.inf).astype(array.dtype))
+    return near
 
 
 def time_passes(model: Model, method: str) -> Cost:
-    """What a row costs in a method without a loop, or in one step: a first call, which prepares much, is not timed
-    unless it is slow."""
-    window = Window(0, 1) if model.signature(method).length is not None else None
+    """What a call and each of its rows cost, in a loop in one step, of which a few are timed. A first call, which
+    prepares much, counts only where it is slow."""
+    signature, window, steps = model.signature(method), None, 1
+    if signature.length is not None:
+        steps = min(TIMED, loop_length(signature))
+        window = Window(0, steps)
+    view = empty_case(model, method, Run("random", 1, window)).view(model)
 
     def seconds(rows: int) -> float:
         case = empty_case(model, method, Run("random", rows, window))
         begin = time.perf_counter()
         case.run(view)
-        return time.perf_counter() - begin
+        return (time.perf_counter() - begin) / steps
 
-    view = empty_case(model, method, Run("random", 1, window)).view(model)
     one = seconds(1)
-    if one < SLOW:
-        one = seconds(1)
-    if one > SLOW:
+    if one * steps > SLOW:
         return Cost(0.0, one)
+    one = seconds(1)
     row = max(0.0, seconds(COUNT) - one) / (COUNT - 1)
     return Cost(max(0.0, one - row), row)
 
@@ -353,9 +357,6 @@ class Comparison:
         return f", steps {steps}" if case.window and steps else ""
 
 
-GROUPS = ("inputs", "options", "outputs")
-
-
 def pack(cases: Sequence[Case]) -> bytes:
     """Cases as safetensors: `number/method/kind/group/name`."""
     from safetensors.numpy import save
@@ -387,15 +388,8 @@ def unpack(data: bytes) -> list[Case]:
     cases = []
     for (_, method, kind), groups in found.items():
         rows, window = groups["rows"], groups.get("window")
-        cases.append(
-            Case(
-                method,
-                kind,
-                rows["seed"],
-                rows["index"],
-                *(groups.get(group, {}) for group in ("inputs", "options", "outputs")),
-                Window(int(window["first"]), int(window["steps"])) if window else None,
-                {name: float(a) for name, a in groups.get("tolerance", {}).items()},
-            )
-        )
+        inputs, options, outputs = (groups.get(group, {}) for group in ("inputs", "options", "outputs"))
+        tolerance = {name: float(a) for name, a in groups.get("tolerance", {}).items()}
+        steps = Window(int(window["first"]), int(window["steps"])) if window else None
+        cases.append(Case(method, kind, rows["seed"], rows["index"], inputs, options, outputs, steps, tolerance))
     return cases

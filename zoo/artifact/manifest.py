@@ -80,7 +80,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`parity` holds what was compared of each method with the source. Where `precision` is not float32, that source is the network with its weights rounded."""
+    """`parity` holds what was compared of each method with the source. Where `precision` is not float32, that source is
+    the network with its weights rounded."""
 
     schema: int
     name: str

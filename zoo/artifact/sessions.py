@@ -40,12 +40,13 @@ class Sessions:
         self.decided = self._device == "cpu"
         self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
         self.windows: dict[str, Window] = {}  # of loops that do not take all of their steps
+        self.replaced: list[ort.OrtValue] = []  # constants of sessions, which keep no copy
         self.process = os.getpid()
 
     def windowed(self, method: str, window: Window) -> Sessions:
         """Others, of the same files, that take these steps of a method's loop alone."""
         twin = copy.copy(self)
-        twin.open, twin.windows = {}, {**self.windows, method: window}
+        twin.open, twin.replaced, twin.windows = {}, [], {**self.windows, method: window}
         return twin
 
     @property
@@ -136,12 +137,11 @@ class Sessions:
             cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity asks
             providers = [(CUDA, cuda), CPU]
             more["enable_fallback"] = 0  # else it prints what goes wrong, then or later, and goes on with the CPU
-        chosen: list[ort.OrtValue] = []  # onnxruntime keeps no copy
         if window := self.windows.get(method):
             more["disabled_optimizers"] = list(BY_VALUE)
             for name, number in ((FIRST_STEP, window.first), (MOST_STEPS, window.steps)):
-                chosen.append(ort.OrtValue.ortvalue_from_numpy(np.asarray(number, dtype=np.int64)))
-                options.add_initializer(name, chosen[-1])
+                self.replaced.append(ort.OrtValue.ortvalue_from_numpy(np.asarray(number, dtype=np.int64)))
+                options.add_initializer(name, self.replaced[-1])
         with self.files.source(self.manifest.methods[method].file) as source:
             return ort.InferenceSession(source, options, providers=providers, **more)
 

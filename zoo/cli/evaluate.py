@@ -58,7 +58,7 @@ def command(
     with progress.stages(f"evaluating {model.name}") as show:
 
         def part(done: int, parts: int) -> None:
-            show(f"{done} of {parts} parts done")
+            show("", done, parts)
 
         metrics = evaluate(model, dataset, split, judge=other, seed=seed, progress=part)
     if as_json:

@@ -22,13 +22,14 @@ Examples:
 @click.argument("name", metavar="NAME|RUN")
 @click.option("--to", "to", default="onnx", show_default=True, metavar="FORMAT", help="zoo plugins lists them.")
 @click.option("--weights", default="float32", show_default=True, metavar="TYPE", help="float16 or int8: smaller files.")
+@options.check
 @options.out_folder
 @options.force
-def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
+def command(name: str, to: str, weights: str, check: str | None, out: Path, force: bool) -> None:
     """Export a model to files that run by themselves.
 
     Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
-    method. If they differ, nothing is written.
+    method, as far as --check lets it. If they differ, nothing is written. What was compared is printed.
 
     With --weights float16 or int8 the weights are rounded first, and what that changes is printed. The files compute
     in float32 all the same.
@@ -39,7 +40,7 @@ def command(name: str, to: str, weights: str, out: Path, force: bool) -> None:
     from zoo.cli import progress
 
     with progress.stages(f"exporting {name}") as show:
-        report = api.export(name, out, to=to, weights=weights, force=force, progress=show)
+        report = api.export(name, out, to=to, weights=weights, check=check, force=force, progress=show)
     if figures := getattr(report, "parity", None):
         parity(figures)
     if held := getattr(report, "precision", None):
