@@ -103,7 +103,7 @@ def _artifact(folder: Path) -> Facts:
         "opset": manifest.opset,
         "versions": manifest.versions,
         "precision": msgspec.to_builtins(manifest.precision),
-        "parity": manifest.parity,
+        "parity": msgspec.to_builtins(manifest.parity),
         "weights": [_weights(folder, "artifact", sum(f.bytes for f in manifest.files.values()))],
     }
 

@@ -18,10 +18,12 @@ from zoo.spec import PRECISIONS, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
+    from zoo.artifact.manifest import Compared
+    from zoo.budget import Check
     from zoo.eager import EagerModel
     from zoo.model import Model
     from zoo.network import Network
-    from zoo.parity import Case
+    from zoo.parity import Case, Progress
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 
@@ -167,8 +169,9 @@ def export(
     weights: str = "float32",
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
+    check: Check = None,
     force: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Any:
     """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written.
 
@@ -178,25 +181,33 @@ def export(
     `options` become constants, as all others with their defaults: `options={}`, `options={"steps": 10}`. So every
     input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
     file (256 MiB).
+
+    `check` is how much to compare with the source: what fits into so many seconds for each method (60), "full" or
+    "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
     """
     from zoo import registry
+    from zoo.budget import seconds_of
     from zoo.files import check_output_folder
+    from zoo.parity import silent
     from zoo.plugins import call_with
 
     if weights not in PRECISIONS:
         raise InputError(
             f"unknown weights {weights!r}; expected one of {', '.join(PRECISIONS)}.{did_you_mean(weights, PRECISIONS)}"
         )
+    seconds_of(check)
     spec = registry.exporter(to)
     check_output_folder(folder, force, marker=spec.marker)
     function = registry.import_target(spec, f"export to {to}")
-    chosen = {"weights": weights if weights != "float32" else None, "options": options, "limit": limit}
+    chosen: dict[str, Any] = {"weights": weights if weights != "float32" else None, "options": options}
+    chosen |= {"limit": limit, "check": check}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name, value in chosen.items():
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = load(model) if isinstance(model, (str, Path)) else model
-    return call_with(function, {**chosen, "force": force, "progress": progress}, source, Path(folder))
+    chosen |= {"force": force, "progress": progress or silent}
+    return call_with(function, chosen, source, Path(folder))
 
 
 def _takes(function: Callable[..., Any], argument: str) -> bool:
@@ -206,8 +217,6 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
-    from zoo.parity import COUNT
-
     path = artifact.folder / "examples.safetensors"
     missing = set(artifact.signatures) - {case.method for case in cases}
     if missing:
@@ -219,18 +228,27 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
             (case.options, signature.options, False),
             (case.outputs, signature.outputs, True),
         ):
-            if set(given) != set(known) or (rows and any(len(array) != COUNT for array in given.values())):
+            if set(given) != set(known) or (rows and any(len(array) != len(case.seed) for array in given.values())):
                 raise CorruptFile(
                     f"{path}: a case of {case.method} has {', '.join(given) or 'nothing'}; expected "
-                    f"{', '.join(known) or 'nothing'}, of {COUNT} rows. Export the model again."
+                    f"{', '.join(known) or 'nothing'}, of {len(case.seed)} rows. Export the model again."
                 )
 
 
-def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:
-    """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed."""
+def verify(
+    folder: str | Path, *, device: str = "auto", check: Check = None, progress: Progress | None = None
+) -> dict[str, Compared]:
+    """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
+
+    `check` is how much to compare: what fits into so many seconds for each method (60), "full", which is all that its
+    export has left for this, or "quick". `ExportError` says what differs, or that there is nothing to compare.
+    """
     from zoo import parity
     from zoo.artifact import EXAMPLES
+    from zoo.budget import seconds_of
 
+    seconds, say = seconds_of(check), progress or parity.silent
+    say("reading and hashing the files", 0, 0)
     artifact = open(folder, device=device)
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
@@ -242,4 +260,4 @@ def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, f
         raise CorruptFile(
             f"{artifact.folder / EXAMPLES} holds no cases to compare with ({said}). Export the model again."
         ) from error
-    return parity.check(artifact, cases)
+    return parity.check(artifact, cases, seconds, say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from zoo.errors import InputError, did_you_mean
 from zoo.model import Array, Model, check_option
 from zoo.network import Network
 from zoo.rows import Numbers
-from zoo.signature import Call, Noise, Signature, fixed, named
+from zoo.signature import Call, Noise, Signature, Window, fixed, named
 
 # declared noises, step -> an array for each: of shape (N, *noise.shape), for the examples that are computed
 Draw = Callable[..., Mapping[str, Array]]
@@ -29,6 +29,12 @@ class EagerModel(Model):
         self.space, self.classes, self.density = network.space, network.classes, network.density
         self.methods = network.methods()
         self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
+        self.windows: dict[str, Window] = {}
+
+    def windowed(self, method: str, window: Window) -> Self:
+        twin = copy.copy(self)
+        twin.windows = {**self.windows, method: window}
+        return twin
 
     def fixed(self, options: Mapping[str, Any]) -> EagerModel:
         """This model with its options as constants: those given, and the defaults of the others."""
@@ -84,7 +90,10 @@ class EagerModel(Model):
                 first = definition.init(net.tensor(index), **given, **draw(definition.init_noise), **chosen)
                 state = {name: first[name] for name in definition.state}
                 constant = {name: first[name] for name in definition.invariants}
-                for i in range(steps):
+                numbers = range(steps)
+                if window := self.windows.get(method):
+                    numbers = numbers[window.first : window.first + window.steps]
+                for i in numbers:
                     fresh = draw(definition.noise, i)
                     state = definition.step(net.tensor(np.asarray(i)), state, **given, **constant, **fresh, **chosen)
                     if definition.until and bool(definition.until(state)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
 from zoo.memory import available, gib
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
-from zoo.signature import Option, Signature, Tensor, resolve, within
+from zoo.signature import Option, Signature, Tensor, Window, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
 
@@ -149,6 +149,11 @@ class Model(ABC):
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
         """Run one chunk, whose rows are those of `seed` and `index`, both (N,)."""
+
+    @abstractmethod
+    def windowed(self, method: str, window: Window) -> Self:
+        """This model with a loop that takes these steps alone, from the initial state: for checks of long loops. With
+        `first` above 0 an artifact has to be made for it (see `zoo_onnx.loop`)."""
 
     # ---- checking ----------------------------------------------------------------------------------------------
 

@@ -194,6 +194,14 @@ class Loop:
         return {**self.init_noise, **self.noise}
 
 
+@dataclass(frozen=True)
+class Window:
+    """Some steps of a loop: `steps` of them, or as many as are left, from the number `first` on."""
+
+    first: int
+    steps: int
+
+
 def _once(what: str, *groups: Mapping[str, Any]) -> None:
     names = [name for group in groups for name in group]
     twice = sorted({name for name in names if names.count(name) > 1})

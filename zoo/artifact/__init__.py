@@ -16,7 +16,9 @@ import numpy as np
 from zoo import spaces
 from zoo.artifact.manifest import (
     EXAMPLES,
+    FIRST_STEP,
     MANIFEST,
+    MOST_STEPS,
     SCHEMA,
     WEIGHTS,
     FileEntry,
@@ -31,6 +33,7 @@ from zoo.artifact.threads import cut, together
 from zoo.interrupts import stoppable
 from zoo.model import Array, Model
 from zoo.rows import Numbers, check_count
+from zoo.signature import Window
 from zoo.spaces import Labels
 
 if TYPE_CHECKING:
@@ -58,6 +61,12 @@ class Artifact(Model):
 
     def __reduce__(self) -> tuple[type[Artifact], tuple[Path, str]]:
         return type(self), (self.folder, self.asked)
+
+    def windowed(self, method: str, window: Window) -> Artifact:
+        twin = object.__new__(type(self))
+        twin.__dict__ |= self.__dict__
+        twin.sessions = self.sessions.windowed(method, window)
+        return twin
 
     @property
     def device(self) -> str:
@@ -118,7 +127,9 @@ __all__ = [
     "CUDA",
     "DEVICES",
     "EXAMPLES",
+    "FIRST_STEP",
     "MANIFEST",
+    "MOST_STEPS",
     "SCHEMA",
     "WEIGHTS",
     "Artifact",

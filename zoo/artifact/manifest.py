@@ -15,6 +15,8 @@ from zoo.spec import Density
 SCHEMA = 3
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
+# scalars of a file with a loop: the number of its first step, and how many it takes at most
+FIRST_STEP, MOST_STEPS = "first_step", "most_steps"
 WEIGHTS = "weights.bin"  # the weights of all methods, where they are too large to lie inside of the .onnx files
 
 
@@ -48,9 +50,38 @@ class Precision(msgspec.Struct, frozen=True):
     difference: dict[str, dict[str, float]] = {}
 
 
+class Steps(msgspec.Struct, frozen=True):
+    """`count` steps of a loop from `first` on, of a loop of so many (`of`)."""
+
+    first: int
+    count: int
+    of: int
+
+    def __str__(self) -> str:
+        if self.count >= self.of:
+            return f"all {self.of}"
+        if self.count == 1:
+            return f"{self.first} of {self.of}"
+        return f"{self.first} to {self.first + self.count - 1} of {self.of}"
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What was compared of a method with its source. `difference` is the largest for each kind of input: the share of
+    unequal values for integers, elsewhere relative (`zoo.parity.difference`). `tolerance` is that of kinds whose inputs
+    the source itself is sensitive to. `rows` and `batches`, the sizes of the calls, are the largest of all kinds; of a
+    long loop only some `steps` were taken, each time from the initial state. `seconds` is the time that it took."""
+
+    difference: dict[str, float]
+    tolerance: dict[str, float] = {}
+    rows: int
+    batches: list[int]
+    steps: list[Steps] = []
+    seconds: float
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`parity` holds what was compared with the source, and the largest difference, for each method and kind of input.
-    Where `precision` is not float32, that source is the network with its weights rounded."""
+    """`parity` holds what was compared of each method with the source. Where `precision` is not float32, that source is
+    the network with its weights rounded."""
 
     schema: int
     name: str
@@ -67,7 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     card: dict[str, Any] = {}
     precision: Precision = Precision()
-    parity: dict[str, Any] = {}
+    parity: dict[str, Compared] = {}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from zoo.artifact.manifest import Manifest, MethodEntry
+import numpy as np
+
+from zoo.artifact.manifest import FIRST_STEP, MOST_STEPS, Manifest, MethodEntry
 from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import plan, together
 from zoo.errors import CorruptFile, InputError, MissingDependency
 from zoo.memory import is_shortage
+from zoo.signature import Window
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -22,6 +26,7 @@ LARGE = 2**26  # bytes of a method's weights: above, one session for all calls o
 COPIES = 2**27  # bytes of all sessions of a method below: weights, and SESSION
 SESSION = 2**22  # allowed for what a session holds beside weights
 OPEN = 2  # weights of large methods that stay open, as a multiple of the largest method's
+BY_VALUE = ("ConstantSharing", "NoopElimination")  # optimizers that look at a constant that is about to be replaced
 Key = tuple[str, int, int]  # method, threads, part
 
 _left_behind: list[Any] = []  # sessions of a parent process: their threads are not here, so they cannot be closed
@@ -35,7 +40,15 @@ class Sessions:
         self.asked, self._device = device, choose_device(device)
         self.decided = self._device == "cpu"
         self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
+        self.windows: dict[str, Window] = {}  # of loops that do not take all of their steps
+        self.replaced: list[ort.OrtValue] = []  # constants of sessions, which keep no copy
         self.process = os.getpid()
+
+    def windowed(self, method: str, window: Window) -> Sessions:
+        """Others, of the same files, that take these steps of a method's loop alone."""
+        twin = copy.copy(self)
+        twin.open, twin.replaced, twin.windows = {}, [], {**self.windows, method: window}
+        return twin
 
     @property
     def device(self) -> str:
@@ -115,7 +128,8 @@ class Sessions:
         it is refused."""
         import onnxruntime as ort
 
-        options, more = ort.SessionOptions(), {}
+        options = ort.SessionOptions()
+        more: dict[str, Any] = {}
         options.log_severity_level = 4 if captured else 3  # a refusal is no error
         options.intra_op_num_threads = threads
         # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
@@ -125,7 +139,12 @@ class Sessions:
             ort.preload_dlls()  # CUDA and cuDNN as pip installs them
             cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity asks
             providers = [(CUDA, cuda), CPU]
-            more = {"enable_fallback": 0}  # else it prints what goes wrong, then or later, and goes on with the CPU
+            more["enable_fallback"] = 0  # else it prints what goes wrong, then or later, and goes on with the CPU
+        if window := self.windows.get(method):
+            more["disabled_optimizers"] = list(BY_VALUE)
+            for name, number in ((FIRST_STEP, window.first), (MOST_STEPS, window.steps)):
+                self.replaced.append(ort.OrtValue.ortvalue_from_numpy(np.asarray(number, dtype=np.int64)))
+                options.add_initializer(name, self.replaced[-1])
         with self.files.source(self.manifest.methods[method].file) as source:
             return ort.InferenceSession(source, options, providers=providers, **more)
 

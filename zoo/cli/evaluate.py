@@ -63,7 +63,7 @@ def command(
     with progress.stages(f"evaluating {model.name}") as show:
 
         def part(done: int, parts: int) -> None:
-            show(f"{done} of {parts} parts done")
+            show("", done, parts)
 
         report = evaluate(model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, progress=part)
     if as_json:

@@ -23,6 +23,7 @@ Examples:
 @click.argument("name", metavar="NAME|RUN")
 @click.option("--to", "to", default="onnx", show_default=True, metavar="FORMAT", help="zoo plugins lists them.")
 @click.option("--weights", default="float32", show_default=True, metavar="TYPE", help="float16 or int8: smaller files.")
+@options.check
 @click.option("--fixed", is_flag=True, help="Make all options constants, so that every input has a row axis.")
 @options.set_option("An option as a constant of the files, such as steps=10; others have their defaults")
 @click.option("--limit", type=click.IntRange(0), metavar="MIB", help="Weights lie inside the files up to here [256].")
@@ -35,13 +36,14 @@ def command(
     fixed: bool,
     settings: dict[str, str],
     limit: int | None,
+    check: str | None,
     out: Path,
     force: bool,
 ) -> None:
     """Export a model to files that run by themselves.
 
     Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
-    method. If they differ, nothing is written.
+    method, as far as --check lets it. If they differ, nothing is written. What was compared is printed.
 
     With --weights float16 or int8 the weights are rounded first, and what that changes is printed. The files compute
     in float32 all the same.
@@ -62,6 +64,7 @@ def command(
             weights=weights,
             options=settings if fixed or settings else None,
             limit=None if limit is None else limit * 2**20,
+            check=check,
             force=force,
             progress=show,
         )

@@ -65,6 +65,11 @@ data = click.option(
     metavar="FILE|FOLDER|NAME[:SPLIT]",
     help="Rows: CSV, Parquet, NPZ, text, a folder of images, or a split of a data set (default: its test split).",
 )
+check = click.option(
+    "--check",
+    metavar="SECONDS|full|quick",
+    help="How much to compare: what fits into so many seconds for each method (default: 60).",
+)
 
 
 def method_options(function: F) -> F:

@@ -8,15 +8,17 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo.cli.streams import UNSAFE, printable
 
 if TYPE_CHECKING:
+    from zoo.artifact.manifest import Compared
     from zoo.figure import Figure
 
+V = TypeVar("V")
 MAX_WIDTH = 120
 
 
@@ -115,20 +117,44 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def parity(report: Mapping[str, Mapping[str, float]], title: str = "difference from the source") -> None:
-    """Largest differences from the source, by method and kind of input."""
-    kinds = list(dict.fromkeys(kind for row in report.values() for kind in row))
-    from zoo.signature import METHODS
+def parity(report: Mapping[str, Compared]) -> None:
+    """What was compared of each method, and the largest differences from the source."""
+    differences({method: found.difference for method, found in report.items()}, "difference from the source")
+    click.echo()
+    table(
+        ["compared", "rows", "batch sizes", "steps", "tolerance", "time"],
+        [
+            [
+                method,
+                found.rows,
+                ", ".join(map(str, found.batches)),
+                "; ".join(map(str, found.steps)),
+                ", ".join(f"{kind} {number:.1e}" for kind, number in found.tolerance.items()),
+                f"{found.seconds:.2g} s",
+            ]
+            for method, found in in_order(report)
+        ],
+    )
 
+
+def differences(report: Mapping[str, Mapping[str, float]], title: str) -> None:
+    """Largest differences by method and kind of input."""
+    kinds = list(dict.fromkeys(kind for row in report.values() for kind in row))
     usual = ["random", "boundary", "tail"]  # KINDS of zoo.spaces
     order = [k for k in usual if k in kinds] + [k for k in kinds if k not in usual]
     table(
         [title, *(f"{k} inputs" for k in order)],
         [
-            [method, *(f"{row[k]:.1e}" if row.get(k) else "0" for k in order)]
-            for method, row in sorted(report.items(), key=lambda m: METHODS.index(m[0]) if m[0] in METHODS else 9)
+            [method, *("" if k not in row else f"{row[k]:.1e}" if row[k] else "0" for k in order)]
+            for method, row in in_order(report)
         ],
     )
+
+
+def in_order(methods: Mapping[str, V]) -> list[tuple[str, V]]:
+    from zoo.signature import METHODS
+
+    return sorted(methods.items(), key=lambda m: METHODS.index(m[0]) if m[0] in METHODS else len(METHODS))
 
 
 def precision(held: Mapping[str, Any]) -> None:
@@ -136,5 +162,5 @@ def precision(held: Mapping[str, Any]) -> None:
     if held["weights"] == "float32":
         return
     click.echo(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Rounding has changed:")
-    parity(held["difference"], f"{held['weights']} from float32")
+    differences(held["difference"], f"{held['weights']} from float32")
     click.echo("log_prob in nats, other floats relative, of integers the share that differs. On data: zoo evaluate")

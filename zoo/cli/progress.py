@@ -1,12 +1,18 @@
-"""Progress on stderr: a live bar on a terminal, elsewhere a line about every ten seconds."""
+"""Progress on stderr: a live bar on a terminal, elsewhere a line about every ten seconds.
+
+Both show that work goes on while nothing is reported: the bar moves by itself, and a thread prints the lines.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import click
 
 from zoo.cli.output import duration, note
 
@@ -15,7 +21,9 @@ if TYPE_CHECKING:
 
     from zoo.training import RunRecord, Status
 
-SECONDS = 10.0
+Stage = Callable[..., None]  # stage, done, total
+SECONDS = 10.0  # between lines
+LONG = 2.0  # of a stage that is worth a line
 REFRESH = 0.1
 
 
@@ -41,7 +49,7 @@ def _bar(*columns: str) -> Bar:
         *words[1:],
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=sys.stderr),  # as it is now: exporters hide what libraries print
         transient=True,
         expand=True,
     )
@@ -50,34 +58,85 @@ def _bar(*columns: str) -> Bar:
 @contextmanager
 def rows(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yields `progress(done, total)` for rows."""
-    if not sys.stderr.isatty():
-        began = last = time.monotonic()
-
-        def line(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= SECONDS and done < total:
-                last = now
-                left = duration((now - began) * (total - done) / done) if done else "?"
-                note(f"{what}: {done:,} of {total:,} rows, {left} left")
-
-        yield line
-        return
-    with _bar("{task.description}", "{task.fields[rows]}") as bar:
-        task = bar.add_task(what, total=None, rows="")
-        yield lambda done, total: bar.update(task, completed=done, total=total, rows=f"{done:,}/{total:,} rows")
+    with _report(what, lambda done, total: f"{done:,.0f} of {total:,.0f} rows") as show:
+        yield lambda done, total: show("", done, total)
 
 
 @contextmanager
-def stages(what: str) -> Iterator[Callable[[str], None]]:
-    """Yields `progress(stage)` for work whose length is not known."""
-    if not sys.stderr.isatty():
-        yield lambda stage: note(f"{what}: {stage}")
-        return
-    from rich.console import Console
+def stages(what: str) -> Iterator[Stage]:
+    """Yields `progress(stage, done, total)`: what is done of a stage of the work, and of how much; 0 of 0 where that is
+    not known."""
+    with _report(what, lambda done, total: f"{done / total:.0%}") as show:
+        show("loading")
+        yield show
 
-    with Console(stderr=True).status(what) as spinner:
-        yield lambda stage: spinner.update(f"{what}: {stage}")
+
+@contextmanager
+def _report(what: str, amount: Callable[[float, float], str]) -> Iterator[Stage]:
+    if not sys.stderr.isatty():
+        with Lines(what, amount) as lines:
+            yield lines
+        return
+    with _bar("{task.description}", "{task.fields[amount]}") as bar:
+        task = bar.add_task(what, total=None, amount="")
+        current = ""
+
+        def show(stage: str, done: float = 0, total: float = 0) -> None:
+            nonlocal current
+            if stage != current:
+                current = stage
+                bar.reset(task, total=total or None, description=f"{what}: {stage}")
+            bar.update(task, completed=done, total=total or None, amount=amount(done, total) if total else "")
+
+        yield show
+
+
+class Lines:
+    """A line about a stage that takes some seconds, and again every ten, whether anything is reported or not."""
+
+    def __init__(self, what: str, amount: Callable[[float, float], str]) -> None:
+        self.what, self.amount = what, amount
+        self.stream = sys.stderr  # exporters hide for some time what libraries print
+        self.stage = ""
+        self.done = self.total = 0.0
+        self.began = self.reported = time.monotonic()
+        self.due = self.began + LONG
+        self.lock, self.over = threading.Lock(), threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Lines:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def __call__(self, stage: str, done: float = 0, total: float = 0) -> None:
+        now = time.monotonic()
+        with self.lock:
+            if stage != self.stage:
+                self.began, self.due = now, max(now + LONG, self.due - SECONDS + LONG)
+            self.stage, self.done, self.total, self.reported = stage, done, total, now
+
+    def _watch(self) -> None:
+        while not self.over.wait(max(0.05, self.due - time.monotonic())):
+            with self.lock:
+                now = time.monotonic()
+                if now >= self.due:
+                    self.due = now + SECONDS
+                    click.echo(self.line(now), file=self.stream)
+
+    def line(self, now: float) -> str:
+        """What is done, and the time that is left, if anything is known of it, else the time since the stage began."""
+        spent = self.reported - self.began  # for what is done
+        if self.done and self.done < self.total and spent:
+            left = spent * (self.total - self.done) / self.done - (now - self.reported)
+            times = f"{duration(max(left, 0.0))} left"
+        else:
+            times = f"for {duration(now - self.began)}"
+        known = self.amount(self.done, self.total) if self.total else ""
+        return f"{self.what}: {', '.join(filter(None, (self.stage, known, times)))}"
 
 
 def losses(status: Status) -> str:

@@ -33,7 +33,10 @@ def command(name: str, settings: bool, as_json: bool) -> None:
 
     Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
     """
+    from msgspec import convert
+
     from zoo.about import show
+    from zoo.artifact.manifest import Compared
 
     known = show(name)
     if settings:
@@ -57,7 +60,7 @@ def command(name: str, settings: bool, as_json: bool) -> None:
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:
         click.echo()
-        parity(known["parity"])
+        parity(convert(known["parity"], dict[str, Compared]))
         precision(known["precision"])
     if settings:
         click.echo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zoo.artifact import SCHEMA
+from zoo.budget import Cost
 from zoo.eager import EagerModel
 from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Real, Text
@@ -28,8 +30,11 @@ PURPOSE = {
 PREFIX = "genzoo."
 
 
-def explain(composed: ir.Model, model: EagerModel, method: str, versions: Mapping[str, str]) -> None:
-    """Write into a composed method what it is, what goes in and comes out, and a known answer."""
+def explain(
+    composed: ir.Model, model: EagerModel, method: str, versions: Mapping[str, str], cost: Cost, seconds: float
+) -> None:
+    """Write into a composed method what it is, what goes in and comes out, and a known answer, if the source gives it
+    in a part of these seconds."""
     signature = model.signatures[method]
     inputs = {name: tensor_facts(model, method, name, t) for name, t in signature.row_inputs.items()}
     outputs = {name: tensor_facts(model, method, name, t) for name, t in signature.outputs.items()}
@@ -57,7 +62,7 @@ def explain(composed: ir.Model, model: EagerModel, method: str, versions: Mappin
         "options": options,
         "licence": card.get("licence") or card.get("license"),
         "versions": dict(versions),
-        "known_answer": known_answer(model, method),
+        "known_answer": known_answer(model, method, int(seconds / 3 / cost.of(1)) if seconds < math.inf else None),
     }
     composed.metadata_props.update(
         {f"{PREFIX}{key}": as_text(value) for key, value in facts.items() if value not in (None, "", {})}
@@ -120,16 +125,23 @@ def option_facts(name: str, option: Option, signature: Signature) -> dict[str, A
     return facts
 
 
-def known_answer(model: EagerModel, method: str) -> dict[str, Any] | None:
+def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, Any] | None:
     """Inputs of one row, each filled with one number, and the first numbers that the source gives for it; None if
-    these are not finite. A runtime that gives others computes something else."""
+    these are not finite. A runtime that gives others computes something else. Of a loop it takes at most so many
+    steps; None if it has to take more."""
     signature = model.signatures[method]
+    length = signature.length
     filled = {name: t.low or 0 for name, t in signature.inputs.items()}
     options = {name: o.number for name, o in signature.options.items()}
+    if isinstance(length, str) and most is not None:
+        options[length] = min(options[length], max(most, int(signature.options[length].low or 1)))
+    elif isinstance(length, int) and most is not None and length > most:
+        return None
+    given = {name: o.given(options[name]) for name, o in signature.options.items()}
     inputs = {
         name: np.full((1, *resolve(t.shape, options)), filled[name], t.dtype) for name, t in signature.inputs.items()
     }
-    outputs = model.run(method, inputs, seed=[SEED], index=[INDEX])
+    outputs = model.run(method, inputs, seed=[SEED], index=[INDEX], **given)
     first = {name: a.reshape(-1)[:SHOWN] for name, a in outputs.items()}
     if not all(np.isfinite(a).all() for a in first.values()):
         return None

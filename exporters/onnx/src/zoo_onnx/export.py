@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,23 @@ import torch
 from torch import nn
 
 from zoo import parity
-from zoo.artifact import EXAMPLES, MANIFEST, SCHEMA, Artifact, FileEntry, Manifest, MethodEntry, Precision
+from zoo.artifact import (
+    EXAMPLES,
+    FIRST_STEP,
+    MANIFEST,
+    SCHEMA,
+    Artifact,
+    FileEntry,
+    Manifest,
+    MethodEntry,
+    Precision,
+)
+from zoo.budget import Check, Cost, Run, plan, seconds_of
 from zoo.eager import EagerModel
 from zoo.errors import CorruptFile, ExportError
 from zoo.files import atomic_folder, sha256
 from zoo.numpy_network import NumpyNetwork
-from zoo.parity import Case
+from zoo.parity import Case, Progress, silent
 from zoo.signature import Method
 from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
@@ -28,8 +39,6 @@ from zoo_onnx.graph import OPSET
 from zoo_onnx.precision import deviations, rounded, store
 from zoo_onnx.weights import LIMIT, Weights, computed_bytes
 from zoo_onnx.work import products
-
-Progress = Callable[[str], None]
 
 
 def export(
@@ -39,8 +48,9 @@ def export(
     weights: str = "float32",
     options: Mapping[str, Any] | None = None,
     limit: int = LIMIT,
+    check: Check = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source.
 
@@ -48,75 +58,111 @@ def export(
     has a row axis, as servers need that batch requests. Weights lie inside of each file while all files are at most
     `limit` bytes, else in one file beside them.
 
+    `check` says how much is compared with the source, of each method: what fits into so many seconds (by default 60),
+    "full" or "quick". What was compared is in the manifest.
+
     With `weights` "float16" or "int8" the source is the model with its weights rounded to those, for as long as this
     takes. What the rounding changed is in the manifest.
     """
-    say = progress or (lambda message: None)
+    seconds = seconds_of(check)
     if options is not None:
         model = model.fixed(options)
     with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work:
-        exact: list[Case] = []
-        if weights != "float32":
-            say(f"running the source before its weights are rounded to {weights}")
-            exact = list(parity.make_cases(model))
         with rounded(model, weights) as source, source.network.inference():
-            return write(source, work, weights, limit, exact, say)
+            export = Export(source, work, weights, seconds, progress)
+            export.write(limit)
+            export.compare()
+        if weights != "float32":
+            export.state_precision(model)
+        return export.manifest
 
 
-def write(model: EagerModel, work: Path, weights: str, limit: int, exact: list[Case], say: Progress) -> Manifest:
-    """The files of `model`, whose weights are what `weights` can hold. `exact` are its cases before they were."""
-    network = model.network
-    module, methods = traceable(model)
-    made_by = versions(network.framework)
-    entries, small, files = {}, np.zeros(2), Weights(work, limit)
-    for method, definition in methods.items():
-        say(f"tracing {method}")
-        composed = compose(module, method, definition, model.name)
-        if weights != "float32":
-            small += store(composed, weights)
-        explain(composed, model, method, made_by)
-        work_of_row = products(composed)
-        file = f"{method}.onnx"
-        entries[method] = MethodEntry(file, model.signatures[method], computed_bytes(composed), *work_of_row)
-        files.add(file, composed)
-    files.write()
-    say("running the source")
-    cases = list(parity.make_cases(model))
-    (work / EXAMPLES).write_bytes(parity.pack(cases))
-    precision = Precision()
-    if weights != "float32":
-        precision = Precision(weights, float(small[0] / max(small[1], 1)), deviations(exact, cases))
-    manifest = Manifest(
-        schema=SCHEMA,
-        name=model.name,
-        architecture=model.meta.get("architecture", type(network).__name__),
-        family=model.meta.get("family", ""),
-        framework=network.framework,
-        opset=OPSET,
-        methods=entries,
-        files={p.name: FileEntry(sha256(p), p.stat().st_size) for p in sorted(work.iterdir())},
-        versions=made_by,
-        card=model.meta.get("card", {}),
-        precision=precision,
-        **{k: v for k, v in network.describe().items() if k != "framework"},
-    )
-    write_manifest(work, manifest)
-    say("comparing the artifact with the source")
-    try:
-        found = parity.check(Artifact(work, device="cpu"), cases)
-    except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
-        said = str(error).replace(f"{work}{os.sep}", "")
-        raise ExportError(
-            low_precision(model.name, module) or f"{model.name}: the exported graph does not run. {said}"
-        ) from error
-    except ExportError as error:
-        said = str(error)
-        if weights != "float32":
-            said += f" Rounded to {weights}, its weights may make it sensitive to the last bits: try other weights."
-        raise ExportError(low_precision(model.name, module) or said) from error
-    manifest = msgspec.structs.replace(manifest, parity=found)
-    write_manifest(work, manifest)
-    return manifest
+class Export:
+    """The files of `model`, whose weights are what `weights` can hold, in the folder `work`."""
+
+    manifest: Manifest
+
+    def __init__(self, model: EagerModel, work: Path, weights: str, seconds: float, progress: Progress) -> None:
+        self.model, self.work, self.weights = model, work, weights
+        self.seconds, self.progress = seconds, progress
+        self.module, self.methods = traceable(model)
+        self.costs: dict[str, Cost] = {}  # of the source
+        self.stored = np.zeros(2)  # weights in fewer bits, and all
+        self.windowed: set[str] = set()  # methods with loops that can be entered anywhere
+        self.plans: dict[str, list[Run]] = {}
+        self.cases: list[Case] = []
+
+    def write(self, limit: int) -> None:
+        """All files, with a manifest that states no comparison, and no examples."""
+        model, network = self.model, self.model.network
+        made_by = versions(network.framework)
+        entries, files = {}, Weights(self.work, limit)
+        for number, (method, definition) in enumerate(self.methods.items()):
+            self.progress(f"tracing {method}", number, len(self.methods))
+            self.costs[method] = parity.time_passes(model, method)
+            composed = compose(self.module, method, definition, model.name)
+            if self.weights != "float32":
+                self.stored += store(composed, self.weights)
+            if FIRST_STEP in composed.graph.initializers:
+                self.windowed.add(method)
+            explain(composed, model, method, made_by, self.costs[method], self.seconds)
+            work_of_row = products(composed)
+            file = f"{method}.onnx"
+            entries[method] = MethodEntry(file, model.signatures[method], computed_bytes(composed), *work_of_row)
+            files.add(file, composed)
+        self.progress("writing the files", 0, 0)
+        files.write()
+        (self.work / EXAMPLES).write_bytes(parity.pack([]))
+        self.manifest = Manifest(
+            schema=SCHEMA,
+            name=model.name,
+            architecture=model.meta.get("architecture", type(network).__name__),
+            family=model.meta.get("family", ""),
+            framework=network.framework,
+            opset=OPSET,
+            methods=entries,
+            files={p.name: file_entry(p) for p in sorted(self.work.iterdir())},
+            versions=made_by,
+            card=model.meta.get("card", {}),
+            **{k: v for k, v in network.describe().items() if k != "framework"},
+        )
+        write_manifest(self.work, self.manifest)
+
+    def compare(self) -> None:
+        """Compare the files with the source, as far as the budget goes, and state what was compared."""
+        try:
+            artifact = Artifact(self.work, device="cpu")
+            for method, signature in self.model.signatures.items():
+                cost = parity.time_passes(artifact, method)
+                windowed = method in self.windowed
+                self.plans[method] = plan(signature, self.costs[method], cost, self.seconds, windowed)
+            self.cases = list(parity.make_cases(self.model, self.plans, self.progress))
+            found = parity.check(artifact, self.cases, progress=self.progress)
+        except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
+            said = str(error).replace(f"{self.work}{os.sep}", "")
+            said = f"{self.model.name}: the exported graph does not run. {said}"
+            raise ExportError(low_precision(self.model.name, self.module) or said) from error
+        except ExportError as error:
+            said = str(error)
+            if self.weights != "float32":
+                said += f" Rounded to {self.weights}, its weights may make it sensitive to the last bits: try others."
+            raise ExportError(low_precision(self.model.name, self.module) or said) from error
+        (self.work / EXAMPLES).write_bytes(parity.pack(self.cases))
+        files = {**self.manifest.files, EXAMPLES: file_entry(self.work / EXAMPLES)}
+        self.manifest = msgspec.structs.replace(self.manifest, parity=found, files=files)
+        write_manifest(self.work, self.manifest)
+
+    def state_precision(self, model: EagerModel) -> None:
+        """State what rounding the weights of `model` has changed."""
+        exact = list(parity.make_cases(model, self.plans, self.progress))
+        share = float(self.stored[0] / max(self.stored[1], 1))
+        held = Precision(self.weights, share, deviations(exact, self.cases))
+        self.manifest = msgspec.structs.replace(self.manifest, precision=held)
+        write_manifest(self.work, self.manifest)
+
+
+def file_entry(path: Path) -> FileEntry:
+    return FileEntry(sha256(path), path.stat().st_size)
 
 
 def traceable(model: EagerModel) -> tuple[nn.Module, Mapping[str, Method]]:

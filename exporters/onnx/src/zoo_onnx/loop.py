@@ -2,6 +2,9 @@
 
 The noise of small steps is drawn for many steps at once. Then there is a loop over blocks of steps around that over
 the steps of a block: what noise costs in a small model is the number of its nodes.
+
+Two constants say which steps are taken, all of them. A check of a long loop opens the file with others in their place,
+so that a few steps at its beginning, middle and end can be compared (`zoo.signature.Window`).
 """
 
 from __future__ import annotations
@@ -13,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from zoo.artifact import FIRST_STEP, MOST_STEPS
 from zoo.signature import Loop, Option, Tensor, named
-from zoo_onnx.graph import DTYPES, Scope, hoist
+from zoo_onnx.graph import DTYPES, Scope, hoist, known, products
 from zoo_onnx.trace import Argument
 
 if TYPE_CHECKING:
     from zoo_onnx.compose import Composer
 
 INDEX = Tensor("int64", ())
+ALL = 2**63 - 1  # steps
+WINDOWED = 1_000_000  # multiplications of a row in a step. Smaller ones would feel the addition to their number
 BLOCK = 256  # random numbers of a row that are drawn at once; they stay in the cache
 Values = Sequence[ir.Value]
 Step = Callable[[Scope, ir.Value, Values], list[ir.Value]]  # body, iteration, state -> state
@@ -39,9 +45,8 @@ class LoopBuilder:
     def build(self) -> list[ir.Value]:
         """The outputs of the loop."""
         state = self.initial()
-        fixed = isinstance(self.loop.length, int)
-        self.length = self.main.constant(self.loop.length, "int64") if fixed else self.values[str(self.loop.length)]
         self.step = self.traced_step()
+        self.length, self.first = self.steps()
         if self.size == self.loop.length:
             last = self.block(self.main, None, self.length, state)
         elif self.size == 1:
@@ -49,6 +54,20 @@ class LoopBuilder:
         else:
             last = self.blocks(state)
         return self.finish(last)
+
+    def steps(self) -> tuple[ir.Value, ir.Value | None]:
+        """How many steps are taken and, where that costs nothing to speak of, from which on."""
+        graph, length = self.main.graph, self.loop.length
+        fixed = isinstance(length, int)
+        most = known(graph, MOST_STEPS, np.asarray(length if fixed else ALL, dtype=np.int64))
+        work, _ = products(self.step)
+        large = work is None or work >= WINDOWED
+        first = known(graph, FIRST_STEP, np.asarray(0, dtype=np.int64)) if large else None
+        return most if fixed else self.main.op("Min", self.values[str(length)], most), first
+
+    def moved(self, body: Scope, i: ir.Value) -> ir.Value:
+        """The number of a step for that of an iteration."""
+        return i if self.first is None else body.op("Add", i, self.first)
 
     def initial(self) -> list[ir.Value]:
         """The first state. What is the same in every step joins the values."""
@@ -81,6 +100,7 @@ class LoopBuilder:
         return body.splice(self.step, [i, *state, *(given[name] for name in self.taken)])
 
     def step_with_its_noise(self, body: Scope, i: ir.Value, state: Values) -> list[ir.Value]:
+        i = self.moved(body, i)
         return self.one(body, i, state, self.composer.draw(body, self.loop.noise, step=i))
 
     def blocks(self, state: Values) -> list[ir.Value]:
@@ -88,8 +108,9 @@ class LoopBuilder:
         size = self.main.constant(self.size, "int64")
 
         def block(body: Scope, number: ir.Value, state: Values) -> list[ir.Value]:
-            first = body.op("Mul", number, size)
-            return self.block(body, first, body.op("Min", body.op("Sub", self.length, first), size), state)
+            taken = body.op("Mul", number, size)
+            count = body.op("Min", body.op("Sub", self.length, taken), size)
+            return self.block(body, self.moved(body, taken), count, state)
 
         rounded_up = self.main.op("Add", self.length, self.main.constant(self.size - 1, "int64"))
         return self.repeat(self.main, self.main.op("Div", rounded_up, size), state, block)
@@ -100,6 +121,8 @@ class LoopBuilder:
         noises = self.composer.draw(scope, self.loop.noise, step=start, block=self.size)
 
         def step(body: Scope, j: ir.Value, state: Values) -> list[ir.Value]:
+            if first is None:
+                j = self.moved(body, j)
             fresh = {name: body.op("Gather", value, j, axis=1) for name, value in noises.items()}
             return self.one(body, j if first is None else body.op("Add", first, j), state, fresh)
 

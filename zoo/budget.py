@@ -1,0 +1,123 @@
+"""How much of a method to check: as much as its cost allows, and never nothing.
+
+What one row costs is timed. Where all kinds of input, all batch sizes and whole loops fit into the budget, all of them
+are checked. Else there are fewer rows, and of a long loop a few steps at its beginning, in its middle and at its end,
+each from the initial state; beside them a short run of the whole, where the number of steps is an option.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zoo.errors import InputError, did_you_mean
+from zoo.signature import Signature, Window
+from zoo.spaces import KINDS
+
+DEFAULT = 60.0  # seconds for each method
+BUDGETS = {"full": math.inf, "quick": 5.0}
+COUNT = 7  # rows of a case, at most
+# rows of a case -> which of them are computed in calls of their own. The last shows whether rows mix
+BATCHES = {
+    7: ((0, 1), (0, 2), (0, 7), (4, 7)),
+    3: ((0, 1), (0, 3), (1, 3)),
+    2: ((0, 2), (1, 2)),
+    1: ((0, 1),),
+}
+WINDOWS = ((7, 8), (3, 8), (3, 4), (2, 4), (2, 2), (2, 1))  # rows and steps of each part of a loop that is too long
+Check = str | float | None  # what a user may say of the budget
+
+
+@dataclass(frozen=True)
+class Run:
+    """A case to make: the kind of its inputs, its rows, a window of the loop (None: the whole), and the largest value
+    of the option that is the loop's length."""
+
+    kind: str
+    rows: int
+    window: Window | None = None
+    steps: int | None = None
+
+    def seconds(self, length: int, source: Cost, artifact: Cost) -> float:
+        """What it takes in a loop of so many steps. Away from random inputs the source runs twice."""
+        steps = self.window.steps if self.window else min(self.steps or length, length)
+        times = 1 if self.kind == "random" else 2
+        calls = len(BATCHES[self.rows])
+        return steps * (times * source.of(self.rows) + artifact.of(batched_rows(self.rows), calls))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a pass through the network: those of a call, whatever its rows, and those of each row."""
+
+    call: float
+    row: float
+
+    def of(self, rows: int, calls: int = 1) -> float:
+        return calls * self.call + rows * self.row
+
+
+def seconds_of(check: Check) -> float:
+    """A budget as a user gives it, "full", "quick", seconds or None, in seconds for each method."""
+    if check is None:
+        return DEFAULT
+    if check in BUDGETS:
+        return BUDGETS[str(check)]
+    try:
+        seconds = float(check)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not seconds > 0:
+        near = did_you_mean(str(check), BUDGETS)
+        raise InputError(f"check is {check!r}; expected full, quick, or seconds for each method.{near}")
+    return seconds
+
+
+def plan(signature: Signature, source: Cost, artifact: Cost, seconds: float, windowed: bool) -> list[Run]:
+    """The runs of a method that fit into the budget; the fewest there are if none do. `windowed` says whether a loop
+    may be entered anywhere."""
+    length = loop_length(signature)
+    runs: list[Run] = []
+    for runs in candidates(signature, windowed):
+        if sum(run.seconds(length, source, artifact) for run in runs) <= seconds:
+            break
+    return runs
+
+
+def candidates(signature: Signature, windowed: bool) -> Iterator[list[Run]]:
+    """What may be checked of a method, the most first."""
+    for rows in (7, 3):
+        yield [Run(kind, rows) for kind in KINDS]
+    if signature.length is None:
+        yield [Run(kind, 2) for kind in KINDS]
+        yield [Run("random", 2)]
+        yield [Run("random", 1)]
+        return
+    yield [Run("random", 1), *parts(signature, windowed, 3, 8)]
+    for rows, steps in WINDOWS:
+        yield parts(signature, windowed, rows, steps)
+    yield [Run("random", 1, Window(0, 1))]
+
+
+def parts(signature: Signature, windowed: bool, rows: int, steps: int) -> list[Run]:
+    """Runs of a few steps of a loop, of all kinds of input, in all places that may be entered."""
+    length = loop_length(signature)
+    steps = min(steps, length)
+    first, middle, last = (place if windowed else 0 for place in (0, (length - steps) // 2, length - steps))
+    wanted = [("random", first), ("random", middle), ("random", last), ("boundary", middle), ("tail", first)]
+    runs = [Run(kind, rows, Window(place, steps)) for kind, place in dict.fromkeys(wanted)]
+    if isinstance(signature.length, str):
+        runs.insert(0, Run("random", rows, steps=max(steps, int(signature.options[signature.length].low or 1))))
+    return runs
+
+
+def loop_length(signature: Signature) -> int:
+    """Steps of a loop by default; 1 where there is none."""
+    length = signature.length
+    return int(signature.options[length].number) if isinstance(length, str) else length or 1
+
+
+def batched_rows(rows: int) -> int:
+    """Rows that the calls of an artifact compute for a case."""
+    return sum(high - low for low, high in BATCHES[rows])
