@@ -24,7 +24,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "evaluate"),
     *("sample", "score", "encode", "decode", "predict"),
-    *("export", "verify", "bench", "demo"),
+    *("export", "verify", "inspect", "bench", "demo"),
     "new-plugin",
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
