@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := zoo plugins exporters tests benchmarks
+RUNTIMES := tests/runtimes
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 
 .PHONY: demo test bench install presets clean
@@ -10,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml ex
 demo: install ## train, export, sample without a framework, and draw out/demo.png
 	$(BIN)/zoo demo --out out --force
 
-test: install ## lint, types and tests
+test: install $(RUNTIMES)/node_modules/.package-lock.json ## lint, types and tests
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
@@ -34,5 +35,9 @@ $(VENV)/.installed: $(SOURCES)
 		-e plugins/pretrained -e exporters/onnx
 	touch $@
 
+$(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
+	@if command -v npm > /dev/null; then npm ci --silent --prefix $(RUNTIMES) && touch $@; \
+		else echo "npm is not installed: tests of JavaScript runtimes are skipped"; fi
+
 clean:
-	rm -rf $(VENV) out runs
+	rm -rf $(VENV) $(RUNTIMES)/node_modules out runs

@@ -77,7 +77,7 @@ def session(model: Path | bytes, profile: bool = False) -> ort.InferenceSession:
 
 
 def kind(operator: str, name: str) -> str:
-    if name.startswith("noise_"):
+    if name.startswith("noise/"):
         return "noise"
     return "products" if operator in PRODUCTS else "moves" if operator in MOVES else "elementwise"
 

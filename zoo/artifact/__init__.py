@@ -49,7 +49,7 @@ class Artifact(Model):
     """
 
     def __init__(self, folder: str | Path, device: str = "auto") -> None:
-        self.folder, self.asked = Path(folder), device
+        self.folder, self.asked = Path(folder).absolute(), device  # the working directory may change
         self.manifest = read_manifest(self.folder)
         self.files = StoredFiles(self.folder, self.manifest)
         self.sessions = Sessions(self.files, self.manifest, device)

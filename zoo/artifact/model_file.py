@@ -45,12 +45,14 @@ class ModelFile:
 
 def read_model_file(data: Buffer, name: str) -> ModelFile:
     """What the bytes of a file say; `CorruptFile` if they are no ONNX model. `name` is for messages."""
-    found = ModelFile()
+    found, whole = ModelFile(), True
     try:
         with memoryview(data) as view:
             _message(view, MODEL, found, 0)
     except (IndexError, ValueError):  # an end before the end, text that is no UTF-8, messages without end
-        raise CorruptFile(f"{name} is not an ONNX model. Export the model again.") from None
+        whole = False  # raised below: an exception that holds this one holds views of `data`, which cannot be closed
+    if not whole:
+        raise CorruptFile(f"{name} is not an ONNX model. Export the model again.")
     return found
 
 

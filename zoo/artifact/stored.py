@@ -1,8 +1,7 @@
 """The files of an artifact, hashed once when it is opened. What is run afterwards are the bytes that were hashed.
 
 Small files are kept in memory. Large ones are opened again where they lie, and refused if they are no longer the same
-file. onnxruntime refuses weights beside an `.onnx` file if their file is a link, hard or symbolic, as package managers
-and caches make them (https://github.com/onnx/onnx/issues/7686); it gets a real copy, made once.
+file.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from zoo.artifact.links import real_files
 from zoo.artifact.manifest import WEIGHTS, FileEntry, Manifest
 from zoo.artifact.model_file import Buffer, read_model_file
-from zoo.errors import CorruptFile, OutputError
-from zoo.files import atomic_folder, sha256
+from zoo.errors import CorruptFile
+from zoo.files import sha256
 
 KEPT = 2**26  # bytes of an artifact whose files stay in memory
 AGAIN = "Export the model again."
@@ -32,7 +31,7 @@ class StoredFiles:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         entries = manifest.files
         self.external = WEIGHTS in entries
-        self.folder = private_copy(folder, entries) if self.external and is_link(folder / WEIGHTS) else folder
+        self.given, self.folder = folder, real_files(folder, entries) if self.external else folder
         self.kept: dict[str, bytes] = {}
         self.identities: dict[str, Identity] = {}
         keep = sum(entry.bytes for entry in entries.values()) <= KEPT
@@ -59,7 +58,11 @@ class StoredFiles:
             raise CorruptFile(f"{path} cannot be read: {error.strerror}. {AGAIN}") from None
         if digest != entry.sha256:
             what = "truncated" if size < entry.bytes else "altered"
-            raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {AGAIN}")
+            copied = not path.samefile(self.given / name)
+            advice = (
+                f"It is a copy of {self.given / name}: remove it, and open the artifact again." if copied else AGAIN
+            )
+            raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {advice}")
 
     def _check_locations(self, name: str, data: Buffer) -> None:
         """Weights lie in the files of this artifact and nowhere else."""
@@ -112,27 +115,3 @@ class StoredFiles:
 def identity(file: Path | int) -> Identity:
     found = os.stat(file)
     return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
-
-
-def is_link(path: Path) -> bool:
-    """Whether a file is a symbolic link or has several names."""
-    return path.is_symlink() or (path.exists() and path.stat().st_nlink > 1)
-
-
-def private_copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
-    """A folder in the user's cache with real copies of these files, made if it is not there."""
-    import platformdirs
-
-    if not all((folder / file).is_file() for file in entries):
-        return folder  # what is missing is said when the files are hashed
-    name = sha256("".join(sorted(entry.sha256 for entry in entries.values())).encode())
-    place = Path(platformdirs.user_cache_dir("genzoo")) / "artifacts" / name[:32]
-    if not place.is_dir():
-        try:
-            with atomic_folder(place) as work:
-                for file in entries:
-                    shutil.copyfile(folder / file, work / file)
-        except OutputError:
-            if not place.is_dir():  # else another process was faster
-                raise
-    return place

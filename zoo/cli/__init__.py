@@ -28,7 +28,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "evaluate"),
     *("sample", "score", "encode", "decode", "predict"),
-    *("export", "verify", "bench", "demo"),
+    *("export", "verify", "inspect", "bench", "demo"),
     "new-plugin",
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")

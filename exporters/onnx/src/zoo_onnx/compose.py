@@ -31,6 +31,8 @@ class Composer:
         self.signature = Signature.of(definition)
         self.defaults = {name: o.number for name, o in definition.options.items()}
         self.main = Scope()
+        for name in (*self.signature.row_inputs, *self.signature.options, *self.signature.outputs):
+            self.main.reserve(name)
         self.values: dict[str, ir.Value] = {}
         self.options: dict[str, ir.Value] = {}  # as they are given
 

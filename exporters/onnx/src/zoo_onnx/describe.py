@@ -12,13 +12,15 @@ import numpy as np
 import onnx_ir as ir
 
 from zoo.artifact import SCHEMA
+from zoo.artifact.description import PREFIX, TEXT
 from zoo.budget import Cost
 from zoo.eager import EagerModel
 from zoo.signature import Option, Signature, Tensor, resolve
-from zoo.spaces import Real, Text
+from zoo.spaces import Discrete, Image, Real, Space, Text
 
 SEED, INDEX = 7, 3  # of the known answer
 SHOWN = 8  # numbers of it, of each output
+LISTED = 24  # classes that are named where their numbers are explained; metadata has all
 DENSITIES = {"exact": "exact", "lower_bound": "a lower bound", "unnormalized": "up to a constant"}
 PURPOSE = {
     "sample": "Draws observations.",
@@ -27,7 +29,6 @@ PURPOSE = {
     "decode": "Gives the observations of latents.",
     "predict": "Classifies observations.",
 }
-PREFIX = "genzoo."
 
 
 def explain(
@@ -42,12 +43,8 @@ def explain(
     for values, facts in ((composed.graph.inputs, inputs | options), (composed.graph.outputs, outputs)):
         for value in values:
             value.doc_string = facts[str(value.name)]["meaning"]
-    purpose = PURPOSE.get(method, f"Runs {method}.")
-    composed.doc_string = composed.graph.doc_string = (
-        f"{purpose} {method} of the generative model {model.name}, with everything that it takes: preprocessing, loop "
-        "and random numbers. Each row depends on its own inputs alone"
-        + (", and row (seed, index) is the same in every batch." if signature.random else ".")
-    )
+    composed.producer_version = versions["genzoo"]
+    composed.doc_string = composed.graph.doc_string = summary(model, method, signature)
     card = model.meta.get("card", {})
     facts = {
         "schema": SCHEMA,
@@ -55,6 +52,8 @@ def explain(
         "method": method,
         "architecture": model.meta.get("architecture", ""),
         "family": model.meta.get("family", ""),
+        "density": model.density if method == "log_prob" else None,
+        "loop": signature.length,
         "space": model.space.to_json(),
         "classes": list(model.classes.names) if model.classes else None,
         "inputs": inputs,
@@ -65,12 +64,30 @@ def explain(
         "known_answer": known_answer(model, method, int(seconds / 3 / cost.of(1)) if seconds < math.inf else None),
     }
     composed.metadata_props.update(
-        {f"{PREFIX}{key}": as_text(value) for key, value in facts.items() if value not in (None, "", {})}
+        {f"{PREFIX}{key}": as_text(key, value) for key, value in facts.items() if value not in (None, "", {})}
     )
 
 
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
+def summary(model: EagerModel, method: str, signature: Signature) -> str:
+    """What the method does and what a caller has to know, in some sentences."""
+    options = ", options are scalars" if signature.options else ""
+    parts = ["units", *["loop"] * (signature.length is not None), *["random numbers"] * signature.random]
+    sentences = [
+        PURPOSE.get(method, f"Runs {method}."),
+        f"This is {method} of the model {model.name}: all of it, with {' and '.join(parts)} inside.",
+        f"Every input is required{options}; the others have a row for each example.",
+        "A row depends on its own inputs alone.",
+    ]
+    if signature.random:
+        sentences.append("The row of a seed and an index is the same in any batch.")
+    if signature.length is not None:
+        chosen, length = isinstance(signature.length, str), signature.length
+        sentences.append(f"It takes as many steps as {length} says." if chosen else f"It takes {length} steps.")
+    return " ".join(sentences)
+
+
+def as_text(key: str, value: Any) -> str:
+    return str(value) if key in TEXT else json.dumps(msgspec.to_builtins(value))
 
 
 def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> dict[str, Any]:
@@ -84,24 +101,52 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             meaning = "the number of each row under its seed, from 0 on; no two indices share random numbers"
             low = 0
         case "label":
-            count = len(model.classes or ())
-            meaning, low, high = f"the class of each row, 0 to {count - 1}, a position in classes", 0, count - 1
+            meaning, low, high = f"the class of each row: {classes(model)}", 0, len(model.classes or ()) - 1
         case "x":
-            meaning, (low, high) = f"observations: {model.space.describe()}", level_range(model)
+            meaning, facts["unit"] = observations(model.space)
+            low, high = level_range(model)
         case "z":
             meaning = "latents"
         case "log_prob":
-            kind = DENSITIES.get(str(model.density), "")
-            meaning = f"log-density of each observation in nats ({kind})"
+            kind, facts["unit"] = DENSITIES.get(str(model.density), ""), "nats"
+            what = "log-probability" if model.space.discrete else "log-density"
+            meaning = f"{what} of each observation in nats ({kind})"
         case "conditionals":
-            meaning = "terms of log_prob in nats, one for each dimension in the model's order"
+            meaning, facts["unit"] = "terms of log_prob in nats, one for each dimension in the model's order", "nats"
+        case "y" if tensor.shape:
+            meaning, facts["unit"], low, high = f"probability of each class: {classes(model)}", "probability", 0, 1
         case "y":
-            meaning = "probability of each class" if tensor.shape else "score: higher is more like the data"
+            meaning = "score: higher is more like the data"
         case _:
             meaning = name
     facts["meaning"] = getattr(tensor, "help", "") or meaning
     facts |= {key: bound for key, bound in (("low", low), ("high", high)) if bound is not None}
     return facts
+
+
+def observations(space: Space) -> tuple[str, str]:
+    """What the numbers of observations mean, and their unit."""
+    match space:
+        case Image(height=height, width=width, channels=channels, levels=levels):
+            axes = f"images (batch, row, column, channel) of {height} rows, {width} columns and {channels} channel"
+            view = "" if levels == 256 else f"; as 8-bit levels: x * 255 / {levels - 1}"
+            return f"{axes}{'s' * (channels > 1)}, whole numbers from 0 to {levels - 1}{view}", "levels"
+        case Text(length=length, alphabet=alphabet):
+            coded = f"token t from 1 on is character t - 1, counted from 0, of {alphabet!r}"
+            return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
+        case Discrete(width=width, levels=levels):
+            return f"{width} whole numbers from 0 to {levels - 1} in each row", "levels"
+        case Real(names=names):
+            columns = f", columns {', '.join(names)}" if names else ""
+            return f"real numbers in the units of the data{columns}", "units of the data"
+    return space.describe(), ""
+
+
+def classes(model: EagerModel) -> str:
+    """What the numbers of classes mean."""
+    names = model.classes.names if model.classes else ()
+    listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
+    return listed + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
 
 
 def level_range(model: EagerModel) -> tuple[int | None, int | None]:
@@ -118,9 +163,9 @@ def option_facts(name: str, option: Option, signature: Signature) -> dict[str, A
     facts: dict[str, Any] = {"dtype": option.dtype, "shape": [], "default": option.number}
     if option.choices:
         listed = ", ".join(f"{number} for {word}" for number, word in enumerate(option.choices))
-        facts |= {"choices": list(option.choices), "meaning": f"{meaning}: {listed}"}
+        facts |= {"choices": list(option.choices), "meaning": f"{meaning}: {listed}; the default is {option.number}"}
     else:
-        facts["meaning"] = f"{meaning}; {option.default} if nothing speaks for another value"
+        facts["meaning"] = f"{meaning}; the default is {option.default}"
     facts |= {key: bound for key, bound in (("low", option.low), ("high", option.high)) if bound is not None}
     return facts
 
@@ -131,7 +176,7 @@ def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, 
     steps; None if it has to take more."""
     signature = model.signatures[method]
     length = signature.length
-    filled = {name: t.low or 0 for name, t in signature.inputs.items()}
+    filled = {name: ordinary(tensor_facts(model, method, name, t)) for name, t in signature.inputs.items()}
     options = {name: o.number for name, o in signature.options.items()}
     if isinstance(length, str) and most is not None:
         options[length] = min(options[length], max(most, int(signature.options[length].low or 1)))
@@ -148,3 +193,9 @@ def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, 
     rows = {"seed": SEED, "index": INDEX}
     given = {name: rows.get(name, filled.get(name)) for name in signature.row_inputs}
     return {"inputs": given, "options": options, "outputs": {name: a.tolist() for name, a in first.items()}}
+
+
+def ordinary(facts: Mapping[str, Any]) -> float:
+    """A number that an input with these facts may take, if possible not zero, which would hide much."""
+    number = 0.5 if facts["dtype"] == "float32" else 1
+    return min(max(number, facts.get("low", number)), facts.get("high", number))

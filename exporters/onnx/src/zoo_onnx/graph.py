@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -18,28 +19,39 @@ DTYPES = {
     "bool": ir.DataType.BOOL,
 }
 OPSET = 20
+NETWORK = "network."  # what the names of a traced network's modules and weights begin with
+SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class Scope:
     """A graph under construction. A scope with a parent is the body of a loop and may use the parent's values."""
 
-    def __init__(self, parent: Scope | None = None) -> None:
+    def __init__(self, parent: Scope | None = None, name: str = "main") -> None:
         self.root: Scope = parent.root if parent else self
         self.part = ""
         if parent is None:
             self.numbers = itertools.count()
+            self.taken: set[str] = set()
             self.constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         opsets = {} if parent else {"": OPSET}
-        self.graph = ir.Graph([], [], nodes=[], opset_imports=opsets, name="main" if parent is None else "body")
+        self.graph = ir.Graph([], [], nodes=[], opset_imports=opsets, name=name)
 
     def name(self, stem: str) -> str:
         """A name that no other value of the whole model has: bodies must not shadow the graphs around them."""
-        return f"{stem}_{next(self.root.numbers)}"
+        return self.reserve(f"{stem}_{next(self.root.numbers)}")
+
+    def reserve(self, name: str) -> str:
+        """This name, or one made of it that no other value has."""
+        taken = self.root.taken
+        while name in taken:
+            name = f"{name}_{next(self.root.numbers)}"
+        taken.add(name)
+        return name
 
     @contextlib.contextmanager
     def named(self, part: str) -> Iterator[None]:
         """Inside, the names of nodes begin with a part of the model, so that a profile can tell them."""
-        self.part = f"{part}_"
+        self.part = f"{part}/"
         yield
         self.part = ""
 
@@ -86,9 +98,12 @@ class Scope:
     def cast(self, value: ir.Value, dtype: str) -> ir.Value:
         return self.op("Cast", value, to=int(DTYPES[dtype]))
 
-    def splice(self, piece: ir.Model, arguments: Sequence[ir.Value]) -> list[ir.Value]:
+    def splice(self, piece: ir.Model, arguments: Sequence[ir.Value], part: str = "") -> list[ir.Value]:
         """Move a traced graph here, its inputs replaced by `arguments`. Its weights become this graph's own: in the
-        body of a loop, onnxruntime lays out convolutions for speed only where the weights are in the same graph."""
+        body of a loop, onnxruntime lays out convolutions for speed only where the weights are in the same graph.
+
+        Weights are named as in the network; nodes by the part of the method that they belong to, the module that made
+        them, and their operator: `step/unet.down.0/Conv_12`."""
         traced = piece.graph
         outputs, given = list(traced.outputs), dict(zip(traced.inputs, arguments, strict=True))
         traced.outputs.clear()
@@ -101,10 +116,11 @@ class Scope:
         nodes = list(traced)
         traced.remove(nodes)
         for value in weights:
-            value.name = self.name("w")
+            given_by = str(value.name).removeprefix(NETWORK)
+            value.name = self.name("w") if given_by == value.name else self.reserve(given_by)
             self.graph.register_initializer(value)
         for node in nodes:
-            node.name = self.name(node.op_type)
+            node.name = self.name("/".join(filter(None, (part, module(node), node.op_type))))
             node.metadata_props.clear()
             for value in node.outputs:
                 if value.name:
@@ -117,6 +133,12 @@ class Scope:
     def model(self, name: str = "main") -> ir.Model:
         self.graph.name = name
         return ir.Model(self.graph, ir_version=10, producer_name="genzoo")
+
+
+def module(node: ir.Node) -> str:
+    """The module of the network that made a traced node, as PyTorch's exporter noted; "" if none did."""
+    scopes = ast.literal_eval(node.metadata_props.get(SCOPES, "[]"))
+    return next((str(s).removeprefix(NETWORK) for s in reversed(scopes[:-1]) if s.startswith(NETWORK)), "")
 
 
 def copied(value: ir.Value) -> ir.Value:
@@ -142,9 +164,12 @@ def hoist(body: ir.Graph, scope: Scope) -> None:
         for place, value in enumerate(node.inputs):
             if value is not None and own(value):  # a weight, which may have other uses here
                 assert value.const_value is not None
-                node.replace_input_with(place, known(scope.graph, scope.name("w"), value.const_value))
-                if not value.uses():
-                    body.initializers.pop(value.name or "")
+                name = str(value.name)
+                if len(value.uses()) == 1:
+                    body.initializers.pop(name)
+                else:
+                    name = scope.reserve(name)
+                node.replace_input_with(place, known(scope.graph, name, value.const_value))
         body.remove(node)
         scope.graph.append(node)
 

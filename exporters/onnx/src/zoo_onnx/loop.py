@@ -79,7 +79,9 @@ class LoopBuilder:
             return tuple(named(loop.init(**dict(zip(arguments, tensors, strict=True))), results).values())
 
         values = {**self.values, **self.composer.draw(self.main, loop.init_noise)}
-        made = self.main.splice(self.composer.trace(init, arguments, "init"), [values[name] for name in arguments])
+        made = self.main.splice(
+            self.composer.trace(init, arguments, "init"), [values[name] for name in arguments], "init"
+        )
         self.values |= dict(zip(loop.invariants, made[len(loop.state) :], strict=True))
         return made[: len(loop.state)]
 
@@ -97,7 +99,7 @@ class LoopBuilder:
     def one(self, body: Scope, i: ir.Value, state: Values, fresh: Mapping[str, ir.Value]) -> list[ir.Value]:
         """A step with this noise."""
         given = {**self.values, **fresh}
-        return body.splice(self.step, [i, *state, *(given[name] for name in self.taken)])
+        return body.splice(self.step, [i, *state, *(given[name] for name in self.taken)], "step")
 
     def step_with_its_noise(self, body: Scope, i: ir.Value, state: Values) -> list[ir.Value]:
         i = self.moved(body, i)
@@ -113,7 +115,7 @@ class LoopBuilder:
             return self.block(body, self.moved(body, taken), count, state)
 
         rounded_up = self.main.op("Add", self.length, self.main.constant(self.size - 1, "int64"))
-        return self.repeat(self.main, self.main.op("Div", rounded_up, size), state, block)
+        return self.repeat(self.main, self.main.op("Div", rounded_up, size), state, block, "block")
 
     def block(self, scope: Scope, first: ir.Value | None, count: ir.Value, state: Values) -> list[ir.Value]:
         """The steps from `first` on (None: from 0), whose noise is drawn at once."""
@@ -128,9 +130,9 @@ class LoopBuilder:
 
         return self.repeat(scope, count, state, step)
 
-    def repeat(self, scope: Scope, count: ir.Value, state: Values, step: Step) -> list[ir.Value]:
+    def repeat(self, scope: Scope, count: ir.Value, state: Values, step: Step, part: str = "step") -> list[ir.Value]:
         """A `Loop` node: the state after `count` steps, or when `until` ends it."""
-        loop, body = self.loop, Scope(scope)
+        loop, body = self.loop, Scope(scope, part)
         i = body.input(body.name("i"), "int64", [])
         body.input(body.name("more"), "bool", [])
         before = [body.input(body.name(s), t.dtype, ["batch", *t.shape]) for s, t in loop.state.items()]
@@ -141,7 +143,7 @@ class LoopBuilder:
         hoist(body.graph, scope)
         # without a condition ONNX's reference evaluator runs no step
         inputs, attributes = [count, self.main.constant(True, "bool"), *state], {"body": body.graph}
-        node = ir.node("Loop", inputs, attributes, num_outputs=len(state), name=scope.name("loop"))
+        node = ir.node("Loop", inputs, attributes, num_outputs=len(state), name=scope.name(f"{part}s"))
         for (name, tensor), value in zip(loop.state.items(), node.outputs, strict=True):
             value.name, value.type = scope.name(name), ir.TensorType(DTYPES[tensor.dtype])
         scope.graph.append(node)
@@ -158,7 +160,7 @@ class LoopBuilder:
         def stop(*tensors: Any) -> Any:
             return until(dict(zip(loop.state, tensors, strict=True)))
 
-        (done,) = body.splice(self.composer.trace(stop, dict(loop.state), "until"), state)
+        (done,) = body.splice(self.composer.trace(stop, dict(loop.state), "until"), state, "until")
         body.output(body.op("Not", done), body.name("more"), "bool", [])
 
     def finish(self, state: Values) -> list[ir.Value]:
@@ -167,7 +169,7 @@ class LoopBuilder:
         def finish(*tensors: Any) -> tuple[Any, ...]:
             return tuple(named(loop.finish(dict(zip(loop.state, tensors, strict=True))), loop.outputs).values())
 
-        return self.main.splice(self.composer.trace(finish, dict(loop.state), "finish"), state)
+        return self.main.splice(self.composer.trace(finish, dict(loop.state), "finish"), state, "finish")
 
 
 def block_size(loop: Loop) -> int:

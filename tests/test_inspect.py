@@ -1,0 +1,141 @@
+"""`zoo inspect`: what a file says of itself, without its folder, and whether this runtime computes what it says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+import zoo
+from zoo.cli import main
+
+
+@pytest.fixture
+def sample(artifact_folder, tmp_path):
+    """A file of an artifact alone."""
+    return Path(shutil.copy(artifact_folder / "sample.onnx", tmp_path / "sample.onnx"))
+
+
+def run(*words, code=0):
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", *map(str, words)])
+    assert left.value.code == code
+
+
+def rewrite(path, **facts):
+    """Change what a file says; None takes a fact away."""
+    proto = onnx.load(path)
+    metadata = {p.key: p.value for p in proto.metadata_props}
+    metadata |= {f"genzoo.{key}": value for key, value in facts.items()}
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, {key: value for key, value in metadata.items() if value is not None})
+    onnx.save(proto, path)
+
+
+def test_it_prints_what_a_caller_has_to_know(sample, capsys):
+    run(sample)
+    printed = capsys.readouterr().out
+    for line in (
+        r"model         moons",
+        "seed   int64  (batch)",
+        "x       float32  (batch, 2)         units of the data  real numbers in the units of the data",
+        "licence       none is stated",
+        "known answer",
+    ):
+        assert line in printed
+
+
+def test_json_has_every_fact_and_check_says_how_close_this_runtime_is(sample, capsys):
+    run(sample, "--json", "--check")
+    found = json.loads(capsys.readouterr().out)
+    assert found["description"]["inputs"].keys() == {"seed", "index"}
+    assert found["description"]["versions"]["genzoo"] == zoo.__version__
+    assert found["beside"] == []
+    assert "MatMul" in found["operators"] or "Gemm" in found["operators"]
+    assert 0 <= found["checked"]["x"] < 1e-5
+
+
+def test_no_runtime_and_no_framework_is_imported(sample):
+    code = """
+import sys
+from zoo.cli import main
+try:
+    main(["inspect", sys.argv[1]])
+except SystemExit as left:
+    assert left.code == 0
+assert not {"onnxruntime", "onnx", "torch", "keras"} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code, sample], check=True, capture_output=True)
+
+
+def test_a_runtime_that_computes_something_else_is_told(sample, capsys):
+    """As a runtime with narrower integers would: the file has another answer than it computes."""
+    proto = onnx.load(sample)
+    known = json.loads({p.key: p.value for p in proto.metadata_props}["genzoo.known_answer"])
+    known["outputs"]["x"][1] += 0.1
+    rewrite(sample, known_answer=json.dumps(known))
+    run(sample, "--check", code=2)
+    assert "this runtime computes something else than sample of " in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_genzoo_s_says_so(sample, capsys):
+    proto = onnx.load(sample)
+    del proto.metadata_props[:]
+    onnx.save(proto, sample)
+    run(sample)
+    printed = capsys.readouterr()
+    assert "operators" in printed.out
+    assert "It was not written by genzoo" in printed.err
+    run(sample, "--check", code=2)
+    assert "has no known answer" in capsys.readouterr().err
+
+
+DAMAGED = {
+    "no JSON": ({"inputs": "{"}, "damaged"),
+    "another type": ({"inputs": "[1]"}, "altered or damaged"),
+    "no model": ({"model": None}, "missing required field `model`"),
+    "an unknown dtype": ({"inputs": '{"seed": {"dtype": "complex", "shape": [""]}}'}, "cannot run the known answer"),
+    "an answer to nothing": ({"known_answer": '{"inputs": {"q": 1}, "options": {}, "outputs": {}}'}, "cannot run"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_damaged_facts_are_named(what, sample, capsys):
+    changed, message = DAMAGED[what]
+    rewrite(sample, **changed)
+    run(sample, "--check", code=2)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../weights.bin"])
+def test_check_reads_no_file_from_elsewhere(location, sample, capsys):
+    proto = onnx.load(sample)
+    weight = proto.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    onnx.save(proto, sample)
+    run(sample, "--check", code=2)
+    assert "takes weights from" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_named(sample, tmp_path, capsys):
+    whole = sample.read_bytes()
+    for name, data, message in (
+        ("empty", b"", "is empty"),
+        ("text", b"hello, world", "is not an ONNX model"),
+        ("half", whole[: len(whole) // 2], "is not an ONNX model"),
+        ("number", b"\x08\x07", "is not an ONNX model: it has no operators"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        run(tmp_path / name, code=2)
+        assert message in capsys.readouterr().err
+    run(tmp_path, code=2)
+    assert "is a folder; give one of its files: sample.onnx" in capsys.readouterr().err
+    run(tmp_path / "missing.onnx", code=2)
+    assert "cannot be read: No such file" in capsys.readouterr().err

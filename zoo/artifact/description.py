@@ -1,0 +1,175 @@
+"""What an `.onnx` file of an artifact says of itself, and whether a runtime computes what the file says that it gives.
+
+The file alone is looked at, without its folder, and reading it takes no runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zoo.artifact.manifest import WEIGHTS
+from zoo.artifact.model_file import read_model_file
+from zoo.checkpoint import convert
+from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency
+from zoo.spec import Density
+
+if TYPE_CHECKING:
+    from zoo.model import Array
+
+PREFIX = "genzoo."  # of the keys of a file's metadata
+TEXT = ("model", "method", "architecture", "family", "density", "licence")  # metadata that is no JSON
+TOLERANCE = 1e-3  # of the known answer's floats, relative to the largest of an output: a long chain amplifies rounding
+Number = float | int | bool
+
+
+class Value(msgspec.Struct, frozen=True):
+    """An input, output or option. Its first dimension is the batch, if it has any; options are scalars."""
+
+    dtype: str
+    shape: list[int | str]
+    meaning: str = ""
+    unit: str = ""
+    low: Number | None = None
+    high: Number | None = None
+    default: Number | None = None
+    choices: list[str] = []
+
+
+class KnownAnswer(msgspec.Struct, frozen=True):
+    """Inputs of one row, each filled with one number, and the first numbers that each output then has."""
+
+    inputs: dict[str, Number]
+    options: dict[str, Number]
+    outputs: dict[str, list[Number]]
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of a model. `loop` is the number of its steps, or the option that says it; `classes` are in the order
+    of their numbers."""
+
+    schema: int
+    model: str
+    method: str
+    inputs: dict[str, Value] = {}
+    outputs: dict[str, Value] = {}
+    options: dict[str, Value] = {}
+    architecture: str = ""
+    family: str = ""
+    density: Density | None = None
+    loop: int | str | None = None
+    space: dict[str, Any] = {}
+    classes: list[str] | None = None
+    licence: str | None = None
+    versions: dict[str, str] = {}
+    known_answer: KnownAnswer | None = None
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """`description` is None where genzoo wrote nothing into the file; `beside` are files that hold its weights."""
+
+    file: str
+    bytes: int
+    summary: str
+    description: Description | None
+    beside: list[str]
+    operators: list[str]
+
+
+def inspect(path: str | Path) -> Inspected:
+    """What a file says; `InputError` or `CorruptFile` if it is no ONNX model that can be read."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file.name for file in path.glob("*.onnx"))
+        raise InputError(f"{path} is a folder; give one of its files: {', '.join(files) or 'it has no .onnx file'}.")
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if not size:
+                raise CorruptFile(f"{path} is empty.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                found = read_model_file(data, str(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if not found.operators:
+        raise CorruptFile(f"{path} is not an ONNX model: it has no operators.")
+    return Inspected(
+        file=str(path),
+        bytes=size,
+        summary=found.description,
+        description=_describe(found.metadata, path),
+        beside=sorted(found.locations),
+        operators=sorted(f"{domain}.{kind}" if domain else kind for domain, kind in found.operators),
+    )
+
+
+def _describe(metadata: dict[str, str], path: Path) -> Description | None:
+    own = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
+    if not own:
+        return None
+    try:
+        values = {key: text if key in TEXT else json.loads(text) for key, text in own.items()}
+    except ValueError as error:
+        raise CorruptFile(f"the metadata of {path} is damaged: {error}. Export the model again.") from None
+    return convert(values, Description, path)
+
+
+def check(inspected: Inspected) -> dict[str, float]:
+    """Run the known answer of a file with onnxruntime: for each output the largest difference, relative to its largest
+    number; of integers the share that differs. `ExportError` if it is another answer."""
+    description = inspected.description
+    known = description.known_answer if description else None
+    if description is None or known is None:
+        raise InputError(f"{inspected.file} has no known answer to check this runtime by.")
+    if outside := set(inspected.beside) - {WEIGHTS}:
+        raise CorruptFile(f"{inspected.file} takes weights from {sorted(outside)[0]!r}; expected {WEIGHTS} or none.")
+    differences = {}
+    for name, got in _run(inspected.file, description, known).items():
+        expected = known.outputs[name]
+        differences[name] = difference = _difference(expected, got)
+        if not difference <= (TOLERANCE if got.dtype.kind == "f" else 0):
+            shown, right = (", ".join(f"{number:g}" for number in numbers) for numbers in (got, expected))
+            raise ExportError(
+                f"this runtime computes something else than {description.method} of {description.model}: for the known "
+                f"answer {name} begins with {shown}; expected {right}."
+            )
+    return differences
+
+
+def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, Array]:
+    """The first numbers of each output, as many as are known."""
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingDependency("checking a file needs onnxruntime. Install it: pip install 'genzoo[cpu]'.") from None
+    import numpy as np
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        feeds = {name: np.asarray(n, description.options[name].dtype) for name, n in known.options.items()}
+        for name, number in known.inputs.items():
+            value = description.inputs[name]
+            shape = (int(known.options[d]) if isinstance(d, str) else d for d in value.shape[1:])
+            feeds[name] = np.full([1, *shape], number, value.dtype)
+        outputs = session.run(list(known.outputs), feeds)
+    except Exception as error:  # onnxruntime's own share no base class; what the metadata says may be anything
+        raise CorruptFile(f"onnxruntime {ort.__version__} cannot run the known answer of {path}: {error}") from error
+    return {n: np.ravel(a)[: len(e)] for a, (n, e) in zip(outputs, known.outputs.items(), strict=True)}
+
+
+def _difference(expected: Sequence[Number], got: Array) -> float:
+    import numpy as np
+
+    right = np.asarray(expected, got.dtype)
+    if got.shape != right.shape:
+        return float("inf")
+    if got.dtype.kind != "f":
+        return float((got != right).mean())
+    return float(np.abs(got - right).max() / max(np.abs(right).max(), 1e-30))

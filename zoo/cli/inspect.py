@@ -1,0 +1,90 @@
+"""`zoo inspect`: what an `.onnx` file says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import facts, note, number, print_json, size, table
+
+if TYPE_CHECKING:
+    from zoo.artifact.description import Inspected, Value
+
+EXAMPLES = """\b
+Examples:
+  zoo inspect out/moons/sample.onnx
+  zoo inspect sample.onnx --check
+  zoo inspect sample.onnx --json
+"""
+
+
+@click.command("inspect", epilog=EXAMPLES)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Run the file's known answer with onnxruntime and compare.")
+@options.as_json
+def command(file: Path, check: bool, as_json: bool) -> None:
+    """Print what an .onnx file says of itself: inputs, outputs and options with their meaning, and a known answer.
+
+    The file alone is read, without its folder. Only --check runs it.
+    """
+    import msgspec
+
+    from zoo.artifact import description
+
+    inspected = description.inspect(file)
+    checked = description.check(inspected) if check else None
+    if as_json:
+        print_json(msgspec.to_builtins(inspected) | ({} if checked is None else {"checked": checked}))
+        return
+    show(inspected)
+    if checked is not None:
+        differences = ", ".join(f"{name} differs by {error:.1g}" for name, error in checked.items())
+        note(f"\nThis runtime computes the known answer ({differences}).")
+
+
+def show(inspected: Inspected) -> None:
+    known = inspected.description
+    weights = f"beside it in {', '.join(inspected.beside)}" if inspected.beside else "inside"
+    file = f"{inspected.file}: {size(inspected.bytes)}, weights {weights}"
+    if known is None:
+        facts([("file", file), ("summary", inspected.summary), ("operators", ", ".join(inspected.operators))])
+        note("\nIt was not written by genzoo, or its metadata is gone: no key of it begins with genzoo.")
+        return
+    facts(
+        [
+            ("model", known.model),
+            ("method", known.method),
+            ("summary", inspected.summary),
+            ("architecture", " of the family ".join(filter(None, (known.architecture, known.family)))),
+            ("log_prob", known.density and known.density.replace("_", " ")),
+            ("steps", known.loop),
+            ("classes", ", ".join(f"{place} {name}" for place, name in enumerate(known.classes or ()))),
+            ("licence", known.licence or "none is stated"),
+            ("written by", ", ".join(f"{name} {version}" for name, version in known.versions.items())),
+            ("file", file),
+        ]
+    )
+    for title, values in (("input", known.inputs), ("option", known.options), ("output", known.outputs)):
+        if values:
+            click.echo()
+            _values(title, values)
+    if answer := known.known_answer:
+        click.echo("\nknown answer: each input of one row filled with one number, and what each output begins with")
+        given = answer.inputs | answer.options
+        shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}
+        facts([*((name, number(n)) for name, n in given.items()), *shown.items()])
+
+
+def _values(title: str, values: Mapping[str, Value]) -> None:
+    options = title == "option"
+    rows: list[list[Any]] = []
+    for name, value in values.items():
+        bounds = [f"{word} {n:g}" for word, n in (("from", value.low), ("to", value.high)) if n is not None]
+        last = number(value.default) if options else value.unit
+        shape = f"({', '.join(map(str, value.shape))})" if value.shape else "scalar"
+        rows.append([name, value.dtype, shape, " ".join(bounds), last, value.meaning])
+    table([title, "type", "shape", "range", "default" if options else "unit", "meaning"], rows)
