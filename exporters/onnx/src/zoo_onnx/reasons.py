@@ -44,19 +44,12 @@ LOW = (
     "computes in {dtype}, and an artifact, on every machine, in float32. Way around: model.float(), without autocast; "
     "numbers that are only kept in {dtype} are made float32 before they are computed with"
 )
-# operations of fewer bits that compute nothing
-MOVES = (
-    "_to_copy",
-    "cat",
-    "clone",
-    "constant_pad_nd",
-    "embedding",
-    "gather",
-    "index",
-    "index_select",
-    "stack",
-    "where",
-)
+# functions and operators that compute nothing
+MOVES = {
+    *("_to_copy", "bfloat16", "half", "to", "type", "type_as", "clone", "contiguous", "detach", "__get__"),
+    *("cat", "stack", "constant_pad_nd", "pad", "where", "embedding", "gather", "index", "index_select", "__getitem__"),
+    *("expand", "flatten", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view", "unflatten"),
+}
 MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
 # what the weights alone decide can be computed before
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
