@@ -14,6 +14,7 @@ from typing import Any
 from zoo.errors import InputError, ZooError
 
 OURS = ("zoo", "zoo_torch", "zoo_keras", "zoo_onnx")
+FRAMEWORKS = ("torch", "keras", "numpy", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
 # what people call the class of an example
 LABELS = ("label", "labels", "class_labels", "class_label", "classes", "y")
 
@@ -124,17 +125,49 @@ def said(error: Exception) -> str:
 
 
 def user_line(error: BaseException | None = None) -> str:
-    """`file.py:12` of the user's innermost line, in an error or in the running code; "" if all of it is libraries."""
+    """`file.py:12` of the user's innermost line, in an error or in the running code, and before it the line of the
+    library that it calls, `library/file.py:34, called at file.py:12`; "" if all of it is frameworks."""
+    return described(lines_to_blame(error))
+
+
+def lines_to_blame(error: BaseException | None = None) -> list[tuple[str, int]]:
+    """The files and lines to look at, in an error or in the running code."""
     if error is not None:
         frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__)][::-1]
     else:
         frames = list(traceback.walk_stack(None))
+    inside = []
     for frame, line in frames:
         if frame.f_code is running.__code__ or frame.f_globals.get("__name__") == "zoo_onnx.trace":
             break  # from here on it is who called wrap or export
-        if of_user(frame.f_code.co_filename):
-            return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
-    return ""
+        inside.append((frame.f_code.co_filename, line))
+    return to_blame(inside)
+
+
+def to_blame(frames: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Of files and lines, innermost first, those to look at: of a library, if it is in one, and of the user."""
+    library: list[tuple[str, int]] = []
+    for filename, line in frames:
+        if of_user(filename):
+            return [*library, (filename, line)]
+        if not library and of_library(filename):
+            library = [(filename, line)]
+    return library
+
+
+def described(places: Iterable[tuple[str, int]]) -> str:
+    return ", called at ".join(f"{_short(filename)}:{line}" for filename, line in places)
+
+
+def _short(filename: str) -> str:
+    *_, path = re.split(r"(?:site|dist)-packages/", filename.replace("\\", "/"))
+    return path if of_library(filename) else path.rsplit("/", 1)[-1]
+
+
+def of_library(filename: str) -> bool:
+    """Whether a file of code is a library's that models are made of, and not a framework's."""
+    found = re.search(r"(?:site|dist)-packages/(\w+)", filename.replace("\\", "/"))
+    return found is not None and found.group(1) not in (*OURS, *FRAMEWORKS)
 
 
 def of_user(filename: str) -> bool:
@@ -144,4 +177,16 @@ def of_user(filename: str) -> bool:
     return "site-packages" not in filename and not filename.startswith(("<frozen", "<string>", *folders))
 
 
-__all__ = ["LABELS", "Given", "check_taken", "of_user", "running", "user_line"]
+__all__ = [
+    "FRAMEWORKS",
+    "LABELS",
+    "OURS",
+    "Given",
+    "check_taken",
+    "described",
+    "lines_to_blame",
+    "of_user",
+    "running",
+    "to_blame",
+    "user_line",
+]

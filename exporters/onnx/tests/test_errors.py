@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import runpy
 import warnings
 
@@ -134,6 +135,90 @@ def test_a_user_s_folder_called_zoo_is_theirs(tmp_path):
             graph(theirs["branch"])
         assert of_user(str(path))
     assert not any(map(of_user, (zoo.__file__, translations.__file__, torch.__file__, random.__file__, "<string>")))
+
+
+LIBRARY = """
+import torch
+from torch import nn
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ready", torch.tensor(True))
+
+    def forward(self, x):
+        if not self.ready:
+            return x
+        return x * 2
+
+
+lazy = Lazy()
+
+
+def masked(x):
+    return x[x[:, 0] > 0] * 2
+
+
+def bfloat16(x):
+    y = x.bfloat16()
+    return (y * 2).float()
+
+
+def half(x):
+    y = x.half()
+    return y.exp().float()
+
+
+def autocast(x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = x @ torch.ones(4, 4)
+    return y.float()
+
+
+def drawn(x):
+    return x + torch.randn_like(x)
+
+
+def median(x):
+    return x.median(1)[0]
+"""
+# the line to blame, what is said of it, and the way around
+BLAMED = {
+    "lazy": ("if not self.ready:", "needs the value of a tensor", "is made a bool before"),
+    "masked": ("return x[x[:, 0] > 0] * 2", "makes a tensor whose shape depends on values", "torch.where"),
+    "bfloat16": ("return (y * 2).float()", "computes in bfloat16", r"model.float\(\)"),
+    "half": ("return y.exp().float()", "computes in float16", "made float32 before"),
+    "autocast": ("y = x @ torch.ones(4, 4)", "computes in bfloat16", "without autocast"),
+    "drawn": ("return x + torch.randn_like(x)", "draws random numbers itself", "noise=zoo.Normal"),
+    "median": ("return x.median(1)[0]", "uses torch.median", "write it in operations"),
+}
+
+
+@pytest.mark.parametrize("name", BLAMED)
+def test_the_line_of_a_library_is_named(name, tmp_path):
+    folder = tmp_path / "site-packages" / "layers"
+    folder.mkdir(parents=True)
+    (folder / "flow.py").write_text(LIBRARY)
+    function = runpy.run_path(str(folder / "flow.py"))[name]
+    code, said, way = BLAMED[name]
+    (number,) = (i for i, line in enumerate(LIBRARY.splitlines(), 1) if line.strip() == code)
+    with pytest.raises(ExportError, match=f"(?s){said}.*Way around.*{way}") as caught:
+        graph(lambda x: function(x))
+    assert re.search(rf"\(layers/flow.py:{number}, called at test_errors.py:\d+\)", str(caught.value))
+    assert f"`{code}`" in str(caught.value) or name in ("drawn", "median")  # which name the operation
+
+
+def test_numbers_that_are_kept_in_few_bits_and_not_computed_with(tmp_path):
+    weight, table = torch.randn(4, 4).bfloat16(), nn.Embedding(4, 4).half()
+
+    def function(x):
+        place = (x[:, 0] > 0).long()
+        return x @ weight.T.float() + table(place).float() + table.weight[place].float()
+
+    x = torch.randn(5, 4)
+    got = run(graph(function), x.numpy(), tmp_path=tmp_path)
+    np.testing.assert_allclose(got, function(x).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_operations_are_located_by_one_more_trace():

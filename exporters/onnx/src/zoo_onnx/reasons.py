@@ -5,20 +5,23 @@ from __future__ import annotations
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.overrides import TorchFunctionMode
 
-from zoo.wrapping.calling import of_user, user_line
+from zoo.wrapping.calling import described, lines_to_blame, of_user, to_blame, user_line
 
 BRANCH = (
     "needs the value of a tensor while it is traced (an if, a while, a loop bound, int(), float() or a list index). "
     "Way around: torch.where(condition, a, b) computes both sides and keeps each row's own; a loop until something "
     "holds is a sampler with step= and until=, or a zoo.Loop; a table is read with table.index_select(0, i.reshape(1))"
+    "; a module's flag that is a tensor is made a bool before{assertion}"
 )
+ASSERTION = "; assertions are left out by python -O"
 SHAPES = (
     "makes a tensor whose shape depends on values (a boolean mask, nonzero, unique). Way around: "
     "torch.where(mask, a, b) keeps every row, and sums leave out the masked ones as zeros"
@@ -37,6 +40,16 @@ GRADIENT = (
     "takes a gradient{where}, which leaves no trace. Way around: zoo_torch.gradient.gradient(module, x), the gradient "
     "of a module's output with respect to its input"
 )
+LOW = (
+    "computes in {dtype}, and an artifact, on every machine, in float32. Way around: model.float(), without autocast; "
+    "numbers that are only kept in {dtype} are made float32 before they are computed with"
+)
+# functions and operators that compute nothing
+MOVES = {
+    *("_to_copy", "bfloat16", "half", "to", "type", "type_as", "clone", "contiguous", "detach", "__get__"),
+    *("cat", "stack", "constant_pad_nd", "pad", "where", "embedding", "gather", "index", "index_select", "__getitem__"),
+    *("expand", "flatten", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view", "unflatten"),
+}
 MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
 # what the weights alone decide can be computed before
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
@@ -61,7 +74,8 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
         return f"{where} " + RANDOM.format(found="with keras.random")
     if names & {"GuardOnDataDependentSymNode", "DataDependentOutputException"}:
         sized = re.search(r"Size-like symbols: [uz]", text)
-        return f"{where} {SHAPES if sized else BRANCH}"
+        assertion = ASSERTION if where.startswith("`assert ") else ""
+        return f"{where} {SHAPES if sized else BRANCH.format(assertion=assertion)}"
     if "DynamicOutputShapeException" in names:
         return f"{where} {SHAPES}"
     if "TensorWrapper" in text or "does not require grad" in text:
@@ -121,12 +135,19 @@ class Lines(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[str, str] = {}
+        self.low = ""  # where it first computes in few bits
+        self.sized = ""  # where it first has as many rows as values decide
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = _bare(getattr(function, "__name__", ""))
-        if name not in self.found:
-            self.found[name] = user_line()
-        return function(*args, **(kwargs or {}))
+        name = getattr(function, "__name__", "")
+        if _bare(name) not in self.found:
+            self.found[_bare(name)] = user_line()
+        result = function(*args, **(kwargs or {}))
+        if not self.low and _computes_low(name, result):
+            self.low = _quote(lines_to_blame())
+        if not self.sized and _is_sized_by_values(result):
+            self.sized = _quote(lines_to_blame())
+        return result
 
     def place(self, op: str) -> str:
         """` (file.py:12)` of an operation such as `aten._linalg_svd`, or ""."""
@@ -155,16 +176,45 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _where(chain: list[BaseException]) -> str:
-    """The user's line, as `if x > 0:` (file.py:12), or "it"."""
+    """The line to blame, as `if x > 0:` (file.py:12), or "it"."""
+    said: list[tuple[str, int]] = []
     for error in reversed(chain):
-        found = re.search(r'raised this error:\s+File "(.+?)", line (\d+)', str(error))
-        if found and of_user(found.group(1)):
-            return _quote(found.group(1), int(found.group(2)))
+        if found := re.search(r'raised this error:\s+File "(.+?)", line (\d+)', str(error)):
+            said = said or to_blame([(found.group(1), int(found.group(2)))])
+    if said and of_user(said[0][0]):
+        return _quote(said)
     for error in reversed(chain):
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if of_user(frame.filename):
-                return _quote(frame.filename, frame.lineno or 0)
-    return "it"
+        frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
+        if places := to_blame(reversed(frames)):
+            return _quote(places)
+    return _quote(said)
+
+
+def unknown_rows(program: torch.export.ExportedProgram, lines: Callable[[], Lines]) -> str:
+    """The sentence about an output that has as many rows as the values decide; "" if there is none."""
+    (outputs,) = (node.args[0] for node in program.graph.nodes if node.op == "output")
+    values = (o.meta.get("val") for o in outputs if isinstance(o, torch.fx.Node))  # type: ignore[union-attr]
+    return f"{lines().sized or 'it'} {SHAPES}" if any(map(_is_sized_by_values, values)) else ""
+
+
+def lowered(program: torch.export.ExportedProgram, lines: Callable[[], Lines]) -> str:
+    """The sentence about a program that computes in fewer bits than an artifact does; "" if it does not."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            operation = node.target if isinstance(node.target, torch._ops.OpOverload) else None
+            if operation is None or operation.is_view or not _computes_low(operation.__name__, node.meta.get("val")):
+                continue
+            return f"{lines().low or 'it'} " + LOW.format(dtype=str(node.meta["val"].dtype).removeprefix("torch."))
+    return ""
+
+
+def _is_sized_by_values(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.ndim > 0 and bool(free_unbacked_symbols(value.shape[0]))
+
+
+def _computes_low(name: str, value: Any) -> bool:
+    few = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return few and name.split(".")[0] not in MOVES
 
 
 def _files(chain: list[BaseException]) -> Iterator[str]:
@@ -172,8 +222,11 @@ def _files(chain: list[BaseException]) -> Iterator[str]:
         yield from (frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__))
 
 
-def _quote(filename: str, line: int) -> str:
+def _quote(places: Sequence[tuple[str, int]]) -> str:
+    """`if x > 0:` (file.py:12), or "it"."""
+    if not places:
+        return "it"
+    filename, line = places[0]
     code = linecache.getline(filename, line).strip()
     code = code if len(code) <= 80 else f"{code[:77]}..."
-    short = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return f"{f'`{code}` ' if code else 'line '}({short}:{line})"
+    return f"{f'`{code}` ' if code else 'line '}({described(places)})"

@@ -14,15 +14,15 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from zoo.errors import ExportError
 from zoo.examples import tensor_examples
 from zoo.signature import Noise, Option, Tensor, resolve
 from zoo_onnx.copies import without_copies
+from zoo_onnx.float64 import without_missing_kernels
 from zoo_onnx.graph import OPSET
 from zoo_onnx.operators import OPERATORS
-from zoo_onnx.reasons import SHAPES, Lines, random_draws, reason
+from zoo_onnx.reasons import Lines, lowered, random_draws, reason, unknown_rows
 from zoo_onnx.translations import translations
 from zoo_onnx.transposed import without_transposed
 
@@ -85,19 +85,18 @@ def trace(
         )
     without_transposed(program.model)
     without_copies(program.model)
+    without_missing_kernels(program.model)
     RemoveUnusedNodesPass()(program.model)
-    if program.exported_program is not None and leaves_rows_out(program.exported_program):
-        raise ExportError(f"{what} cannot be exported: it {SHAPES}.")
+    if program.exported_program is not None:
+        for sentence in (
+            unknown_rows(program.exported_program, lines),
+            lowered(program.exported_program, lines),
+        ):
+            if sentence:
+                raise ExportError(f"{what} cannot be exported: {sentence}.")
     if draws := random_draws(program.model.graph, program.exported_program, locate):
         raise ExportError(f"{what} cannot be exported: {draws}.")
     return program.model
-
-
-def leaves_rows_out(program: torch.export.ExportedProgram) -> bool:
-    """Whether an output has as many rows as the values decide."""
-    (outputs,) = (node.args[0] for node in program.graph.nodes if node.op == "output")
-    values = (o.meta.get("val") for o in outputs if isinstance(o, torch.fx.Node))  # type: ignore[union-attr]
-    return any(isinstance(v, torch.Tensor) and v.ndim and free_unbacked_symbols(v.shape[0]) for v in values)
 
 
 def example(argument: Argument, defaults: Mapping[str, Any]) -> torch.Tensor:

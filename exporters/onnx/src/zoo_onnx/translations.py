@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from zoo.wrapping.calling import FRAMEWORKS, OURS
 
 
 @contextlib.contextmanager
@@ -18,21 +21,31 @@ def translations() -> Iterator[None]:
     check no arguments: that would be a decision on a tensor's value."""
     checked = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)
-    builtins.len = _len
     try:
-        with _Replace():
+        with _Replace(), _len_of_rows():
             yield
     finally:
-        builtins.len = LEN
         torch.distributions.Distribution.set_default_validate_args(checked)
 
 
-LEN = builtins.len
+@contextlib.contextmanager
+def _len_of_rows() -> Iterator[None]:
+    """Python's `len` makes an int of the number of rows: that of the example, a constant in the graph. Modules find
+    another under that name, but for the frameworks, which know, and trace, the one of `builtins`."""
+    skipped = {*OURS, *FRAMEWORKS, *sys.stdlib_module_names} - {"__main__"}
+    modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0] not in skipped]
+    changed = [names for m in modules if "len" not in (names := getattr(m, "__dict__", {"len": len}))]
+    for names in changed:
+        names["len"] = _len
+    try:
+        yield
+    finally:
+        for names in changed:
+            names.pop("len", None)
 
 
 def _len(thing: Any, /) -> Any:
-    """Python's own makes an int of it: the number of rows that are traced with, a constant in the graph."""
-    return thing.shape[0] if isinstance(thing, torch.Tensor) and thing.dim() else LEN(thing)
+    return thing.shape[0] if isinstance(thing, torch.Tensor) and thing.dim() else len(thing)
 
 
 class _Replace(TorchFunctionMode):
@@ -195,6 +208,23 @@ def _by_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     return replaced
 
 
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    *args: Any,
+    **words: Any,
+) -> torch.Tensor:
+    """Of one head, without an axis for it, which the exporter wants."""
+    if query.dim() != 3:
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask, *args, **words)
+    query, key, value = (t.unsqueeze(1) for t in (query, key, value))
+    if attn_mask is not None and attn_mask.dim() == 3:
+        attn_mask = attn_mask.unsqueeze(1)
+    return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask, *args, **words).squeeze(1)
+
+
 def repeat_interleave(
     input: torch.Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
 ) -> torch.Tensor:
@@ -209,6 +239,7 @@ def repeat_interleave(
 
 
 WRITTEN_OUT: dict[Any, Callable[..., Any]] = {
+    nn.functional.scaled_dot_product_attention: attention,
     torch.repeat_interleave: repeat_interleave,
     torch.Tensor.repeat_interleave: repeat_interleave,
     **{
