@@ -30,6 +30,13 @@ class EagerModel(Model):
         self.methods = network.methods()
         self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
         self.windows: dict[str, Window] = {}
+        self.change: Callable[[Array], Array] | None = None
+
+    def with_noise(self, change: Callable[[Array], Array]) -> Self:
+        """This model with all its noise changed: how far does it move?"""
+        model = copy.copy(self)
+        model.change = change
+        return model
 
     def windowed(self, method: str, window: Window) -> Self:
         twin = copy.copy(self)
@@ -62,7 +69,8 @@ class EagerModel(Model):
     ) -> dict[str, Array]:
         def draw(noises: Mapping[str, Noise], step: int = 0) -> dict[str, Array]:
             when: dict[str, Any] = {"seed": seed, "step": step, "options": options}
-            return {n: noise.draw(d, index, stream=f"{method}/{n}", **when) for n, d in noises.items()}
+            drawn = {n: noise.draw(d, index, stream=f"{method}/{n}", **when) for n, d in noises.items()}
+            return {n: self.change(a) for n, a in drawn.items()} if self.change else drawn
 
         return self.compute(method, inputs, index, options, draw)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from zoo.artifact.manifest import Compared, Steps
 from zoo.budget import BATCHES, COUNT, Cost, Run, batched_rows, loop_length
+from zoo.eager import EagerModel
 from zoo.errors import ExportError
 from zoo.examples import input_examples
 from zoo.model import Array, Model
@@ -24,7 +25,8 @@ from zoo.signature import Option, Signature, Window
 from zoo.spaces import KINDS
 
 TOLERANCE = 1e-4
-# At the boundary and in the tail tolerance follows the source: how far it moves when its inputs change in the last bit.
+# At the boundary and in the tail tolerance follows the source: how far it moves when its inputs, and its noise, change
+# in the last bit.
 # An artifact rounds otherwise in each of many operations, so it may move some times as far; but never to `MOST` times
 # the tolerance.
 FOLLOWED, MOST = 16, 10
@@ -124,10 +126,8 @@ def make_case(source: Model, method: str, run: Run) -> Case:
                     f"{source.name}: {method} itself gives NaN in {name} on {run.kind} inputs; nothing to compare."
                 )
         return case
-    inputs = {name: nudged(a) for name, a in case.inputs.items() if a.dtype.kind == "f"}
-    if not inputs:
-        return case
-    near = replace(case, inputs={**case.inputs, **inputs}).run(view)
+    inputs = {name: nudged(a) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
+    near = replace(case, inputs=inputs).run(view.with_noise(nudged) if isinstance(view, EagerModel) else view)
     tolerance = {}
     for name, value in case.outputs.items():
         rows = finite_rows(value) & finite_rows(near[name])
