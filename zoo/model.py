@@ -208,16 +208,20 @@ class Model(ABC):
             arrays[name], rows = array, len(array)
         return {name: arrays[name] for name in signature.inputs}
 
-    def _check_memory(self, signature: Signature, count: int) -> None:
+    def _check_memory(self, signature: Signature, count: int, *, bound: bool = False) -> None:
+        """`InputError` if so many rows do not fit: the outputs twice, as chunks and as the whole that they are joined
+        to, or for a bound method its buffers."""
+        tensors = [*signature.outputs.values()] * 2
+        if bound:
+            tensors = [*signature.outputs.values(), *signature.row_inputs.values()]
         width = sum(
-            math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize
-            for t in signature.outputs.values()
+            math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize for t in tensors
         )
-        need = 2 * width * count  # twice: the chunks, and the whole that they are joined to
+        need = width * count
         if need > SMALL and need > (free := available()):
             raise InputError(
                 f"{count} rows need about {gib(need)} of memory and {gib(free)} are free: "
-                f"{max(1, free // (2 * width))} rows fit. Take them in chunks: model.stream(...), or calls of so many "
+                f"{max(1, free // width)} rows fit. Take them in chunks: model.stream(...), or calls of so many "
                 "rows with start=0, and start= where the last one ended."
             )
 

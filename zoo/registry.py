@@ -136,7 +136,7 @@ def find_models(
     for what, value in (("family", family), ("method", method), ("framework", framework)):
         offered: dict[str, Iterable[str]] = {
             "family": FAMILIES,
-            "method": METHODS,
+            "method": dict.fromkeys((*METHODS, *(m for s in specs for m in s.methods))),
             "framework": {s.framework for s in specs},
         }
         known = list(offered[what])

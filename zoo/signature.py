@@ -148,7 +148,7 @@ class Call:
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _once("a call", self.inputs, self.noise, self.options)
+        _once("a call", self.inputs, self.outputs, self.noise, self.options)
 
     @property
     def noises(self) -> Mapping[str, Noise]:
@@ -186,7 +186,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         # one name for two noises would be one stream: the first step would repeat the initial noise
-        _once("a loop", self.inputs, self.invariants, self.init_noise, self.noise, self.options)
+        _once("a loop", self.inputs, self.outputs, self.invariants, self.init_noise, self.noise, self.options)
 
     @property
     def noises(self) -> Mapping[str, Noise]:
@@ -206,7 +206,7 @@ def _once(what: str, *groups: Mapping[str, Any]) -> None:
     names = [name for group in groups for name in group]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{what} uses the name {twice[0]!r} twice; give each input, noise and option its own.")
+        raise ValueError(f"{what} uses the name {twice[0]!r} twice; give each input, output, noise and option its own.")
 
 
 Method = Call | Loop

@@ -25,6 +25,7 @@ FAMILIES: Mapping[str, str] = {
 }
 PRECISIONS = ("float32", "float16", "int8")  # what an export may hold weights in
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+METHOD = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -44,9 +45,10 @@ def _check_model(spec: ModelSpec | PresetSpec) -> None:
     """What an architecture and a preset say of the model."""
     _require(spec.family in FAMILIES, spec, f"family {spec.family!r} is not one of {', '.join(FAMILIES)}")
     is_tuple = isinstance(spec.methods, tuple) and bool(spec.methods)
-    _require(is_tuple, spec, f"methods are {spec.methods!r}; expected a tuple of {', '.join(METHODS)}")
-    unknown = [m for m in spec.methods if m not in METHODS]
-    _require(not unknown, spec, f"methods {unknown} are not of {', '.join(METHODS)}")
+    expected = f"a tuple of {', '.join(METHODS)} or names of your own"
+    _require(is_tuple, spec, f"methods are {spec.methods!r}; expected {expected}")
+    wrong = [m for m in spec.methods if not isinstance(m, str) or not METHOD.fullmatch(m)]
+    _require(not wrong, spec, f"methods {wrong} have names that are not lower case letters, digits and '_'")
     _require("log_prob" not in spec.methods or spec.density is not None, spec, "log_prob needs a density kind")
     kinds = get_args(Density)
     known = spec.density is None or spec.density in kinds

@@ -85,7 +85,7 @@ class Artifact(Model):
         from zoo.artifact.binding import Arguments, Bound
 
         signature, count = self.signature(method), check_count(count)
-        self._check_memory(signature, count)
+        self._check_memory(signature, count, bound=True)
         arguments = Arguments(self, method, count, given)
         refusal = ""
         if self.device == "cuda" and signature.length is None:

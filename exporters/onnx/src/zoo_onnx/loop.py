@@ -18,8 +18,9 @@ import onnx_ir as ir
 
 from zoo.artifact import FIRST_STEP, MOST_STEPS
 from zoo.signature import Loop, Option, Tensor, named
-from zoo_onnx.graph import DTYPES, Scope, hoist, known, products
+from zoo_onnx.graph import DTYPES, Scope, hoist, known
 from zoo_onnx.trace import Argument
+from zoo_onnx.work import products
 
 if TYPE_CHECKING:
     from zoo_onnx.compose import Composer
