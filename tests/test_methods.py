@@ -11,7 +11,7 @@ import pytest
 import zoo
 from zoo.artifact import read_manifest
 from zoo.eager import EagerModel
-from zoo.errors import InputError, PluginError
+from zoo.errors import InputError, PluginError, ZooError
 from zoo.numpy_network import NumpyNetwork
 from zoo.signature import Call, Loop, Noise, Option, Tensor
 from zoo.spec import ModelSpec
@@ -35,7 +35,7 @@ class World(NumpyNetwork):
         rollout = Loop(
             length=4,
             init=lambda index, state, plan: {"now": state},
-            step=lambda i, carried, state, plan, z: {"now": carried["now"] + plan[:, 0] * (i + 1) + 0.1 * z},
+            step=lambda i, carried, state, plan, z: {"now": carried["now"] + plan[:, 0] + 0.1 * z},
             finish=lambda carried: {"last": carried["now"], "reward": carried["now"][:, 0]},
             state={"now": Tensor("float32", (2,))},
             inputs=tensors,
@@ -65,7 +65,7 @@ def test_a_method_of_another_name_has_any_inputs_and_outputs(models):
     found = [model.run("rollout", {"state": state, "plan": plan}, seed=[4, 5, 6]) for model in models]
     for one in found:
         assert {name: a.shape for name, a in one.items()} == {"last": (3, 2), "reward": (3,)}
-        np.testing.assert_allclose(one["last"], 1 + 0.5 * 10, atol=1)
+        np.testing.assert_allclose(one["last"], 1 + 4 * 0.5, atol=1)
     np.testing.assert_allclose(found[0]["last"], found[1]["last"], rtol=1e-5)
     alone = models[1].run("rollout", {"state": state[:1], "plan": plan[:1]}, seed=6)
     np.testing.assert_allclose(alone["reward"], found[1]["reward"][2:], rtol=1e-5)
@@ -91,8 +91,18 @@ def test_the_words_of_an_option_stand_in_the_files(models):
     assert '"choices": ["mean", "draw"]' in session.get_modelmeta().custom_metadata_map["genzoo.options"]
     rows = {"seed": np.zeros(3, np.int64), "index": np.arange(3)}
     for number, word in enumerate(WORDS):
-        (x,) = session.run(["x"], {**rows, "observe": np.int64(number)})
+        (x,) = session.run(["x"], {**rows, "observe": np.asarray(number)})
         np.testing.assert_array_equal(x, models[1].sample(3, seed=0, observe=word))
+
+
+def test_a_method_that_gives_another_dtype_than_it_declares_is_not_exported(tmp_path):
+    class Wide(World):
+        def methods(self):
+            sample = super().methods()["sample"]
+            return {"sample": dataclasses.replace(sample, function=lambda z, observe: z * np.float64(2)[None])}
+
+    with pytest.raises(ZooError, match="sample of wide gave x as float64; it declares float32"):
+        zoo.export(EagerModel(Wide.create(SPACE), "wide"), tmp_path / "wide")
 
 
 def test_a_default_that_is_no_choice_is_refused():

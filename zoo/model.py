@@ -135,6 +135,8 @@ class Model(ABC):
                         f"{method} of {self.name} gave {len(value)} rows of {key} for {high - low} examples. A method "
                         "gives one row for each example: a mask that leaves rows out is torch.where(mask, ..., ...)."
                     )
+                if value.dtype != (declared := self.signatures[method].outputs[key].dtype):
+                    raise ZooError(f"{method} of {self.name} gave {key} as {value.dtype}; it declares {declared}.")
             if progress:
                 progress(high, count)
             yield out
