@@ -15,6 +15,8 @@ from zoo.errors import InputError, ZooError
 
 OURS = ("zoo", "zoo_torch", "zoo_keras", "zoo_onnx")
 FRAMEWORKS = ("torch", "keras", "numpy", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
+# what PyTorch calls the floats that a network is not given
+OTHER_FLOATS = {"BFloat16": "bfloat16", "Half": "float16", "Double": "float64", "double": "float64"}
 # what people call the class of an example
 LABELS = ("label", "labels", "class_labels", "class_label", "classes", "y")
 
@@ -107,9 +109,8 @@ def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception]
         raise
     except Exception as error:
         hint = hint if isinstance(hint, str) else hint(error)
-        if low := re.search("BFloat16|Half", str(error)):
-            kind = "bfloat16" if low.group() == "BFloat16" else "float16"
-            hint = f"The network computes in {kind}; give model.float()."
+        if found := re.search("|".join(OTHER_FLOATS), str(error)):
+            hint = f"The network computes in {OTHER_FLOATS[found.group()]}; give model.float()."
         where = user_line(error)
         raise InputError(
             f"{what} fails on examples: {type(error).__name__}: {said(error)}"

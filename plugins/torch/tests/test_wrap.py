@@ -570,6 +570,10 @@ WRONG = {
         {"sample": nn.Linear(2, 2).bfloat16(), "noise": TWO, "space": REAL},
         r"and BFloat16. The network computes in bfloat16; give model.float\(\)",
     ),
+    "high precision": (
+        {"sample": nn.Linear(2, 2).double(), "noise": TWO, "space": REAL},
+        r"The network computes in float64; give model.float\(\)",
+    ),
     "own line": (
         {"sample": zoo.Call(torch.nn.functional.dropout, {}, {"x": REAL.tensor}, {"input": TWO}), "space": REAL},
         r"in native_dropout, which|in bernoulli_?, which",

@@ -59,6 +59,27 @@ class Denoiser(nn.Module):
         return SimpleNamespace(sample=y + 0.5 * sample)
 
 
+@pytest.mark.parametrize("halves", [lambda y: y.chunk(2), lambda y: y.split(len(y) // 2)])
+def test_guidance_that_doubles_the_batch(halves, tmp_path):
+    net = Denoiser(classes=4).eval()
+
+    def guided(x, t, label, guidance):
+        both = torch.cat([label, torch.full_like(label, 3)])  # the last stands for none
+        conditional, plain = halves(net(torch.cat([x, x]), torch.cat([t, t]), both).sample)
+        return plain + guidance * (conditional - plain)
+
+    def twice(x, t, label, guidance):
+        plain = net(x, t, torch.full_like(label, 3)).sample
+        return plain + guidance * (net(x, t, label).sample - plain)
+
+    signal = np.cumprod(1 - np.linspace(1e-4, 0.02, 100))
+    given = {"schedule": signal, "length": 3, "space": SPACE, "classes": 3, "options": {"guidance": 2.0}}
+    zoo.export(wrap(denoiser=guided, **given), tmp_path / "artifact")
+    artifact, label = zoo.open(tmp_path / "artifact", device="cpu"), [0, 1, 2, 0, 1]
+    rows = artifact.sample(5, seed=1, label=label, guidance=3.0)
+    assert almost_equal(rows, wrap(denoiser=twice, **given).sample(5, seed=1, label=label, guidance=3.0))
+
+
 diffusers_cases = {
     "ddim": ("DDIMScheduler", {}, 7, 0.0),
     "ddim-eta": ("DDIMScheduler", {}, 10, 1.0),
