@@ -281,8 +281,8 @@ def tables() -> dict[str, str]:
 
 
 def main() -> None:
-    text = PAGE.read_text()
-    for name, lines in tables().items():
+    made, text = tables(), PAGE.read_text()
+    for name, lines in made.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, tail = rest.partition(f"<!-- /{name} -->")
         text = f"{head}{begin}{lines}\n{end}{tail}"

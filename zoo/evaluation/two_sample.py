@@ -16,7 +16,6 @@ from zoo.spaces import Space, Text
 Array = npt.NDArray[Any]
 FOLDS = 5
 TREES = 100
-LEAST = 25  # rows of each kind
 
 
 @single_threaded
