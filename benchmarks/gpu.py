@@ -27,7 +27,7 @@ from benchmarks.driven import Driven, Parts
 from benchmarks.peers import DRAW, inputs_of, torch_run
 from benchmarks.timing import Row, agree, side_by_side
 from zoo.artifact import Artifact
-from zoo.binding import Bound
+from zoo.artifact.binding import Bound
 from zoo.eager import EagerModel
 from zoo.signature import Call, Loop, resolve
 
