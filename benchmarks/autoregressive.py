@@ -112,8 +112,7 @@ def drawn(model: EagerModel, batch: int, peer: Peer, seeded: bool = False) -> np
     for i in range(space.size):
         cdf = torch.softmax(logits(i, x), 1).cumsum(1)
         if seeded:
-            when = {"step": i, "steps": space.size}
-            u = torch.from_numpy(noise.draw(Noise("uniform"), np.arange(batch), seed=0, stream="sample/u", **when))
+            u = torch.from_numpy(noise.draw(Noise("uniform"), np.arange(batch), seed=0, stream="sample/u", step=i))
         else:
             u = torch.rand(batch)
         x[:, i] = (cdf < u[:, None]).sum(1).clamp_(max=cdf.shape[1] - 1)

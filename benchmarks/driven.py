@@ -53,7 +53,8 @@ class Parts:
         tensors = {**loop.state, **loop.invariants}
         piece = self.trace(loop.init, {"index": INDEX, **loop.inputs, **loop.init_noise, **loop.options}, tensors)
         made = self.splice(scope, piece, values)
-        first = scope.op("Mul", values["seed"], scope.constant(0, "int64"))  # from the seed: it is on the device
+        seed = scope.op("Gather", values["seed"], scope.constant(0, "int64"))
+        first = scope.op("Mul", seed, scope.constant(0, "int64"))  # from a seed: it is on the device
         return self.finish(scope, [first, *made], {"i": INDEX, **tensors})
 
     def step(self) -> ir.Model:
@@ -66,7 +67,7 @@ class Parts:
         rest = {**loop.inputs, **loop.invariants, **loop.noise, **loop.options}
         piece = self.trace(step, {**self.state, "i": Option(0), **rest}, loop.state)
         for _ in range(self.several):
-            fresh = self.draw(scope, loop.noise, values, step=values["i"], steps=scope.constant(self.length, "int64"))
+            fresh = self.draw(scope, loop.noise, values, step=values["i"])
             after = self.splice(scope, piece.clone(), {**values, **fresh})
             values |= dict(zip(states, after, strict=True))
             values["i"] = scope.op("Add", values["i"], scope.constant(1, "int64"))
@@ -90,9 +91,8 @@ class Parts:
     def draw(self, scope: Scope, noises: Mapping, values: Mapping[str, ir.Value], **when: Any) -> dict[str, ir.Value]:
         if self.outside:
             return {n: scope.input(n, "float32", dims(n, t)) for n, t in self.numbers(noises).items()}
-        key = noise.seed_key(scope, values["seed"])
-        stream = f"{self.method}/{{}}".format
-        return {n: noise.draw(scope, d, values["index"], key, stream(n), **when) for n, d in noises.items()}
+        keys = noise.row_keys(scope, values["seed"], values["index"])
+        return {n: noise.draw(scope, d, keys, f"{self.method}/{n}", **when) for n, d in noises.items()}
 
     def numbers(self, noises: Mapping[str, Noise]) -> dict[str, Tensor]:
         """Noises as tensors."""
@@ -130,7 +130,7 @@ def against_step_session(
 
 
 def dims(name: str, tensor: Tensor) -> list[int | str]:
-    return [] if name in ("i", "seed") else ["batch", *tensor.shape]
+    return [] if name == "i" else ["batch", *tensor.shape]
 
 
 class Driven:
@@ -146,7 +146,7 @@ class Driven:
         noises = parts.numbers({**loop.init_noise, **loop.noise} if parts.outside else {})
         self.noises = {n: self.buffer(n, t) for n, t in noises.items()}
         inputs = {n: self.value(a) for n, a in inputs_of(artifact, parts.method, batch).items()} | self.noises
-        inputs |= {"seed": self.value(np.asarray(0)), "index": self.value(np.arange(batch))}
+        inputs |= {"seed": self.value(np.zeros(batch, np.int64)), "index": self.value(np.arange(batch))}
         kept = {n: self.buffer(n, t) for n, t in loop.invariants.items()}
         self.seed = inputs["seed"]
         self.outputs = {n: self.buffer(n, t) for n, t in loop.outputs.items()}
@@ -158,11 +158,11 @@ class Driven:
     def __call__(self, seed: int | None) -> dict[str, ort.OrtValue]:
         """A sample. Without a seed, which is for noise from outside, numpy draws it as a user would."""
         if seed is not None:
-            self.seed.update_inplace(np.asarray(seed))
+            self.seed.update_inplace(np.full(self.batch, seed))
         self.draw(self.parts.loop.init_noise, seed)
         self.begin(0)
         for turn in range(self.turns):
-            self.draw(self.parts.loop.noise, seed, step=turn, steps=self.turns)
+            self.draw(self.parts.loop.noise, seed, step=turn)
             self.step(turn % 2, wait=turn == self.turns - 1)  # the end is on another stream
         self.end(0)
         return self.outputs

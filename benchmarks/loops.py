@@ -73,7 +73,7 @@ def gaussian_diffusion(sampler: str, batches: Sequence[int] = (1, 16), **given: 
                 )
 
             ours = artifact_run(artifact, "sample", batch)
-            fresh = [drawn("z", step=i, steps=steps) for i in range(steps)]
+            fresh = [drawn("z", step=i) for i in range(steps)]
             with (
                 mock.patch.object(torch, "randn", side_effect=[drawn("start")]),
                 mock.patch.object(torch, "randn_like", side_effect=fresh),

@@ -37,14 +37,11 @@ def rows(names: Sequence[str] = (), batches: Sequence[int] = BATCHES) -> Iterato
                 ir.save(compose(module, "sample", without_noise(methods["sample"])), path)
             for batch in batches:
                 inputs = inputs_of(model, "sample", batch)
-                options = {n: o.number for n, o in artifact.signature("sample").options.items()}
-                _, threads = artifact._plan("sample", batch, options)  # one or all; one where rows are run in parts
-                whole = artifact._session("sample", threads)
+                options = {n: np.asarray(o.number, o.dtype) for n, o in artifact.signature("sample").options.items()}
+                whole = artifact.sessions.of("sample", batch, options)[0]  # with one thread where rows are run in parts
                 quiet = ort.InferenceSession(str(path), whole.get_session_options(), providers=[CPU])
-                seeded = {**inputs, "seed": np.asarray(0), "start": np.asarray(0)}
-                if not inputs:
-                    seeded["count"] = np.asarray(batch)
-                given = {**inputs, **drawn(methods["sample"], batch)}
+                numbers = {"seed": np.zeros(batch, np.int64), "index": np.arange(batch)}
+                seeded, given = ({**inputs, **options, **n} for n in (numbers, drawn(methods["sample"], batch)))
                 ours, theirs = partial(whole.run, outputs, seeded), partial(quiet.run, outputs, given)
                 agree(*(dict(zip(outputs, run(), strict=True)) for run in (ours, theirs)), f"{name} sample")
                 yield side_by_side(f"{name} sample", batch, "noise given", ours, {0: theirs}, reach=1 / 0.95)
@@ -71,7 +68,7 @@ def drawn(method: Method, batch: int) -> dict[str, np.ndarray]:
     for name, declared in noises_of(method).items():
         draw = partial(noise.draw, declared, index, seed=0, stream=f"sample/{name}", options=options)
         steps = length_of(method)
-        found[name] = np.stack([draw(step=i, steps=steps) for i in range(steps)], 1) if name in each else draw()
+        found[name] = np.stack([draw(step=i) for i in range(steps)], 1) if name in each else draw()
     return found
 
 

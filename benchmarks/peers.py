@@ -60,9 +60,9 @@ def torch_run(
     }
     index = torch.arange(batch, device=device)
 
-    def draw(noises: Mapping[str, Noise], step: int = 0, steps: int = 1) -> dict[str, torch.Tensor]:
+    def draw(noises: Mapping[str, Noise], step: int = 0) -> dict[str, torch.Tensor]:
         if seeded:
-            when: dict[str, Any] = {"step": step, "steps": steps, "options": values}
+            when: dict[str, Any] = {"step": step, "options": values}
             return {
                 n: torch.from_numpy(noise.draw(d, np.arange(batch), seed=0, stream=f"{method}/{n}", **when)).to(device)
                 for n, d in noises.items()
@@ -97,7 +97,7 @@ def torch_run(
             state = {name: first[name] for name in definition.state}
             constant = {name: first[name] for name in definition.invariants}
             for i in range(length):
-                fresh = draw(definition.noise, i, length)
+                fresh = draw(definition.noise, i)
                 state = step_function(torch.tensor(i, device=device), state, **inputs, **constant, **fresh, **options)
                 if definition.until and bool(definition.until(state)):
                     break

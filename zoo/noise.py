@@ -90,6 +90,11 @@ def groups(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
     return shape[:last], tuple(int(d) for d in shape[last:])
 
 
+def counters(step: int, count: int) -> U64:
+    """The counters of the first `count` numbers of a step."""
+    return np.arange(1, count + 1, dtype=np.uint64) + np.uint64(step * GOLDEN & MASK)
+
+
 def uniform_bits(counter: U64, key: U64) -> npt.NDArray[np.float32]:
     """Uniforms strictly inside (0, 1): 23 bits and a half, so that every value is exact in float32."""
     bits = squares(counter, key) >> np.uint64(9)
@@ -114,10 +119,8 @@ def draw(
     size = math.prod(each)
     count = math.prod(shape[: len(shape) - len(each)])
     span = size if noise.kind == "uniform" else (size + 1) // 2 * 2
-    counter = np.arange(count * span, dtype=np.uint64) + np.uint64(step * GOLDEN + 1 & MASK)
-    key = row_keys(seed, index, stream)[:, None, None]
-    with np.errstate(over="ignore"):
-        u = uniform_bits(counter.reshape(count, span), key)
+    counter, key = counters(step, count * span).reshape(count, span), row_keys(seed, index, stream)
+    u = uniform_bits(counter, key[:, None, None])
     if noise.kind == "normal":
         first, second = np.split(u, 2, axis=-1)
         angle = np.float32(2 * np.pi) * second
