@@ -1,7 +1,8 @@
 """What stands in README.md and docs/*.md runs: each page in order, in an empty folder and an environment of its own.
 
 A block fenced with ```sh is run by bash and must not fail. One fenced with ```python is run in the one namespace of its
-page. One that begins with a comment that is the path of a file is written to that file instead, whatever its language.
+page. One that begins with a comment that is the path of a file is written to that file instead, whatever its language
+(tests/runtimes runs JavaScript, where there is Node).
 What must not run is indented, not fenced.
 
 sybil and pytest-markdown-docs run Python inside pytest's own process, which cannot install a plugin and then use it.
@@ -21,7 +22,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
+FILE = re.compile(r"(?:#|//) ([\w./-]+\.\w+)\n")
 SECONDS = 900  # for a page
 NAMESPACE = """
 import json, sys

@@ -107,7 +107,8 @@ def results(calls, request, tmp_path_factory):
                 command = [node(), HERE / "run.mjs", runtime]
             if runtime.startswith("oldest"):
                 variables = {"PYTHONPATH": str(request.getfixturevalue("oldest"))}
-            done = subprocess.run([*command, file], env=os.environ | variables, check=True, stdout=subprocess.PIPE)
+            done = subprocess.run([*command, file], env=os.environ | variables, check=False, capture_output=True)
+            assert (done.returncode, done.stderr.decode()) == (0, ""), "a runtime that fails, or warns of a file"
             made[runtime] = dict(zip(calls, json.loads(done.stdout), strict=True))
         return made[runtime]
 
@@ -121,6 +122,20 @@ def node() -> str:
     if not (HERE / "node_modules").is_dir():
         pytest.skip("onnxruntime-node and onnxruntime-web are not installed: make test, or npm ci in tests/runtimes")
     return found
+
+
+@pytest.mark.parametrize("package", ["onnxruntime-node", "onnxruntime-web"])
+def test_the_javascript_of_the_docs(package, tmp_path):
+    command = node()
+    _, _, rest = (ROOT / "docs" / "runtimes.md").read_text().partition("```js\n")
+    (tmp_path / "sample.mjs").write_text(rest.partition("```")[0].replace('"onnxruntime-node"', f'"{package}"'))
+    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
+    artifact = zoo.open("ddpm.digits", device="cpu")
+    shutil.copytree(artifact.folder, tmp_path / "out" / "digits")
+    done = subprocess.run([command, "sample.mjs"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    x, options = json.loads(done.stdout), {"steps": 20, "order": 2, "eta": 0, "guidance": 1.25}
+    expected = artifact.sample(seed=[7, 7, 2026], index=[0, 1, 0], label=[3, 3, 8], **options)
+    np.testing.assert_array_equal(np.reshape(x["data"], x["shape"]), expected)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

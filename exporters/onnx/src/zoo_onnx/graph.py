@@ -159,7 +159,9 @@ def hoist(body: ir.Graph, scope: Scope) -> None:
         steady = all(not own(value) or value.is_initializer() for value in values)
         folded = all(value.is_initializer() and not value.is_graph_input() for value in values)  # by onnxruntime, once
         contained = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
-        if not steady or folded or contained or any(value.is_graph_output() for value in node.outputs):
+        # onnxruntime tries to do without such a cast, and warns where it cannot, as bodies of loops use both
+        option = node.op_type == "Cast" and values[0].is_graph_input() and values[0].shape == ()
+        if not steady or folded or contained or option or any(value.is_graph_output() for value in node.outputs):
             continue
         for place, value in enumerate(node.inputs):
             if value is not None and own(value):  # a weight, which may have other uses here
