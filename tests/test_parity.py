@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
 from zoo.artifact import Artifact
+from zoo.budget import Cost, Run
+from zoo.eager import EagerModel
 from zoo.errors import ExportError
-from zoo.parity import another, check, difference, make_cases, only_rounding, pack, unpack
-from zoo.signature import Option
+from zoo.parity import (
+    TOLERANCE,
+    Comparison,
+    affordable,
+    another,
+    check,
+    difference,
+    make_case,
+    make_cases,
+    only_rounding,
+    pack,
+    unpack,
+)
+from zoo.signature import Option, Window
+from zoo.spaces import KINDS
 
 
 def test_floats_are_relative_to_the_row_so_that_a_large_one_hides_no_other():
@@ -55,39 +73,105 @@ def test_options_are_moved_from_their_defaults():
 
 
 def test_cases_survive_the_file_that_carries_them():
-    cases = list(make_cases(zoo.create("realnvp", zoo.Image(4, 4, levels=3))))
-    again = {(c.method, c.kind): c for c in unpack(pack(cases))}
-    assert len(again) == len(cases) == 12
-    for case in cases:
-        other = again[case.method, case.kind]
-        assert [other.seed.tolist(), other.index.tolist()] == [case.seed.tolist(), case.index.tolist()]
+    source = zoo.create("made", zoo.Discrete(6, levels=4))
+    plans = {"sample": [Run("random", 3), Run("boundary", 2, Window(1, 2))], "log_prob": [Run("tail", 7)]}
+    cases = [replace(case, tolerance={"x": 2e-4}) for case in make_cases(source, plans)]
+    again = unpack(pack(cases))
+    assert len(again) == len(cases) == 3
+    for case, other in zip(cases, again, strict=True):
+        for group in ("method", "kind", "window", "tolerance"):
+            assert getattr(case, group) == getattr(other, group)
+        for name in ("seed", "index"):
+            assert np.array_equal(getattr(case, name), getattr(other, name))
         for group in ("inputs", "options", "outputs"):
             mine, theirs = getattr(case, group), getattr(other, group)
             assert mine.keys() == theirs.keys()
             assert all(np.array_equal(mine[k], theirs[k]) for k in mine)
 
 
-class Otherwise:
-    """A model, but for what it draws in some rows of random inputs."""
+class Changed(EagerModel):
+    """A model, but for the outputs of a method, which `change` alters, given its inputs and the indices of its rows."""
 
-    def __init__(self, source, rows):
-        self.source, self.rows, self.name, self.signature = source, rows, "otherwise", source.signature
+    def __init__(self, source, method, change):
+        super().__init__(source.network, source.name)
+        self.method, self.change = method, change
 
-    def run(self, method, inputs, *, seed, index, **more):
-        out = self.source.run(method, inputs, seed=seed, index=index, **more)
-        if method == "sample":
-            changed = np.isin(index, self.rows) & (seed == 0)
-            out["x"][changed] = (out["x"][changed] + 1) % 4
-        return out
+    def _execute(self, method, inputs, seed, index, options):
+        out = super()._execute(method, inputs, seed, index, options)
+        return {n: self.change(a, inputs, index) for n, a in out.items()} if method == self.method else out
+
+
+def drawn_otherwise(rows):
+    return lambda x, inputs, index: np.where(np.isin(index, rows)[:, None], (x + 1) % 4, x)
 
 
 def test_one_row_of_a_sampler_may_be_drawn_otherwise_and_no_more():
     source = zoo.create("made", zoo.Discrete(6, levels=4))
     cases = list(make_cases(source))
-    assert check(Otherwise(source, []), cases)["sample"]["random"] == 0
-    assert check(Otherwise(source, [0]), cases)["sample"]["random"] == 1  # all of the one row at batch 1: it is told
+    found = check(Changed(source, "sample", drawn_otherwise([])), cases)["sample"]
+    assert (found.difference["random"], found.rows, found.batches) == (0, 7, [1, 2, 3, 7])
+    told = check(Changed(source, "sample", drawn_otherwise([1])), cases)["sample"]
+    assert told.difference["random"] == 1 / 2  # of two rows
     with pytest.raises(ExportError, match="values differ"):
-        check(Otherwise(source, [0, 4]), cases)
+        check(Changed(source, "sample", drawn_otherwise([1, 4])), cases)
+    plans = {method: [Run("random", 2)] for method in source.signatures}
+    with pytest.raises(ExportError, match="values differ"):  # where there are few rows, none may
+        check(Changed(source, "sample", drawn_otherwise([1])), list(make_cases(source, plans)))
+
+
+def test_never_nothing():
+    """A comparison without cases of a method, or with NaN alone, is no comparison."""
+    source = zoo.create("made", zoo.Discrete(6, levels=4))
+    cases = list(make_cases(source))
+    with pytest.raises(ExportError, match="nothing to compare log_prob with"):
+        check(source, [case for case in cases if case.method != "log_prob"])
+    for case in cases:
+        for value in case.outputs.values():
+            if case.method == "log_prob":
+                value[:] = np.nan
+    with pytest.raises(ExportError, match="nothing to compare log_prob with"):
+        check(source, cases)
+
+
+def test_with_little_time_fewer_rows_are_compared():
+    source = zoo.create("made", zoo.Discrete(6, levels=4))
+    cases = list(make_cases(source))
+    signature, cost = source.signature("log_prob"), Cost(0.0, 1.0)  # a second a row
+    mine = [case for case in cases if case.method == "log_prob"]
+    rows = {seconds: [c.rows for c in affordable(mine, signature, cost, seconds)] for seconds in (60, 20, 10, 3, 0.1)}
+    assert rows == {60: [7] * 3, 20: [3] * 3, 10: [2] * 3, 3: [1] * 3, 0.1: [1]}
+    found = check(source, cases, seconds=1e-9)
+    assert [c.rows for c in found.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tolerance_follows_how_far_the_source_moves(seed):
+    """Far out, a flow of 784 dimensions turns the last bits of its inputs into 1e-4 of its latents. What computes it
+    otherwise, and as well, passes; the same difference on ordinary inputs, or a larger one, does not.
+    """
+    source = zoo.create("realnvp", zoo.Real(784), config={"hidden": 512}, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in source.network.parameters():
+            weight.copy_(0.02 * torch.randn(weight.shape, generator=generator))
+    cases = [make_case(source, "encode", Run(kind, 7)) for kind in KINDS]
+    tolerances = {case.kind: case.tolerance.get("z", TOLERANCE) for case in cases}
+    assert tolerances["random"] == tolerances["boundary"] == TOLERANCE
+    assert 2 * TOLERANCE < tolerances["tail"] <= 10 * TOLERANCE
+
+    def off_by(size, kind):
+        def change(z, inputs, index):
+            return z * (1 + size) if (np.abs(inputs["x"]).max() > 5) == (kind == "tail") else z
+
+        return Comparison(Changed(source, "encode", change), "encode")
+
+    size = 0.8 * tolerances["tail"]
+    found = off_by(size, "tail").run(cases)
+    assert found.difference["tail"] == pytest.approx(size, rel=0.2)
+    assert found.tolerance == {"tail": tolerances["tail"]}
+    for kind, times in (("random", 1), ("tail", 1.7)):
+        with pytest.raises(ExportError, match=f"on {kind} inputs"):
+            off_by(times * size, kind).run(cases)
 
 
 class Cumulative(Artifact):
@@ -97,8 +181,8 @@ class Cumulative(Artifact):
         return {name: array.cumsum(0) for name, array in super()._execute(*given).items()}
 
 
-def test_rows_that_depend_on_those_before_them_are_seen():
-    model = Cumulative(zoo.open("realnvp.moons", device="cpu").folder, "cpu")
+def test_rows_that_depend_on_those_before_them_are_seen(artifact_folder):
+    model = Cumulative(artifact_folder, "cpu")
     with pytest.raises(ExportError, match=r"rows 4 to 6 alone.*Do rows depend on those before them"):
         check(model, list(make_cases(model)))
 
@@ -110,13 +194,13 @@ def test_where_the_source_itself_gives_nan_far_out_there_is_nothing_to_compare(a
     for spoilt, kind in ((0, "tail"), (1, "boundary")):
         case = next(c for c in cases if c.kind == kind)
         case.outputs["log_prob"][spoilt] = np.nan
-    check(model, cases)
+    Comparison(model, "log_prob").run(cases)
     tail = next(c for c in cases if c.kind == "tail").outputs["log_prob"]
     tail[3] *= 1.01
     with pytest.raises(ExportError, match="tail"):
-        check(model, cases)
+        Comparison(model, "log_prob").run(cases)
     tail[:] = np.nan
-    assert set(check(model, cases)["log_prob"]) == {"random", "boundary"}
+    assert set(Comparison(model, "log_prob").run(cases).difference) == {"random", "boundary"}
 
 
 @pytest.mark.parametrize(("kind", "rows", "fine"), [("tail", 1, True), ("tail", 7, True), ("random", 1, False)])

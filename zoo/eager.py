@@ -30,12 +30,12 @@ class EagerModel(Model):
         self.methods = network.methods()
         self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
         self.windows: dict[str, Window] = {}
-        self.change: Callable[[Array], Array] | None = None
+        self.noise_change: Callable[[Array], Array] | None = None
 
     def with_noise(self, change: Callable[[Array], Array]) -> Self:
         """This model with all its noise changed: how far does it move?"""
         model = copy.copy(self)
-        model.change = change
+        model.noise_change = change
         return model
 
     def windowed(self, method: str, window: Window) -> Self:
@@ -70,7 +70,7 @@ class EagerModel(Model):
         def draw(noises: Mapping[str, Noise], step: int = 0) -> dict[str, Array]:
             when: dict[str, Any] = {"seed": seed, "step": step, "options": options}
             drawn = {n: noise.draw(d, index, stream=f"{method}/{n}", **when) for n, d in noises.items()}
-            return {n: self.change(a) for n, a in drawn.items()} if self.change else drawn
+            return {n: self.noise_change(a) for n, a in drawn.items()} if self.noise_change else drawn
 
         return self.compute(method, inputs, index, options, draw)
 

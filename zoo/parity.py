@@ -290,7 +290,7 @@ class Comparison:
         self.ties = 0
         self.drawn: set[tuple[int, int]] = set()  # cases and their rows that were drawn otherwise
 
-    def run(self, cases: Sequence[Case], progress: Progress) -> Compared:
+    def run(self, cases: Sequence[Case], progress: Progress = silent) -> Compared:
         begin = time.perf_counter()
         what, total = f"comparing {self.method} with the source", self.work(cases)
         done = 0

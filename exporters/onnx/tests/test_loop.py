@@ -8,11 +8,13 @@ import onnxruntime as ort
 import pytest
 import torch
 import zoo_torch
+from zoo_onnx import loop as loop_module
 from zoo_onnx.compose import compose
 from zoo_onnx.loop import BLOCK, block_size
 
 import zoo
-from zoo.signature import Loop, Noise, Option
+from zoo.errors import ExportError
+from zoo.signature import Loop, Noise, Option, Window
 
 SPACE = zoo.Real(3)
 
@@ -60,6 +62,53 @@ def test_blocks_of_noise(width, length, until, block, tmp_path):
             got = artifact.sample(4, seed=seed, start=start, **chosen)
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-2)
             assert (got[:, 2] == (until or steps or length)).all()
+
+
+@pytest.mark.parametrize(("width", "length"), [(2, 9), (100, 9), (100, "steps"), (BLOCK, 9), (BLOCK, "steps")])
+def test_a_few_steps_of_a_loop(width, length, tmp_path, monkeypatch):
+    """From any step on, whether noise is drawn for all steps, for a block of them or for each."""
+    monkeypatch.setattr(loop_module, "WINDOWED", 0)
+    model = sampler(width, length)
+    zoo.export(model, tmp_path / "sums")
+    artifact = zoo.open(tmp_path / "sums", device="cpu")
+    for first, steps in ((0, 1), (0, 4), (3, 1), (3, 4), (6, 1)):
+        window = Window(first, steps)
+        expected = model.windowed("sample", window).sample(4, seed=3)
+        assert (expected[:, 2] == steps).all()
+        np.testing.assert_allclose(
+            artifact.windowed("sample", window).sample(4, seed=3), expected, rtol=1e-4, atol=1e-2
+        )
+    np.testing.assert_allclose(artifact.sample(4, seed=3), model.sample(4, seed=3), rtol=1e-4, atol=1e-2)
+
+
+def test_a_fault_late_in_a_loop_is_found_without_running_it(tmp_path, monkeypatch):
+    """A loop that would take hours: a graph that computes its last steps otherwise is refused, though no more than a
+    few steps are run."""
+    monkeypatch.setattr(loop_module, "WINDOWED", 0)
+    ran = []
+
+    def step(i, state):
+        if not torch.compiler.is_exporting():
+            ran.append(int(i))
+        late = (i > 990_000) & torch.compiler.is_exporting() & faulty
+        return {"y": state["y"] + torch.where(late, 2.0, 1.0)}
+
+    loop = Loop(
+        length=1_000_000, init=lambda index: {"y": torch.zeros(index.shape[0], 3)}, step=step,
+        finish=lambda state: state["y"], state={"y": SPACE.tensor}, outputs={"x": SPACE.tensor},
+    )  # fmt: skip
+    for faulty in (False, True):
+        model = zoo_torch.wrap(sample=loop, space=SPACE, name="long")
+        ran.clear()
+        if faulty:
+            with pytest.raises(ExportError, match=r"steps 9999.. to 999999 of 1000000"):
+                zoo.export(model, tmp_path / "faulty", check=1)
+        else:
+            found = zoo.export(model, tmp_path / "long", check=1).parity["sample"]
+            assert {s.first for s in found.steps} >= {0, 1_000_000 - found.steps[0].count}
+        assert len(ran) < 1000
+    found = zoo.verify(tmp_path / "long", device="cpu", check=1)["sample"]
+    assert sum(s.count for s in found.steps) < 1000
 
 
 def test_what_is_the_same_in_every_step_is_computed_before_the_loop(tmp_path):
