@@ -1,0 +1,155 @@
+"""Commands in forks of this process, and what they work on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import PIL.Image
+
+TIMEOUT = 300.0
+SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=8"]
+
+
+def imports() -> None:
+    """What commands import, once."""
+    import onnxruntime
+    import pyarrow.csv
+    import pyarrow.parquet
+    import zoo_onnx.export
+    import zoo_torch.learner
+    import zoo_torch.realnvp
+
+    import zoo.cli
+    import zoo.cli.rows
+    import zoo.training
+
+    modules = [onnxruntime, pyarrow, zoo_onnx, zoo_torch, zoo]
+    assert all(modules)
+
+
+@dataclass
+class Outcome:
+    """What became of a command. `problem` is what should not have happened."""
+
+    kind: str
+    words: list[str] = field(default_factory=list)
+    problem: str = ""
+    said: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.problem)
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n  $ zoo {' '.join(self.words)}\n  " + self.said[-2000:].replace("\n", "\n  ")
+
+
+class Commands:
+    """A folder with a run, an artifact and data of every format, in which commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.materials = folder / "materials"
+        self.materials.mkdir()
+        for words in (
+            ["train", "realnvp", "--data", "moons", "--out", "run", *SMALL],
+            ["export", "run", "--out", "artifact"],
+            *(["sample", "artifact", "-n", "40", "--seed", "1", "--out", f"x.{s}"] for s in ("csv", "parquet", "npz")),
+            ["sample", "artifact", "-n", "40", "--seed", "1", "--out", "x.npy"],
+            ["sample", "transformer.names", "-n", "40", "--seed", "1", "--out", "x.txt"],
+        ):
+            outcome = self.run(words, self.materials)
+            assert not outcome.failed, outcome
+        for letter in "ab":
+            (self.materials / "images" / letter).mkdir(parents=True)
+            for i in range(6):
+                PIL.Image.new("L", (8, 8), 40 * i).save(self.materials / "images" / letter / f"{i}.png")
+        # a run that was stopped in the middle
+        stopped = [
+            "train",
+            "realnvp",
+            "--data",
+            "x.csv",
+            "--out",
+            "half",
+            *SMALL,
+            "--epochs",
+            "100000",
+            "--patience",
+            "0",
+        ]
+        process = self.start(stopped, self.materials)
+        while not (self.materials / "half" / "recipe.json").exists():
+            time.sleep(0.01)
+        time.sleep(1)
+        os.kill(process, signal.SIGINT)
+        assert self.end(process) == 130, self.said()
+
+    def start(self, words: list[str], folder: Path, prepare: Callable[[], None] | None = None) -> int:
+        """The process id of a command in `folder`; `prepare` runs in it first."""
+        process = os.fork()
+        if not process:
+            self._become(words, folder, prepare)
+        return process
+
+    def _become(self, words: list[str], folder: Path, prepare: Callable[[], None] | None) -> NoReturn:
+        code = 1
+        try:
+            output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.chdir(folder)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if prepare:
+                prepare()
+            from zoo.cli import main
+
+            main(words)
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def end(self, process: int) -> int | None:
+        """The exit code of a process (a signal is negative); None if it did not end in time."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        return None
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def run(
+        self, words: list[str], folder: Path, prepare: Callable[[], None] | None = None, allowed: tuple[int, ...] = (0,)
+    ) -> Outcome:
+        """Run a command to its end; a problem if its exit code is not one of those allowed, or if it said too much."""
+        code = self.end(self.start(words, folder, prepare))
+        said = self.said()
+        if code is None:
+            return Outcome("hung", words, f"no end after {TIMEOUT:.0f} s", said)
+        if code < 0:
+            return Outcome("crashed", words, f"killed by {signal.Signals(-code).name}", said)
+        if "Traceback" in said:
+            return Outcome("traceback", words, "a traceback", said)
+        if code not in allowed:
+            return Outcome(f"exit {code}", words, f"exit code {code}, expected {allowed}", said)
+        return Outcome(f"exit {code}", words, "", said)
