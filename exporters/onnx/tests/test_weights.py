@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 from zoo_onnx.compose import compose
-from zoo_onnx.weights import Weights, computed_bytes, stored_bytes, store_once
+from zoo_onnx.weights import Weights, computed_bytes, store_once, stored_bytes
 
 import zoo
 from zoo.artifact import WEIGHTS
