@@ -178,7 +178,7 @@ def operators(folder, tmp_path):
 @pytest.mark.parametrize("weights", PRECISIONS)
 def test_onnxruntime_runs_the_same_operators_in_the_same_layout(exported, weights, tmp_path):
     expected = operators(exported["float32"], tmp_path)
-    assert any(graph == "body" and "Conv" in kind for graph, _, kind in expected)
+    assert any(graph == "step" and "Conv" in kind for graph, _, kind in expected)
     assert operators(exported[weights], tmp_path) == expected
 
 
