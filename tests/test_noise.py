@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from zoo import load_dataset
-from zoo.noise import GOLDEN, WORDS, counters, derive_seed, draw, permutation, row_keys, squares, stream_offset
+from zoo.noise import CACHED, GOLDEN, WORDS, counters, derive_seed, draw, permutation, row_keys, squares, stream_offset
 from zoo.signature import Noise
 
 MASK = 2**64 - 1
@@ -121,6 +121,13 @@ def test_a_row_does_not_depend_on_its_chunk(kind, size, rows, cut):
     assert np.array_equal(whole, np.concatenate(parts))
     alone = draw(noise, index[:1], seed=int(seed[0]), stream="s", step=2)
     assert np.array_equal(whole[:1], alone)
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform"])
+def test_a_row_is_the_same_in_a_draw_that_is_made_in_parts(kind):
+    noise, index = Noise(kind, (CACHED // 3 - 1,)), np.arange(10)
+    alone = [draw(noise, index[i : i + 1], seed=4, stream="s") for i in index]
+    assert np.array_equal(draw(noise, index, seed=4, stream="s"), np.concatenate(alone))
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])

@@ -34,6 +34,7 @@ WORDS = (
 # would stay, and the first of the four rounds would mix little.
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+CACHED = 2**14  # numbers that are drawn at a time: what they are made from stays in the processor's cache
 U64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
@@ -119,14 +120,21 @@ def draw(
     size = math.prod(each)
     count = math.prod(shape[: len(shape) - len(each)])
     span = size if noise.kind == "uniform" else (size + 1) // 2 * 2
-    counter, key = counters(step, count * span).reshape(count, span), row_keys(seed, index, stream)
-    u = uniform_bits(counter, key[:, None, None])
-    if noise.kind == "normal":
-        first, second = np.split(u, 2, axis=-1)
-        angle = np.float32(2 * np.pi) * second
-        radius = np.sqrt(np.float32(-2) * np.log(first))
-        u = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)[..., :size]
-    return u.reshape(len(index), *shape)
+    counter, keys = counters(step, count * span).reshape(count, span), row_keys(seed, index, stream)[:, None, None]
+    numbers = np.empty((len(index), count, size), dtype=np.float32)
+    rows = max(1, CACHED // counter.size)
+    for low in range(0, len(index), rows):
+        u = uniform_bits(counter, keys[low : low + rows])
+        numbers[low : low + rows] = u if noise.kind == "uniform" else _normals(u)[..., :size]
+    return numbers.reshape(len(index), *shape)
+
+
+def _normals(uniforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Box-Muller along the last axis, whose length is even."""
+    first, second = np.split(uniforms, 2, axis=-1)
+    angle = np.float32(2 * np.pi) * second
+    radius = np.sqrt(np.float32(-2) * np.log(first))
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def permutation(count: int, *, seed: int, stream: str) -> Numbers:

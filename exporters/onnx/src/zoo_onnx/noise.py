@@ -96,15 +96,13 @@ def draw(
     for dim in dims:
         width = s.op("Mul", width, dim)
 
-    counter = s.cast(s.op("Range", s.constant(0, "int64"), width, s.constant(1, "int64")), "uint64")
-    if step is None:
-        counter = s.op("Add", counter, scalar(s, 1))
-    else:
+    beyond = s.op("Add", width, s.constant(1, "int64"))
+    counter = s.cast(s.op("Range", s.constant(1, "int64"), beyond, s.constant(1, "int64")), "uint64")
+    if step is not None:
         steps = s.cast(step, "uint64")
         if block is not None:
             steps = s.op("Add", steps, s.constant(np.arange(block)[:, None], "uint64"))
-        first = s.op("Add", s.op("Mul", steps, scalar(s, GOLDEN)), scalar(s, 1))
-        counter = s.op("Add", first, counter)
+        counter = s.op("Add", s.op("Mul", steps, scalar(s, GOLDEN)), counter)
         if block is not None:
             counter = s.op("Reshape", counter, s.constant([1, -1], "int64"))
     key = s.op("Add", keys, scalar(s, stream_offset(stream)))
