@@ -200,9 +200,6 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     from zoo.parity import COUNT
 
     path = artifact.folder / "examples.safetensors"
-    missing = set(artifact.signatures) - {case.method for case in cases}
-    if missing:
-        raise CorruptFile(f"{path} has nothing to compare {', '.join(sorted(missing))} with. Export the model again.")
     for case in cases:
         signature = artifact.signature(case.method)
         for given, known, rows in (
@@ -215,6 +212,9 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
                     f"{path}: a case of {case.method} has {', '.join(given) or 'nothing'}; expected "
                     f"{', '.join(known) or 'nothing'}, of {COUNT} rows. Export the model again."
                 )
+    missing = set(artifact.signatures) - {case.method for case in cases}
+    if missing:
+        raise CorruptFile(f"{path} has nothing to compare {', '.join(sorted(missing))} with. Export the model again.")
 
 
 def verify(folder: str | Path, *, device: str = "auto") -> dict[str, dict[str, float]]:
