@@ -218,9 +218,6 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
     path = artifact.folder / "examples.safetensors"
-    missing = set(artifact.signatures) - {case.method for case in cases}
-    if missing:
-        raise CorruptFile(f"{path} has nothing to compare {', '.join(sorted(missing))} with. Export the model again.")
     for case in cases:
         signature = artifact.signature(case.method)
         for given, known, rows in (
@@ -233,6 +230,9 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
                     f"{path}: a case of {case.method} has {', '.join(given) or 'nothing'}; expected "
                     f"{', '.join(known) or 'nothing'}, of {len(case.seed)} rows. Export the model again."
                 )
+    missing = set(artifact.signatures) - {case.method for case in cases}
+    if missing:
+        raise CorruptFile(f"{path} has nothing to compare {', '.join(sorted(missing))} with. Export the model again.")
 
 
 def verify(

@@ -25,14 +25,15 @@ import resources
 from commands import Commands, imports
 
 PARTS = {"kills": kills.trial, "mutations": mutations.trial, "resources": resources.trial}
-SHORT = {"kills": len(kills.POINTS) + 20, "mutations": 250, "resources": len(resources.TRIALS)}
+SHORT = {"kills": len(kills.FIRST), "mutations": 84, "resources": len(resources.TRIALS)}
 
 
-def run(part: str, count: int, seed: int, only: int | None, folder: Path) -> int:
+def run(part: str, count: int, seed: int, only: int | None, commands: Commands) -> int:
     """Some trials of a part; how many failed."""
-    commands = Commands(folder)
     began, outcomes, failures = time.monotonic(), Counter[str](), 0
     for number in range(count) if only is None else [only]:
+        if number and number % 1000 == 0:
+            print(f"{part}: {number:,} trials in {time.monotonic() - began:.0f} s", flush=True)
         for outcome in PARTS[part](commands, number, seed):
             outcomes[outcome.kind] += 1
             if outcome.failed:
@@ -53,10 +54,9 @@ def main() -> None:
     chosen = {part: getattr(given, part) for part in PARTS if getattr(given, part) is not None} or SHORT
     os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
     imports()
-    failures = 0
-    for part, count in chosen.items():
-        with tempfile.TemporaryDirectory() as folder:
-            failures += run(part, count, given.seed, given.only, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        commands = Commands(Path(folder))
+        failures = sum(run(part, count, given.seed, given.only, commands) for part, count in chosen.items())
     sys.exit(bool(failures))
 
 

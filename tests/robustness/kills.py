@@ -18,6 +18,7 @@ from commands import SMALL, Commands, Outcome
 from zoo import failpoints
 
 RENAMES = {"folder.exchange": "EINVAL"}  # as where names cannot be exchanged
+EXPORT = ["export", "run", "--out", "out/a", "--force"]
 DRAW = ["sample", "artifact", "-n", "3000", "--seed", "5", "--out"]
 TRAIN = ["train", "realnvp", "--data", "moons", "--out", "out/r", *SMALL, "--force"]
 BYSTANDERS = (".x.csv.0123456789abcdef.tmp", ".a.0123456789abcdef.old", ".r.tmp", "x.csv~", "notes.txt")
@@ -35,8 +36,10 @@ class Writer:
     steps: dict[str, str]
 
 
-def points(*families: str) -> tuple[str, ...]:
-    return tuple(p for p in failpoints.POINTS if p.split(".")[0] in families)
+def points(*families: str, renames: bool = False) -> tuple[str, ...]:
+    """The points that a writer passes: where names are exchanged in one step, there are none between."""
+    between = ("folder.moved", "folder.replaced")
+    return tuple(p for p in failpoints.POINTS if p.split(".")[0] in families and (renames or p not in between))
 
 
 WRITERS = [
@@ -51,13 +54,15 @@ WRITERS = [
         ("folder.written", "folder.published"),
         {},
     ),
-    Writer(["export", "run", "--out", "out/a", "--force"], "out/a", "artifact", 4, ("folder.moved",), RENAMES),
+    Writer(EXPORT, "out/a", "artifact", 4, ("folder.moved",), RENAMES),
     Writer(TRAIN, "out/r", "run", 1, points("file", "folder", "checkpoint", "run"), {}),
-    Writer(TRAIN, "out/r", "run", 1, points("folder"), RENAMES),
+    Writer(TRAIN, "out/r", "run", 1, points("folder", renames=True), RENAMES),
     Writer(TRAIN, "out/r", "", 1, points("file", "folder", "checkpoint", "run"), {}),
     Writer(["train", "--resume", "out/r"], "out/r", "half", 1, points("file", "checkpoint", "run"), {}),
 ]
-POINTS = [(writer, point) for writer in WRITERS for point in writer.points]
+ALL = [(writer, point) for writer in WRITERS for point in writer.points]
+FIRST = list({point: (writer, point) for writer, point in reversed(ALL)}.values())  # each point once
+POINTS = [*FIRST, *(pair for pair in ALL if pair not in FIRST)]
 HOW = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 
 

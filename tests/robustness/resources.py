@@ -19,6 +19,7 @@ WRITERS = [
     ["train", "realnvp", "--data", "moons", "--out", "out/r", *SMALL, "--set", "hidden=512"],
     ["new-plugin", "tiny-flow", "--framework", "numpy", "--out", "out/p"],
 ]
+DAMAGED = ("altered", "damaged", "truncated", "not a whole", "not a readable", "cannot be opened")
 READERS = [
     ["sample", "ddpm.digits", "--class", "all", "-n", "64", "--out", "out/x.npz"],
     ["score", "artifact", "--data", "x.csv"],
@@ -41,7 +42,7 @@ def memory(more: int) -> None:
 # a name, the commands, what is prepared in their process, and how `out` is mounted
 TRIALS: list[tuple[str, list[str], Callable[[], None] | None, str]] = [
     *(("a file of at most 16 KiB", words, partial(limited, resource.RLIMIT_FSIZE, 2**14), "") for words in WRITERS),
-    *(("a disk of 1 MiB", words, None, "size=64k") for words in WRITERS),
+    *(("a disk of 64 KiB", words, None, "size=64k") for words in WRITERS),
     *(("a read-only disk", words, None, "ro") for words in WRITERS),
     *(
         (f"{more >> 20} MiB of memory", words, partial(memory, more), "")
@@ -68,8 +69,8 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
         left = [p.name for p in out.rglob("*")]
         if not outcome.failed and outcome.kind == "exit 2" and left:
             outcome.problem = f"it left {left}"
-        if not outcome.failed and "altered" in outcome.said + "damaged":
-            outcome.problem = "a shortage is called a damaged file" if "altered" in outcome.said else ""
+        if not outcome.failed and any(word in outcome.said for word in DAMAGED):
+            outcome.problem = "a shortage is called a damaged file"
         outcome.words = [*outcome.words, f"# {name}"]
         yield outcome
     finally:

@@ -1,0 +1,125 @@
+"""Names, files and streams that mean harm: the command line says so in a sentence, and obeys none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import save
+
+from zoo.cli import main
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def process(*args):
+    """A fresh process with the command."""
+    command = [sys.executable, "-m", "zoo", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+def fails(*args, says):
+    """The command ends with exit code 2 and one error that has these words."""
+    result = CliRunner().invoke(main, [str(a) for a in args])
+    assert result.exit_code == 2, f"{args}: {result.stderr}\n{result.exception!r}"
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# ---- names from other people's files, and streams that are not there
+
+
+@pytest.fixture
+def hostile(artifact_folder, tmp_path):
+    """An artifact whose columns have names that a terminal or a spreadsheet would obey."""
+    folder = tmp_path / "hostile"
+    shutil.copytree(artifact_folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["space"]["names"] = ['=HYPERLINK("http://x")', "\x1b]0;owned\x07\x9b31m\u202e"]
+    manifest["name"] = "\x1b[31mred"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_names_do_not_reach_the_terminal_as_commands(hostile, tmp_path):
+    done = [
+        process("show", hostile),
+        process("show", hostile, "--json"),
+        process("sample", hostile, "-n", "2", "--out", tmp_path / "x.npz"),
+        process("sample", hostile, "-n", "2", "--set", "\x1b[31m=1"),
+    ]
+    for result in done:
+        assert not {"\x1b", "\x9b", "\x07", "\u202e"} & {*result.stdout, *result.stderr}
+    assert r"\x1b[31mred" in done[0].stdout
+    assert json.loads(done[1].stdout)["name"] == "\x1b[31mred"
+
+
+def test_names_that_are_formulas_are_warned_of(hostile, tmp_path):
+    for out, warned in (("x.csv", True), ("x.tsv", True), ("x.parquet", False)):
+        said = process("sample", hostile, "-n", "2", "--out", tmp_path / out).stderr
+        assert ("warning: " in said and "=HYPERLINK" in said and "takes for formulas" in said) == warned
+    assert (tmp_path / "x.csv").read_text().startswith('"=HYPERLINK(""http://x"")"')
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize(("redirect", "why"), [("> /dev/full", "No space left"), (">&-", "it is closed")])
+@pytest.mark.parametrize(
+    "words", [["list"], ["sample", "realnvp.moons", "-n", "2"], ["show", "realnvp.moons", "--json"]]
+)
+def test_a_standard_output_that_takes_nothing_is_said(redirect, why, words):
+    command = f"{shlex.quote(sys.executable)} -m zoo {shlex.join(words)} {redirect}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert result.returncode == 2, result.stderr
+    assert "error: cannot write to the standard output" in result.stderr
+    assert why in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_files_are_whole_where_standard_streams_are_closed(tmp_path):
+    words = shlex.join(["sample", "realnvp.moons", "-n", "100", "--seed", "1", "--out", str(tmp_path / "x.csv")])
+    command = f"{shlex.quote(sys.executable)} -m zoo {words} >&- 2>&- <&-"
+    assert subprocess.run(command, shell=True, env=ENVIRONMENT, check=False).returncode == 0
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 101
+
+
+def test_examples_that_somebody_changed_are_a_sentence(artifact_folder, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(artifact_folder, folder)
+    whole = (folder / "examples.safetensors").read_bytes()
+    cases = {
+        "nothing to compare": save({}),
+        "holds no cases": save({"sample": np.zeros(3)}),
+        "expected nothing, of 7 rows": save(
+            {"sample/random/inputs/q": np.zeros(7), "sample/random/call/seed_start": np.array([0, 0])}
+        ),
+        "holds no cases to": whole[:-8],
+    }
+    for says, data in cases.items():
+        (folder / "examples.safetensors").write_bytes(data)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        digest = hashlib.sha256(data).hexdigest()
+        manifest["files"]["examples.safetensors"] = {"sha256": digest, "bytes": len(data)}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        fails("verify", folder, says=says)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"schema": 2, "a": ' + "[" * 100_000 + "]" * 100_000 + "}", "\0", "[1]", '{"schema": 2}']
+)
+def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
+    folder = tmp_path / "changed"
+    shutil.copytree(artifact_folder, folder)
+    (folder / "manifest.json").write_text(text)
+    for words in (["show", folder], ["verify", folder], ["sample", folder]):
+        fails(*words, says="manifest.json")
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    fails("show", folder, says="not a regular file")
