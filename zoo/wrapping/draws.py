@@ -21,13 +21,13 @@ class Draws:
         self._draws_of: dict[int, set[int]] = {}  # by storage
         self._kept: list[Any] = []
 
-    def note(self, operation: Any, arguments: Mapping[str, Any], result: Any, random: bool) -> None:
+    def note(self, operation: str, arguments: Mapping[str, Any], result: Any, random: bool) -> None:
         """An operation was called. `random` is whether it may draw; one that is told not to does not."""
         follows = self._draws_behind(arguments.values())
         if random and not _told_not_to(arguments):
             follows = {*follows, len(self.names)}
-            # dropout in it
-            name, line = "dropout" if "attention" in operation else operation, user_line()
+            name = "dropout" if "attention" in operation else operation  # which draws for nothing else
+            line = user_line()
             self.names.append(f"{name} ({line})" if line else name)
         if not follows:
             return

@@ -77,9 +77,7 @@ def _holds(value: Any) -> bool:
 
 
 def _parts(holder: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(type(holder), "forward") and isinstance(
-        getattr(holder, "_modules", None), dict
-    ):  # a module of PyTorch, as Keras's layers are too
+    if hasattr(type(holder), "named_buffers"):  # a module of PyTorch, as Keras's layers are too
         own = {"._modules", "._buffers", "._parameters", ".training"}
         for group in (holder._modules, holder._buffers, holder._parameters):
             yield from ((f".{name}", value) for name, value in group.items() if name != "_torch_params")

@@ -106,7 +106,7 @@ def _missing(op: str, where: str) -> str:
 
 
 def random_draws(
-    graph: ir.Graph, program: torch.export.ExportedProgram | None, locate: Callable[[str], str] = lambda op: ""
+    graph: ir.Graph, program: torch.export.ExportedProgram, locate: Callable[[str], str] = lambda op: ""
 ) -> str:
     """The sentence about random numbers that an exported graph draws itself; "" if it draws none."""
     kinds = []
@@ -116,7 +116,7 @@ def random_draws(
             kinds.append(node.op_type)
     if not kinds:
         return ""
-    names = dict.fromkeys(_random_operations(program)) if program is not None else {}
+    names = dict.fromkeys(_random_operations(program))
     found = [f"torch.{name.removesuffix('_functional')}{locate(name)}" for name in names]
     return "it " + RANDOM.format(found=", ".join(found or dict.fromkeys(kinds)))
 

@@ -87,15 +87,11 @@ def trace(
     without_copies(program.model)
     without_missing_kernels(program.model)
     RemoveUnusedNodesPass()(program.model)
-    if program.exported_program is not None:
-        for sentence in (
-            unknown_rows(program.exported_program, lines),
-            lowered(program.exported_program, lines),
-        ):
-            if sentence:
-                raise ExportError(f"{what} cannot be exported: {sentence}.")
-    if draws := random_draws(program.model.graph, program.exported_program, locate):
-        raise ExportError(f"{what} cannot be exported: {draws}.")
+    traced = program.exported_program
+    assert traced is not None
+    fault = unknown_rows(traced, lines) or lowered(traced, lines) or random_draws(program.model.graph, traced, locate)
+    if fault:
+        raise ExportError(f"{what} cannot be exported: {fault}.")
     return program.model
 
 
