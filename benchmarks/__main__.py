@@ -31,12 +31,16 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "floors", "bound", "precision",
-    "solvers", "commands", "gpu",
+    "solvers", "commands", "size", "gpu",
 )  # fmt: skip
-PEERS = {"flows": ("zuko", "nflows"), "jax_loops": ("jax",), "loops": ("denoising_diffusion_pytorch",)}
+PEERS = {
+    "flows": ("zuko", "nflows"), "jax_loops": ("jax",), "loops": ("denoising_diffusion_pytorch",),
+    "size": ("diffusers",),
+}  # fmt: skip
 MEASURED = ("zoo", "plugins", "exporters", "benchmarks/*.py")  # what a figure depends on
 PACKAGES = (
     "torch", "keras", "onnxruntime", "onnxruntime-gpu", "numpy", "jax", "zuko", "nflows", "denoising-diffusion-pytorch",
+    "diffusers",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Mapping
@@ -78,21 +79,29 @@ class Sessions:
             _left_behind.append(self.open)
             self.open, self.process = {}, os.getpid()
         key = method, threads, part
-        found = self.open.get(key) or self._decide(method, threads)
-        entry = self.manifest.methods[method]
-        if entry.weights > LARGE:
-            self.open.pop(key, None)
-            self._release(entry)
+        found, entry = self.open.pop(key, None), self.manifest.methods[method]
+        if found is None:
+            if entry.weights > LARGE:
+                self._release(entry)
+            found = self._decide(method, threads)
         self.open[key] = found
         return found
 
     def _release(self, entry: MethodEntry) -> None:
-        """Close what was not used for longest, so that with the weights of `entry` so many are open as may be."""
+        """Close what was not used for longest, so that there is room for the weights of `entry`."""
         methods = self.manifest.methods
         most = OPEN * max(m.weights for m in methods.values()) - entry.weights
         large = [key for key in self.open if methods[key[0]].weights > LARGE]
+        count = len(large)
         while large and sum(methods[key[0]].weights for key in large) > most:
             self.open.pop(large.pop(0), None)
+        if len(large) < count:
+            return_memory()
+
+    def close(self) -> None:
+        """Close all of them; what is needed again is opened again."""
+        self.open.clear()
+        return_memory()
 
     def _decide(self, method: str, threads: int) -> ort.InferenceSession:
         """A new session, on the CPU if no GPU was asked for and none can be used."""
@@ -147,6 +156,15 @@ class Sessions:
                 options.add_initializer(name, self.replaced[-1])
         with self.files.source(self.manifest.methods[method].file) as source:
             return ort.InferenceSession(source, options, providers=providers, **more)
+
+
+def return_memory() -> None:
+    """Have the C library return what it keeps for later. Without that a process has the weights of sessions that are
+    closed: 3.2 times those of an artifact with four methods in place of 2.2."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere than in Linux with glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def choose_device(device: str) -> str:

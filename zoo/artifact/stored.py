@@ -36,7 +36,8 @@ class StoredFiles:
         self.identities: dict[str, Identity] = {}
         keep = sum(entry.bytes for entry in entries.values()) <= KEPT
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            list(pool.map(lambda name: self._check(name, entries[name], keep), entries))
+            largest = sorted(entries, key=lambda name: -entries[name].bytes)  # first, so that none begins late
+            list(pool.map(lambda name: self._check(name, entries[name], keep), largest))
         self.models = {m.file for m in manifest.methods.values()}
         for name in self.kept.keys() & self.models:
             self._check_locations(name, self.kept[name])

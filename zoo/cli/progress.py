@@ -115,7 +115,8 @@ class Lines:
     def __call__(self, stage: str, done: float = 0, total: float = 0) -> None:
         now = time.monotonic()
         with self.lock:
-            if stage != self.stage:
+            goes_on = total == self.total and done > self.done  # the next part of the same work
+            if stage != self.stage and not goes_on:
                 self.began, self.due = now, max(now + LONG, self.due - SECONDS + LONG)
             self.stage, self.done, self.total, self.reported = stage, done, total, now
 

@@ -1,0 +1,51 @@
+"""Progress where there is no terminal: lines that say what is done and how long it will take."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+
+import pytest
+
+from zoo.cli import progress
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setattr(progress, "LONG", 0.05)
+    monkeypatch.setattr(progress, "SECONDS", 0.1)
+
+
+def percent(done, total):
+    return f"{done / total:.0%}"
+
+
+def test_the_time_that_is_left():
+    lines = progress.Lines("exporting x", percent)
+    lines.began = 100.0
+    lines.stage, lines.done, lines.total, lines.reported = "comparing", 1, 4, 110.0
+    assert lines.line(110.0) == "exporting x: comparing, 25%, 30 s left"
+    assert lines.line(115.0) == "exporting x: comparing, 25%, 25 s left"  # it goes on while nothing is reported
+    assert lines.line(900.0) == "exporting x: comparing, 25%, 0 s left"
+    lines.done = lines.total = 0
+    assert lines.line(115.0) == "exporting x: comparing, for 15 s"
+
+
+def test_a_line_though_nothing_is_reported(fast, capsys):
+    with progress.stages("exporting x") as show:
+        show("tracing sample", 0, 2)
+        time.sleep(0.01)
+        show("tracing log_prob", 1, 2)
+        with contextlib.redirect_stderr(io.StringIO()):  # as exporters do
+            time.sleep(0.5)
+    said = capsys.readouterr().err.splitlines()
+    assert set(said) == {"exporting x: tracing log_prob, 50%, 0 s left"}
+    assert len(said) < 8
+
+
+def test_what_is_quick_says_nothing(capsys):
+    with progress.rows("sample") as show:
+        for done in range(100):
+            show(done, 100)
+    assert capsys.readouterr().err == ""
