@@ -80,8 +80,12 @@ def stream_offset(name: str) -> int:
 
 def derive_seed(seed: int, name: str) -> int:
     """A seed for noise that is independent of that of `seed`, and of other names."""
-    key = int(row_keys(seed, np.zeros(1, dtype=np.int64), name)[0])
-    return int(np.uint64(key).astype(np.int64))
+    return int(derive_seeds(np.array([seed]), name)[0])
+
+
+def derive_seeds(seeds: Numbers, name: str) -> Numbers:
+    """`derive_seed` of each of many."""
+    return row_keys(seeds, np.zeros(1, dtype=np.int64), name).astype(np.int64)
 
 
 def groups(shape: Shape) -> tuple[Shape, tuple[int, ...]]:

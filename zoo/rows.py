@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError
-from zoo.noise import derive_seed
+from zoo.noise import derive_seed, derive_seeds
 
 Numbers = npt.NDArray[np.int64]
 Seeds = int | Sequence[int] | Numbers  # of all rows, or of each
@@ -55,10 +55,7 @@ def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any
     if indices is None and not isinstance(seeds, int):
         indices = int(start)
     if stream:
-        if isinstance(seeds, int):
-            seeds = derive_seed(seeds, stream)
-        else:
-            seeds = np.array([derive_seed(int(s), stream) for s in seeds])
+        seeds = derive_seed(seeds, stream) if isinstance(seeds, int) else derive_seeds(seeds, stream)
     counts = {"count": count} if count is not None else {}
     counts |= {name: len(a) for name, a in (("seed", seeds), ("index", indices)) if isinstance(a, np.ndarray)}
     if len(set(counts.values())) > 1:
