@@ -628,6 +628,8 @@ def test_train_export_and_verify(tmp_path, monkeypatch):
     assert result.stdout.splitlines()[1].startswith("sample")
     report = json.loads(call("verify", "art", "--json").stdout)
     assert max(v for row in report.values() for v in row["difference"].values()) <= 1e-4
+    assert "compared" in call("verify", "art", "--check", "quick").stdout
+    fails("verify", "art", "--check", "quik", says="expected full, quick, or seconds")
     assert "zoo train --resume" not in call("show", "run").stdout
     call("evaluate", "art")  # knows the file and the column that it was trained on
 

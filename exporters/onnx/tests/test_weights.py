@@ -8,12 +8,68 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
+from zoo_onnx import weights
 from zoo_onnx.compose import compose
+from zoo_onnx.graph import Scope, known
 from zoo_onnx.weights import Weights, computed_bytes, store_once, stored_bytes
 
 import zoo
 from zoo.artifact import WEIGHTS
 from zoo.signature import Call, Tensor
+
+WEIGHT = np.random.default_rng(0).standard_normal((16, 32), dtype=np.float32)
+
+
+def chain(*arrays):
+    """x times each of the arrays in turn."""
+    scope = Scope()
+    value = scope.input("x", "float32", ["batch", 16])
+    for number, array in enumerate(arrays):
+        value = scope.op("MatMul", value, known(scope.graph, f"w{number}", array))
+    scope.output(value, "y", "float32", ["batch", arrays[-1].shape[1]])
+    return scope.model()
+
+
+def run(path):
+    x = np.random.default_rng(1).standard_normal((3, 16), dtype=np.float32)
+    return x, outputs(path, x)
+
+
+def outputs(path, x):
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+
+
+def test_equal_arrays_and_transposes_are_one(tmp_path):
+    model = chain(WEIGHT, WEIGHT.T.copy(), WEIGHT.copy(), WEIGHT.T.copy())
+    store_once(model)
+    assert sum(value.const_value is not None for value in model.graph.initializers.values()) == 1
+    ir.save(model, tmp_path / "model.onnx")
+    x, y = run(tmp_path / "model.onnx")
+    np.testing.assert_allclose(y, x @ WEIGHT @ WEIGHT.T @ WEIGHT @ WEIGHT.T, rtol=1e-4)
+
+
+def test_methods_share_a_file(tmp_path):
+    files = Weights(tmp_path, limit=0)
+    other = (2 * WEIGHT.T).copy()
+    files.add("one.onnx", chain(WEIGHT, other))
+    files.add("two.onnx", chain(WEIGHT, WEIGHT.T.copy()))
+    files.write()
+    assert (tmp_path / WEIGHTS).stat().st_size == 2 * WEIGHT.nbytes
+    for name, last in (("one", other), ("two", WEIGHT.T)):
+        x, y = run(tmp_path / f"{name}.onnx")
+        np.testing.assert_allclose(y, x @ WEIGHT @ last, rtol=1e-4)
+
+
+@pytest.mark.parametrize("arrays", [(WEIGHT, np.ones((32, 8), np.float32)), (WEIGHT, WEIGHT.T)])
+def test_an_array_is_hashed_once(tmp_path, monkeypatch, arrays):
+    """And transposed only where there is a matrix of that shape."""
+    count = []
+    sha256 = weights.sha256
+    monkeypatch.setattr(weights, "sha256", lambda data: count.append(1) or sha256(data))
+    files = Weights(tmp_path, limit=0)
+    files.add("one.onnx", chain(*arrays))
+    assert len(count) == len(arrays)
+
 
 WIDTH = 64
 MATRIX = 4 * WIDTH * WIDTH
@@ -44,10 +100,6 @@ def net():
     return Tied().eval()
 
 
-def run(path, x):
-    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
-
-
 @pytest.mark.parametrize("limit", [2**28, 0])
 def test_a_matrix_and_its_transpose_are_stored_once(net, limit, tmp_path):
     files = Weights(tmp_path, limit)
@@ -67,8 +119,8 @@ def test_a_matrix_and_its_transpose_are_stored_once(net, limit, tmp_path):
     x = np.random.default_rng(0).integers(0, WIDTH, (5, 3))
     with torch.no_grad():
         y = net(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(run(tmp_path / "encode.onnx", x), y[:, 0], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(run(tmp_path / "log_prob.onnx", x), y.sum((1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(outputs(tmp_path / "encode.onnx", x), y[:, 0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(outputs(tmp_path / "log_prob.onnx", x), y.sum((1, 2)), rtol=1e-4)
 
 
 def test_weights_in_fewer_bytes_are_computed_with_as_float32():
@@ -79,16 +131,6 @@ def test_weights_in_fewer_bytes_are_computed_with_as_float32():
     model = ir.Model(graph, ir_version=10)
     assert stored_bytes(model) == 64 * (4 + 2 + 1 + 8)
     assert computed_bytes(model) == 64 * (4 + 4 + 4 + 8)
-
-
-def test_other_weights_of_the_same_shape_stay_apart():
-    a = np.random.default_rng(0).standard_normal((2, 32, 32)).astype(np.float32)
-    values = [ir.Value(name=n, const_value=ir.tensor(m)) for n, m in (("a", a[0]), ("b", a[1]), ("c", a[0].copy()))]
-    node = ir.node("Sum", values, num_outputs=1)
-    model = ir.Model(ir.Graph([], node.outputs, nodes=[node], initializers=values), ir_version=10)
-    store_once(model)
-    assert set(model.graph.initializers) == {"a", "b"}
-    assert [v.name for v in node.inputs] == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize("options", [{}, {"limit": 2**28}, {"limit": 1000}])

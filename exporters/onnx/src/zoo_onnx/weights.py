@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +12,7 @@ import onnx_ir as ir
 from zoo.artifact import WEIGHTS
 from zoo.files import sha256
 
+T = TypeVar("T")
 LIMIT = 2**28  # bytes of all files together, up to which weights lie inside
 SMALL = 1024  # bytes: smaller tensors always lie inside
 ALIGN = 64
@@ -24,7 +25,7 @@ class Weights:
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit
         self.models: dict[str, ir.Model] = {}
-        self.places: dict[tuple[str, str], tuple[int, int]] = {}
+        self.places: Known[tuple[int, int]] = Known()
         self.inside = True
 
     def add(self, file: str, model: ir.Model) -> None:
@@ -48,17 +49,12 @@ class Weights:
                 tensor = value.const_value
                 if tensor is None or tensor.nbytes < SMALL:
                     continue
-                turned = False
-                place = self._find(tensor.numpy())
-                if place is None and len(tensor.shape) == 2:
-                    place = self._find(tensor.numpy().T)
-                    turned = place is not None
+                place, turned = self.places.find(value) or (None, False)
                 if place is None:
-                    data = tensor.tobytes()
                     shared.write(b"\0" * (-shared.tell() % ALIGN))
-                    place = shared.tell(), len(data)
-                    self.places[_key(tensor.numpy())] = place
-                    shared.write(data)
+                    place = shared.tell(), tensor.nbytes
+                    self.places.add(value, place)
+                    shared.write(memoryview(np.ascontiguousarray(tensor.numpy())).cast("B"))
                 shape = tensor.shape if not turned else ir.Shape(tuple(tensor.shape)[::-1])
                 outside = ir.ExternalTensor(
                     WEIGHTS, *place, tensor.dtype, shape=shape, name=str(value.name), base_dir=self.folder
@@ -68,12 +64,41 @@ class Weights:
                 else:
                     value.const_value = outside
 
-    def _find(self, array: np.ndarray) -> tuple[int, int] | None:
-        return self.places.get(_key(array))
+
+class Known(Generic[T]):
+    """Weights that were there before, found by their content. Large models take long to hash, so each array is hashed
+    once, and transposed only where there is a matrix of that shape."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, tuple[int, ...]], dict[str, T]] = {}
+
+    def find(self, value: ir.Value) -> tuple[T, bool] | None:
+        """What was added with the same array, or (True) with the transposed matrix."""
+        kind, shape = _kind(value)
+        for turned in (False, True) if len(shape) == 2 else (False,):
+            alike = self.found.get((kind, shape[::-1] if turned else shape))
+            if alike and (what := alike.get(_digest(value, turned))) is not None:
+                return what, turned
+        return None
+
+    def add(self, value: ir.Value, what: T) -> None:
+        self.found.setdefault(_kind(value), {})[_digest(value)] = what
 
 
-def _key(array: np.ndarray) -> tuple[str, str]:
-    return f"{array.dtype} {array.shape}", sha256(np.ascontiguousarray(array).data)
+def _kind(value: ir.Value) -> tuple[str, tuple[int, ...]]:
+    assert value.const_value is not None
+    array = value.const_value.numpy()
+    return str(array.dtype), array.shape
+
+
+def _digest(value: ir.Value, turned: bool = False) -> str:
+    """The SHA-256 of a constant, or of its transpose."""
+    key = "transposed" if turned else "digest"
+    if key not in value.meta:
+        assert value.const_value is not None
+        array = value.const_value.numpy()
+        value.meta[key] = sha256(np.ascontiguousarray(array.T if turned else array).data)
+    return str(value.meta[key])
 
 
 def store_once(model: ir.Model) -> None:
@@ -81,19 +106,19 @@ def store_once(model: ir.Model) -> None:
 
     A graph and the body of its loop each keep their own: onnxruntime lays out weights for speed only there."""
     for graph in (model.graph, *model.graph.subgraphs()):
-        found: dict[tuple[str, str], ir.Value] = {}
+        known: Known[ir.Value] = Known()
         for value in list(graph.initializers.values()):
             tensor = value.const_value
             if tensor is None or tensor.nbytes < SMALL or value.is_graph_input():
                 continue
-            array = tensor.numpy()
-            same = found.setdefault(_key(array), value)
-            if same is not value:
+            same, turned = known.find(value) or (None, False)
+            if same is None:
+                known.add(value, value)
+            elif turned:
+                transpose(graph, value, same)
+            else:
                 ir.convenience.replace_all_uses_with(value, same)
                 graph.initializers.pop(str(value.name))
-            elif array.ndim == 2 and (other := found.get(_key(array.T))) is not None and other is not value:
-                transpose(graph, value, other)
-                del found[_key(array)]
 
 
 def transpose(graph: ir.Graph, value: ir.Value, matrix: ir.Value | ir.TensorProtocol) -> None:
