@@ -25,6 +25,7 @@ from zoo.parts import cores, cut, together
 from zoo.signature import Signature
 from zoo.spaces import Labels
 from zoo.spec import Density
+from zoo.validation import check_manifest
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -99,6 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     data = read_json(path, SCHEMA)
     manifest = convert(data, Manifest, path)
+    check_manifest(manifest, path)
     used = [EXAMPLES, *(m.file for m in manifest.methods.values()), *([WEIGHTS] if (folder / WEIGHTS).exists() else [])]
     for name in (*manifest.files, *used):
         if Path(name).name != name:
