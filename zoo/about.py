@@ -118,9 +118,9 @@ def _checkpoint(folder: Path) -> Facts:
     return {
         **_architecture(record.architecture, record.plugin),
         **_space(record.space, record.classes),
-        "density": meta.get("density"),
+        "density": record.density,
         "settings": record.config,
-        **_card(convert(meta.get("card", {}), dict[str, Any], path)),
+        **_card(record.card),
         "weights": [_weights(folder, "checkpoint", weights.bytes)],
     }
 

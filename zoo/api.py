@@ -14,7 +14,7 @@ from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.memory import is_shortage
 from zoo.spaces import Labels, Space
-from zoo.spec import PRECISIONS, ModelSpec, PresetSpec
+from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
@@ -29,13 +29,15 @@ MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """What a file says of the network whose weights lie beside it: enough to make it again."""
+    """What a file says of the network whose weights lie beside it: enough to make it again, and what it is."""
 
     architecture: str
     plugin: str | None = None
     space: dict[str, Any]
     classes: list[str] | None
     config: dict[str, Any]
+    density: Density | None = None
+    card: dict[str, Any] = {}
 
     @property
     def spec(self) -> ModelSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ ODD = [
     *(None, True, -1, 0, 1, 2**31, 2**63, -(2**63), 1e308, -0.5, "", "x", "\x1b[31m", "../../etc/passwd", "a\0b"),
     *("9" * 400, [], {}, [[]], [None], {"": None}, {"type": "real", "width": -3}, ["a", "a"]),
 ]  # fmt: skip
+MEMORY = 2**33  # bytes of address space
 DRAW = ["sample", "FOLDER", "-n", "3", "--seed", "1"]
 SCORE = ["score", "artifact", "--data"]
 # file, what is hashed with it, commands
@@ -62,10 +64,21 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
 
 
 def _few_steps() -> None:
-    """A training that is gone on with is not to take long: it is stopped after some steps, as by Ctrl-C."""
+    """A training that is gone on with is not to take long: it is stopped after some steps. Nor is it to start other
+    processes by this one's command line."""
+    from zoo_torch.learner import TorchLearner
+
     from zoo import training
 
-    step = training._Loop._step
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    step, begin = training._Loop._step, TorchLearner.__init__
+
+    def alone(self: Any, *arguments: Any, devices: int = 1, **more: Any) -> None:
+        if devices > 1:
+            raise SystemExit(0)
+        begin(self, *arguments, **more)
+
+    TorchLearner.__init__ = alone
 
     def few(self: Any) -> None:
         step(self)

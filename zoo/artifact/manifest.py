@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from zoo.artifact.validation import check_manifest
 from zoo.checkpoint import convert, read_json
 from zoo.errors import CorruptFile, InputError
 from zoo.signature import Signature
@@ -111,6 +112,7 @@ def read_manifest(folder: Path) -> Manifest:
             "checkpoint again: zoo export CHECKPOINT --out FOLDER."
         )
     manifest = convert(data, Manifest, path)
+    check_manifest(manifest, path)
     used = [EXAMPLES, *(m.file for m in manifest.methods.values()), *([WEIGHTS] if (folder / WEIGHTS).exists() else [])]
     for name in (*manifest.files, *used):
         if Path(name).name != name:

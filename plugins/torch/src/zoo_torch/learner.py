@@ -48,6 +48,17 @@ def averaging(decay: float) -> Any:
     return update
 
 
+def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: list[nn.Parameter]) -> None:
+    """`InputError` for a state of AdamW that is not of these parameters: PyTorch takes any, and fails in a step."""
+    for index, entries in state.items():  # a weight that has had no gradient has none
+        if not 0 <= index < len(parameters):
+            raise InputError(f"it has a state of weight {index}; there are {len(parameters)}")
+        shape = parameters[index].shape
+        found = {name: tuple(tensor.shape) for name, tensor in entries.items()}
+        if found != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
+            raise InputError(f"the state of weight {index}, of shape {tuple(shape)}, is {found}")
+
+
 class TorchLearner:
     """AdamW steps on the objectives of a network, one optimiser an objective."""
 
@@ -125,10 +136,5 @@ class TorchLearner:
             for name, a in under(f"optimizer.{objective}.").items():
                 index, _, entry = name.partition(".")
                 state.setdefault(int(index), {})[entry] = torch.from_numpy(np.array(a))
-            for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
-                for entry, tensor in state.get(
-                    index, {}
-                ).items():  # PyTorch takes any shape, and fails in the next step
-                    if tensor.ndim and tensor.shape != parameter.shape:
-                        raise InputError(f"{entry} of weight {index} has shape {tuple(tensor.shape)}")
+            check_state(state, [p for group in optimizer.param_groups for p in group["params"]])
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
