@@ -266,6 +266,7 @@ def check(
         if mine and seconds < math.inf:
             mine = affordable(mine, signature, time_passes(artifact, method), seconds)
         report[method] = Comparison(artifact, method).run(mine, progress)
+        artifact.release()
     return report
 
 
@@ -305,7 +306,9 @@ class Comparison:
         views: dict[Window | None, Model] = {}
         for number, case in enumerate(cases):
             if case.window not in views:
-                views = {case.window: case.view(self.artifact)}  # one at a time: each holds the weights
+                for view in views.values():  # one at a time: each holds the weights
+                    view.release()
+                views = {case.window: case.view(self.artifact)}
             for low, high in BATCHES[case.rows]:
                 progress(what, done, total)
                 self.compare(number, case, low, high, case.run(views[case.window], low, high))

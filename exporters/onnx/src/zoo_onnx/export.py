@@ -135,6 +135,7 @@ class Export:
                 cost = parity.time_passes(artifact, method)
                 windowed = method in self.windowed
                 self.plans[method] = plan(signature, self.costs[method], cost, self.seconds, windowed)
+                artifact.release()
             self.cases = list(parity.make_cases(self.model, self.plans, self.progress))
             found = parity.check(artifact, self.cases, progress=self.progress)
         except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
