@@ -15,7 +15,7 @@ from zoo.errors import InputError, did_you_mean
 from zoo.signature import Signature, Window
 from zoo.spaces import KINDS
 
-DEFAULT = 60.0  # seconds for each method
+DEFAULT = 40.0  # seconds for each method; with tracing about a minute
 BUDGETS = {"full": math.inf, "quick": 5.0}
 COUNT = 7  # rows of a case, at most
 # rows of a case -> which of them are computed in calls of their own. The last shows whether rows mix
