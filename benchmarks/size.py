@@ -135,7 +135,7 @@ def use(what: str, folder: str) -> tuple[Callable[[], object], int]:
         artifact = zoo.open(Path(folder) / "artifact", device="cpu")
         x = artifact.sample(4, seed=0)
         assert np.isfinite(artifact.log_prob(x)).all()
-        artifact.sessions.close()
+        artifact.release()
         zoo.verify(artifact.folder, device="cpu", check="quick")
 
     return run, weights_of(folder)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.artifact import sessions
+from zoo import parity
+from zoo.artifact import EXAMPLES, sessions
 from zoo.artifact.sessions import OPEN, Sessions
 
 
@@ -42,7 +43,13 @@ def test_what_is_large_is_closed_before_more_is_opened(artifact_folder, opened, 
 def test_sessions_that_were_closed_are_opened_again(artifact_folder, opened):
     artifact = zoo.open(artifact_folder, device="cpu")
     x = artifact.sample(4, seed=0)
-    artifact.sessions.close()
+    artifact.release()
     assert not artifact.sessions.open
     np.testing.assert_array_equal(artifact.sample(4, seed=0), x)
     assert len(opened) == 2
+
+
+def test_a_comparison_leaves_no_session_open(artifact_folder):
+    artifact = zoo.open(artifact_folder, device="cpu")
+    parity.check(artifact, parity.unpack(artifact.files.read(EXAMPLES)))
+    assert not artifact.sessions.open

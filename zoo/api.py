@@ -184,7 +184,7 @@ def export(
     input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
     file (256 MiB).
 
-    `check` is how much to compare with the source: what fits into so many seconds for each method (60), "full" or
+    `check` is how much to compare with the source: what fits into so many seconds for each method (40), "full" or
     "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
     """
     from zoo import registry
@@ -242,7 +242,7 @@ def verify(
 ) -> dict[str, Compared]:
     """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
 
-    `check` is how much to compare: what fits into so many seconds for each method (60), "full", which is all that its
+    `check` is how much to compare: what fits into so many seconds for each method (40), "full", which is all that its
     export has left for this, or "quick". `ExportError` says what differs, or that there is nothing to compare.
     """
     from zoo import parity

@@ -15,7 +15,7 @@ from zoo.errors import InputError, did_you_mean
 from zoo.signature import Signature, Window
 from zoo.spaces import KINDS
 
-DEFAULT = 60.0  # seconds for each method
+DEFAULT = 40.0  # seconds for each method; with tracing about a minute
 BUDGETS = {"full": math.inf, "quick": 5.0}
 COUNT = 7  # rows of a case, at most
 # rows of a case -> which of them are computed in calls of their own. The last shows whether rows mix
@@ -39,10 +39,12 @@ class Run:
     window: Window | None = None
     steps: int | None = None
 
-    def seconds(self, length: int, source: Cost, artifact: Cost) -> float:
-        """What it takes in a loop of so many steps. Away from random inputs the source runs twice."""
+    def seconds(self, signature: Signature, source: Cost, artifact: Cost) -> float:
+        """What it takes. Away from random inputs the source runs twice, if it takes floats."""
+        length = loop_length(signature)
+        floats = any(tensor.dtype == "float32" for tensor in signature.inputs.values())
         steps = self.window.steps if self.window else min(self.steps or length, length)
-        times = 1 if self.kind == "random" else 2
+        times = 2 if floats and self.kind != "random" else 1
         calls = len(BATCHES[self.rows])
         return steps * (times * source.of(self.rows) + artifact.of(batched_rows(self.rows), calls))
 
@@ -77,10 +79,9 @@ def seconds_of(check: Check) -> float:
 def plan(signature: Signature, source: Cost, artifact: Cost, seconds: float, windowed: bool) -> list[Run]:
     """The runs of a method that fit into the budget; the fewest there are if none do. `windowed` says whether a loop
     may be entered anywhere."""
-    length = loop_length(signature)
     runs: list[Run] = []
     for runs in candidates(signature, windowed):
-        if sum(run.seconds(length, source, artifact) for run in runs) <= seconds:
+        if sum(run.seconds(signature, source, artifact) for run in runs) <= seconds:
             break
     return runs
 

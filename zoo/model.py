@@ -157,6 +157,9 @@ class Model(ABC):
         """This model with a loop that takes these steps alone, from the initial state: for checks of long loops. With
         `first` above 0 an artifact has to be made for it (see `zoo_onnx.loop`)."""
 
+    def release(self) -> None:  # noqa: B027 (the network of a framework has nothing to give back)
+        """Give back the memory of what is made again when it is needed, such as sessions."""
+
     # ---- checking ----------------------------------------------------------------------------------------------
 
     def signature(self, method: str) -> Signature:

@@ -37,7 +37,7 @@ SCALES = {"predict": 1.0, "log_prob": 1.0}
 # artifact draw differently, and what follows in that row with them: so many rows of a method may, no more.
 TIES = 1  # of 7 rows or more
 TIMED = 4  # steps of a loop
-SLOW = 1.0  # seconds of a call that is not run again to be timed
+SLOW, VERY_SLOW = 1.0, 10.0  # seconds of a call that is not timed with more rows, or not again
 # kind -> seeds and indices of its rows. At the boundary and in the tail rows have different ones: far apart, and with
 # more digits than a float64 has
 CALLS: dict[str, tuple[list[int], list[int]]] = {
@@ -159,8 +159,8 @@ def nudged(array: Array) -> Array:
 
 
 def time_passes(model: Model, method: str) -> Cost:
-    """What a call and each of its rows cost, in a loop in one step, of which a few are timed. A first call, which
-    prepares much, counts only where it is slow."""
+    """What a call and each of its rows cost, in a loop in one step, of which a few are timed. A first call, which opens
+    and prepares much, counts only where it is very slow."""
     signature, window, steps = model.signature(method), None, 1
     if signature.length is not None:
         steps = min(TIMED, loop_length(signature))
@@ -171,14 +171,15 @@ def time_passes(model: Model, method: str) -> Cost:
         case = empty_case(model, method, Run("random", rows, window))
         begin = time.perf_counter()
         case.run(view)
-        return (time.perf_counter() - begin) / steps
+        return time.perf_counter() - begin
 
     one = seconds(1)
-    if one * steps > SLOW:
-        return Cost(0.0, one)
-    one = seconds(1)
+    if one < VERY_SLOW:
+        one = seconds(1)
+    if one > SLOW:
+        return Cost(0.0, one / steps)
     row = max(0.0, seconds(COUNT) - one) / (COUNT - 1)
-    return Cost(max(0.0, one - row), row)
+    return Cost(max(0.0, one - row) / steps, row / steps)
 
 
 def finite_rows(value: Array) -> Array:
@@ -259,6 +260,7 @@ def check(
         if mine and seconds < math.inf:
             mine = affordable(mine, signature, time_passes(artifact, method), seconds)
         report[method] = Comparison(artifact, method).run(mine, progress)
+        artifact.release()
     return report
 
 
@@ -298,7 +300,9 @@ class Comparison:
         views: dict[Window | None, Model] = {}
         for number, case in enumerate(cases):
             if case.window not in views:
-                views = {case.window: case.view(self.artifact)}  # one at a time: each holds the weights
+                for view in views.values():  # one at a time: each holds the weights
+                    view.release()
+                views = {case.window: case.view(self.artifact)}
             for low, high in BATCHES[case.rows]:
                 progress(what, done, total)
                 self.compare(number, case, low, high, case.run(views[case.window], low, high))

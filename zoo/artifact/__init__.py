@@ -68,6 +68,9 @@ class Artifact(Model):
         twin.sessions = self.sessions.windowed(method, window)
         return twin
 
+    def release(self) -> None:
+        self.sessions.close()
+
     @property
     def device(self) -> str:
         """ "cpu" or "cuda"."""

@@ -68,7 +68,7 @@ data = click.option(
 check = click.option(
     "--check",
     metavar="SECONDS|full|quick",
-    help="How much to compare: what fits into so many seconds for each method (default: 60).",
+    help="How much to compare: what fits into so many seconds for each method (default: 40).",
 )
 
 

@@ -58,7 +58,7 @@ def export(
     has a row axis, as servers need that batch requests. Weights lie inside of each file while all files are at most
     `limit` bytes, else in one file beside them.
 
-    `check` says how much is compared with the source, of each method: what fits into so many seconds (by default 60),
+    `check` says how much is compared with the source, of each method: what fits into so many seconds (by default 40),
     "full" or "quick". What was compared is in the manifest.
 
     With `weights` "float16" or "int8" the source is the model with its weights rounded to those, for as long as this
@@ -136,6 +136,7 @@ class Export:
                 cost = parity.time_passes(artifact, method)
                 windowed = method in self.windowed
                 self.plans[method] = plan(signature, self.costs[method], cost, self.seconds, windowed)
+                artifact.release()
             self.cases = list(parity.make_cases(self.model, self.plans, self.progress))
             found = parity.check(artifact, self.cases, progress=self.progress)
         except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
