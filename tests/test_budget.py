@@ -62,6 +62,17 @@ def test_of_a_long_loop_a_few_steps_at_its_beginning_middle_and_end():
     assert plan(FIXED, cost, cost, 0.001, True) == [Run("random", 1, Window(0, 1))]
 
 
+def test_of_a_long_loop_as_many_steps_as_fit_are_taken_at_once():
+    """A cache that is read twenty steps later is empty in every short part."""
+    cost = Cost(0.0, 0.1)
+    for budget in (20, 60):
+        found = plan(FIXED, cost, cost, budget, True)
+        last = found[-1]
+        assert (last.rows, last.window.first) == (1, 0)
+        assert last.window.steps >= 0.5 * budget / 0.2 - 1
+        assert seconds(found, FIXED, cost) <= budget
+
+
 def test_a_loop_that_cannot_be_entered_is_checked_at_its_beginning():
     cost = Cost(0.0, 0.1)
     assert {run.window.first for run in plan(FIXED, cost, cost, 60, False)} == {0}

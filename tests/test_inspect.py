@@ -44,7 +44,7 @@ def test_it_prints_what_a_caller_has_to_know(sample, capsys):
         r"model         moons",
         "seed   int64  (batch)",
         "x       float32  (batch, 2)         units of the data  real numbers in the units of the data",
-        "licence       none is stated",
+        "license       none is stated",
         "known answer",
     ):
         assert line in printed

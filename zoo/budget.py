@@ -40,9 +40,9 @@ class Run:
     steps: int | None = None
 
     def seconds(self, signature: Signature, source: Cost, artifact: Cost) -> float:
-        """What it takes. Away from random inputs the source runs twice, if it takes floats."""
+        """What it takes. Away from random inputs the source runs twice, if it takes floats, as noise is."""
         length = loop_length(signature)
-        floats = any(tensor.dtype == "float32" for tensor in signature.inputs.values())
+        floats = signature.random or any(tensor.dtype == "float32" for tensor in signature.inputs.values())
         steps = self.window.steps if self.window else min(self.steps or length, length)
         times = 2 if floats and self.kind != "random" else 1
         calls = len(BATCHES[self.rows])
@@ -80,10 +80,21 @@ def plan(signature: Signature, source: Cost, artifact: Cost, seconds: float, win
     """The runs of a method that fit into the budget; the fewest there are if none do. `windowed` says whether a loop
     may be entered anywhere."""
     runs: list[Run] = []
+    spent = 0.0
     for runs in candidates(signature, windowed):
-        if sum(run.seconds(signature, source, artifact) for run in runs) <= seconds:
-            break
+        spent = sum(run.seconds(signature, source, artifact) for run in runs)
+        whole = signature.length is None or any(run.window is None and run.steps is None for run in runs)
+        if spent <= (seconds if whole else seconds / 2):
+            return runs if whole else [*runs, *longest(signature, source, artifact, seconds - spent)]
     return runs
+
+
+def longest(signature: Signature, source: Cost, artifact: Cost, seconds: float) -> list[Run]:
+    """As many steps of one row as fit, from the first on: parts begin at the initial state, so they do not see what a
+    loop does with a state that it has been filling for long, as a cache."""
+    step = Run("random", 1, Window(0, 1)).seconds(signature, source, artifact)
+    steps = min(loop_length(signature), int(seconds / step))
+    return [Run("random", 1, Window(0, steps))] if steps else []
 
 
 def candidates(signature: Signature, windowed: bool) -> Iterator[list[Run]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """Something the user can mend."""
+    """An error the user can fix."""
 
 
 class UnknownName(ZooError, KeyError):

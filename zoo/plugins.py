@@ -115,7 +115,7 @@ def load_plugins() -> tuple[Plugin, ...]:
 
 @contextlib.contextmanager
 def _watched(plugin: Plugin, entry: EntryPoint, doing: str) -> Iterator[None]:
-    """Run a plugin's own code: what it raises, prints and imports is said of the plugin and hurts nobody else."""
+    """Run a plugin's own code: attribute whatever it raises, prints or imports to the plugin; others are unaffected."""
     before = {name for name in FRAMEWORKS if name in sys.modules}
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's: it may be JSON

@@ -100,6 +100,7 @@ def make(name: str, *, trained: bool) -> None:
     architecture, _, data = name.partition(".")
     model, folder = (zoo.load(name), TARGET / name / "checkpoint") if trained else train(name)
     model.name = name
+    model.meta = {**model.meta, "card": {**model.meta["card"], "license": "Apache-2.0"}}
     with atomic_folder(TARGET / name, force=True, marker=everything) as work:
         shutil.copytree(
             folder, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]

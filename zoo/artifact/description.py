@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zoo.model import Array
 
 PREFIX = "genzoo."  # of the keys of a file's metadata
-TEXT = ("model", "method", "architecture", "family", "density", "licence")  # metadata that is no JSON
+TEXT = ("model", "method", "architecture", "family", "density", "license")  # metadata that is no JSON
 TOLERANCE = 1e-3  # of the known answer's floats, relative to the largest of an output: a long chain amplifies rounding
 Number = float | int | bool
 
@@ -65,7 +65,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     loop: int | str | None = None
     space: dict[str, Any] = {}
     classes: list[str] | None = None
-    licence: str | None = None
+    license: str | None = None
     versions: dict[str, str] = {}
     known_answer: KnownAnswer | None = None
 

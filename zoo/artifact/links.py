@@ -1,7 +1,8 @@
 """Artifacts whose files are links, as package managers, caches and volumes lay them.
 
 onnxruntime opens any `.onnx` file, but refuses weights beside it if their file is a symbolic link or has several hard
-links (https://github.com/onnx/onnx/issues/7686): only artifacts too large to hold their weights inside are concerned.
+links (https://github.com/onnx/onnx/issues/7686): this affects only artifacts whose weights do not fit
+inside the files.
 """
 
 from __future__ import annotations

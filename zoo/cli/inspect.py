@@ -63,7 +63,7 @@ def show(inspected: Inspected) -> None:
             ("log_prob", known.density and known.density.replace("_", " ")),
             ("steps", known.loop),
             ("classes", ", ".join(f"{place} {name}" for place, name in enumerate(known.classes or ()))),
-            ("licence", known.licence or "none is stated"),
+            ("license", known.license or "none is stated"),
             ("written by", ", ".join(f"{name} {version}" for name, version in known.versions.items())),
             ("file", file),
         ]

@@ -29,7 +29,7 @@ def digits() -> Dataset:
     """1797 handwritten digits of 8x8 pixels with 17 levels, 0 to 16.
 
     The test part of "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, UCI Machine Learning
-    Repository, 1998, https://doi.org/10.24432/C50P49, licence CC BY 4.0; in the order of scikit-learn's
+    Repository, 1998, https://doi.org/10.24432/C50P49, license CC BY 4.0; in the order of scikit-learn's
     `load_digits`. Unchanged but for the format.
     """
     with resources.files("zoo.data").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
@@ -84,7 +84,7 @@ _OTHER_WAYS = (
 
 
 def fashion_mnist(folder: str | Path | None = None) -> Dataset:
-    """70,000 gray pictures of clothes, 28x28 (Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT licence).
+    """70,000 gray pictures of clothes, 28x28 (Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT license).
 
     The official test images are the test split; of the 60,000 others 5,000 are held out for validation. The four
     IDX files come from `folder`, the folder that the variable ZOO_FASHION_MNIST names, the Debian package
@@ -107,7 +107,7 @@ def fashion_mnist(folder: str | Path | None = None) -> Dataset:
         x_test,
         labels={"train": y[train], "validation": y[validation], "test": y_test},
         classes=Labels(FASHION_CLASSES),
-        source="Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), MIT licence",
+        source="Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), MIT license",
     )
 
 

@@ -144,7 +144,7 @@ def _require_part(
     for name, value in subject.model.run(method, part, count=count, seed=0, **how).items():
         require(
             equal(method, whole[name][slice(*rows)], value),
-            f"{name} of {method}: rows {rows[0]} to {rows[1] - 1} are others when they are computed by themselves "
+            f"{name} of {method}: rows {rows[0]} to {rows[1] - 1} change when they are computed on their own "
             f"{how or ''}. A row may depend on its inputs, its noise, and `index`, the number that `init` gets: not on "
             "its place, nor on the rows around it (a mean, a norm or a sum over the batch axis? batch normalization in "
             "training mode?).",

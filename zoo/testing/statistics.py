@@ -40,11 +40,11 @@ def independence(u: Floats, v: Floats) -> dict[str, float]:
     from scipy import stats
 
     counts = np.histogram2d(u, v, bins=4, range=[[0, 1], [0, 1]])[0].reshape(-1)
-    return {"independence of neighbouring dimensions' transforms": float(stats.chisquare(counts).pvalue)}
+    return {"independence of neighboring dimensions' transforms": float(stats.chisquare(counts).pvalue)}
 
 
 def standard_normal(z: Floats) -> dict[str, float]:
-    """p-values of "z (N, D) is standard normal": each dimension, neighbours' correlations, and the radius."""
+    """p-values of "z (N, D) is standard normal": each dimension, neighbors' correlations, and the radius."""
     from scipy import stats
 
     tests: dict[str, float] = {}

@@ -45,7 +45,7 @@ def _dropped(node: ir.Node) -> int | None:
 
 
 def _progression(node: ir.Node) -> list[list[int]] | None:
-    """Starts, ends, axes and steps of the Slice that a Gather is, which looks up every so many, in either order."""
+    """Starts, ends, axes and steps of the Slice that a Gather is whose indices form an arithmetic progression."""
     index, axis = node.inputs[1], _axis(node)
     if index is None or index.const_value is None or index.is_graph_input() or axis is None:
         return None

@@ -59,7 +59,7 @@ def explain(
         "inputs": inputs,
         "outputs": outputs,
         "options": options,
-        "licence": card.get("licence") or card.get("license"),
+        "license": card.get("license"),
         "versions": dict(versions),
         "known_answer": known_answer(model, method, int(seconds / 3 / cost.of(1)) if seconds < math.inf else None),
     }

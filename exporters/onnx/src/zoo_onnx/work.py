@@ -1,4 +1,4 @@
-"""How often one row multiplies in a graph: what its layers cost, whatever the machine."""
+"""Multiplications per row in a graph: what its layers cost, whatever the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRODUCTS = ("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM
 
 
 def products(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
-    """How often one row multiplies in matrix products and convolutions, loops counted once, and how many of these
+    """Multiplications per row in matrix products and convolutions, loops counted once, and how many of these
     operators there are; None where a shape is unknown, or an operator's products are not counted here."""
     found = []
     for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):

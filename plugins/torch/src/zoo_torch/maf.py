@@ -85,7 +85,7 @@ class MAF(Flow):
     # ---- the inverse, from the last layer to the first -----------------------------------------------------------
     # Within a layer, y = z * exp(scale(y)) + shift(y) is iterated until nothing changes: the dimension of rank r is
     # exact after r + 1 steps, because it depends on lower ranks only and masked weights are exact zeros. A row that has
-    # arrived stays where it is while its neighbours go on. On digits a layer of 64 dimensions takes 14 to 19 steps;
+    # arrived stays where it is while its neighbors go on. On digits a layer of 64 dimensions takes 14 to 19 steps;
     # iterating all layers at once takes twice as many passes through a conditioner.
 
     def init(self, index: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
