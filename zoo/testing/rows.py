@@ -235,10 +235,10 @@ def causality(subject: Subject) -> None:
     def sample(known: int) -> Array:
         """Rows whose noise is of one seed up to step, or element, `known`, and of another from there on."""
 
-        def noises(declared, step=0, steps=1):  # type: ignore[no-untyped-def]
+        def noises(declared, step=0):  # type: ignore[no-untyped-def]
             found = {}
             for name, noise in declared.items():
-                when = {"step": step, "steps": steps, "options": options}
+                when = {"step": step, "options": options}
                 a, b = (draw(noise, index, seed=seed, stream=f"sample/{name}", **when) for seed in (0, 1))
                 if isinstance(definition, Loop):
                     found[name] = a if step < known or declared is definition.init_noise else b

@@ -225,7 +225,7 @@ def test_an_iterative_sampler_is_one_loop(tmp_path, loop_convolutions):
     state = init(drawn(noise, 3, 4, "sample/noise"))
     with torch.no_grad():
         for i in range(7):
-            state = step(i, state, drawn(noise, 3, 4, "sample/step_noise", step=i, steps=7), 0.5)
+            state = step(i, state, drawn(noise, 3, 4, "sample/step_noise", step=i), 0.5)
     rows = artifact.sample(3, seed=4, steps=7, size=0.5)
     assert np.array_equal(rows, levels(finish(state).permute(0, 2, 3, 1), -1, 1))
     assert np.array_equal(rows, model.sample(3, seed=4, steps=7, size=0.5))

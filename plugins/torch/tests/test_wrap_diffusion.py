@@ -21,11 +21,9 @@ diffusers_warns = pytest.mark.filterwarnings("ignore:__array__ implementation:De
 SPACE, SHAPE = zoo.Image(8, 8, 1), (1, 8, 8)
 
 
-def drawn(name, count, seed, step=0, steps=1, shape=SHAPE):
+def drawn(name, count, seed, step=0, shape=SHAPE):
     noise = zoo.Normal(*shape)
-    return torch.from_numpy(
-        reference.draw(noise, np.arange(count), seed=seed, stream=f"sample/{name}", step=step, steps=steps)
-    )
+    return torch.from_numpy(reference.draw(noise, np.arange(count), seed=seed, stream=f"sample/{name}", step=step))
 
 
 def levels(x, low=-1, high=1):
