@@ -1,7 +1,7 @@
 """An artifact: a folder that onnxruntime alone can run. One self-contained `.onnx` file a method, `manifest.json`.
 
-Every file is checked against the SHA-256 in the manifest before anything parses it, and the bytes that were checked are
-the bytes that run.
+Every file is checked against the SHA-256 in the manifest before anything parses it. What runs are the bytes that were
+checked: a file that has changed since is refused, also after a run that may have read it.
 """
 
 from __future__ import annotations
@@ -115,10 +115,11 @@ class Artifact(Model):
             results: list[Array] = stoppable(partial(session.run, outputs, feed))
             return results
 
-        if len(sessions) == 1:
-            return dict(zip(outputs, run(sessions[0], 0, rows), strict=True))
         parts = zip(sessions, cut(rows, len(sessions)), strict=True)
         results = together([partial(run, session, *part) for session, part in parts])
+        self.files.check_weights()
+        if len(results) == 1:
+            return dict(zip(outputs, results[0], strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
 

@@ -159,6 +159,7 @@ class Bound:
         if signature.random or not signature.inputs:
             self._set_rows(seed, index, start)
         together(self._runs)
+        self._arguments.artifact.files.check_weights()
         return self.outputs
 
     def _check_owner(self) -> None:
