@@ -63,9 +63,13 @@ class Artifact(Model):
         return type(self), (self.folder, self.asked)
 
     def windowed(self, method: str, window: Window) -> Artifact:
+        return self._with(self.sessions.windowed(method, window))
+
+    def _with(self, sessions: Sessions) -> Artifact:
+        """The same artifact with other sessions."""
         twin = object.__new__(type(self))
         twin.__dict__ |= self.__dict__
-        twin.sessions = self.sessions.windowed(method, window)
+        twin.sessions = sessions
         return twin
 
     @property
