@@ -88,9 +88,9 @@ def test_threads_that_call_a_large_method_first_open_one_session(artifact_folder
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_while_a_session_is_opened_leaves_the_child_a_lock_of_its_own(artifact_folder):
     code = f"""
-import os, signal, threading, zoo
+import copy, os, signal, threading, zoo
 artifact = zoo.open({str(artifact_folder)!r}, device="cpu")
-twin = artifact.windowed("sample", None)
+twin = copy.copy(artifact)
 locks = artifact.sessions.lock, twin.sessions.lock
 held, done = threading.Event(), threading.Event()
 def hold():
