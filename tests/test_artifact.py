@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import parity
+from zoo.artifact import MANIFEST
 from zoo.artifact.sessions import COPIES, SESSION, Sessions
 from zoo.artifact.threads import PART, SHARED, UNCOUNTED
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 from zoo.noise import derive_seed
+from zoo.signature import Window
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,24 @@ if not child:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_copy_goes_on_after_its_folder_is_replaced_and_a_pickle_does_not(copy):
+    artifact = zoo.open(copy, device="cpu")
+    expected, data = artifact.sample(3, seed=1), pickle.dumps(artifact)
+    manifest = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps(manifest | {"name": "another"}))
+    for twin in (copy_module.copy(artifact), copy_module.deepcopy(artifact)):
+        assert twin.sessions.open is not artifact.sessions.open
+        np.testing.assert_array_equal(twin.sample(3, seed=1), expected)
+    with pytest.raises(CorruptFile, match="has changed since it was pickled"):
+        pickle.loads(data)
+
+
+def test_copies_and_pickles_take_the_same_steps_of_a_loop():
+    artifact = zoo.open("ebm.moons", device="cpu").windowed("sample", Window(0, 2))
+    for other in (artifact, copy_module.copy(artifact), pickle.loads(pickle.dumps(artifact))):
+        assert other.sessions.windows == {"sample": Window(0, 2)}
 
 
 def test_options_as_constants_leave_inputs_with_rows_alone(tmp_path):
@@ -370,6 +390,13 @@ def test_a_bound_method_belongs_to_one_thread(artifact):
         other = pool.submit(artifact.bind, "sample", 64).result()  # bound here or there, called there
         there = pool.submit(other, 2).result()["x"].numpy()
     np.testing.assert_array_equal(run(2)["x"].numpy(), there)
+
+
+@pytest.mark.parametrize("duplicate", [copy_module.copy, copy_module.deepcopy, pickle.dumps])
+def test_a_bound_method_is_neither_copied_nor_pickled(artifact, duplicate):
+    run = artifact.bind("sample", 4)
+    with pytest.raises(InputError, match=r"Bind it anew: artifact.bind\('sample', 4"):
+        duplicate(run)
 
 
 def test_options_are_fixed_by_binding():

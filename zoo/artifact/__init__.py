@@ -1,7 +1,7 @@
 """An artifact: a folder that onnxruntime alone can run. One self-contained `.onnx` file a method, `manifest.json`.
 
-Every file is checked against the SHA-256 in the manifest before anything parses it, and the bytes that were checked are
-the bytes that run.
+Every file is checked against the SHA-256 in the manifest before anything parses it. What runs are the bytes that were
+checked: a file that has changed since is refused, also after a run that may have read it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from zoo.artifact.manifest import (
 from zoo.artifact.sessions import CPU, CUDA, DEVICES, Sessions, choose_device
 from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import cut, together
+from zoo.errors import CorruptFile
+from zoo.files import sha256
 from zoo.interrupts import stoppable
 from zoo.model import Array, Model
 from zoo.rows import Numbers, check_count
@@ -45,12 +47,14 @@ if TYPE_CHECKING:
 class Artifact(Model):
     """An artifact, opened. `device` is "auto" (CUDA where onnxruntime has it, else CPU), "cpu" or "cuda".
 
-    It can be pickled, copied and used after a fork: it opens its folder again on the other side.
+    It can be pickled, copied and used after a fork. Unpickling opens the folder again, and raises `CorruptFile` if
+    another artifact lies there by then; a copy shares the files and has sessions of its own.
     """
 
     def __init__(self, folder: str | Path, device: str = "auto") -> None:
         self.folder, self.asked = Path(folder).absolute(), device  # the working directory may change
         self.manifest = read_manifest(self.folder)
+        self.digest = sha256(self.folder / MANIFEST)  # which has the hashes of all other files
         self.files = StoredFiles(self.folder, self.manifest)
         self.sessions = Sessions(self.files, self.manifest, device)
         self.name = self.manifest.name
@@ -59,13 +63,23 @@ class Artifact(Model):
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
 
-    def __reduce__(self) -> tuple[type[Artifact], tuple[Path, str]]:
-        return type(self), (self.folder, self.asked)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), self.folder, self.asked, self.digest, self.sessions.windows)
+
+    def __copy__(self) -> Artifact:
+        return self._with(self.sessions.twin())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Artifact:
+        return self.__copy__()  # files and manifest never change
 
     def windowed(self, method: str, window: Window) -> Artifact:
+        return self._with(self.sessions.windowed(method, window))
+
+    def _with(self, sessions: Sessions) -> Artifact:
+        """The same artifact with other sessions."""
         twin = object.__new__(type(self))
         twin.__dict__ |= self.__dict__
-        twin.sessions = self.sessions.windowed(method, window)
+        twin.sessions = sessions
         return twin
 
     def release(self) -> None:
@@ -118,11 +132,21 @@ class Artifact(Model):
             results: list[Array] = stoppable(partial(session.run, outputs, feed))
             return results
 
-        if len(sessions) == 1:
-            return dict(zip(outputs, run(sessions[0], 0, rows), strict=True))
         parts = zip(sessions, cut(rows, len(sessions)), strict=True)
         results = together([partial(run, session, *part) for session, part in parts])
+        self.files.check_weights()
+        if len(results) == 1:
+            return dict(zip(outputs, results[0], strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
+
+
+def _reopen(kind: type[Artifact], folder: Path, device: str, digest: str, windows: Mapping[str, Window]) -> Artifact:
+    """An artifact that was pickled, if its folder still holds the same one."""
+    artifact = kind(folder, device)
+    if artifact.digest != digest:
+        raise CorruptFile(f"{folder} has changed since it was pickled. Open it again: zoo.open(...), and pickle that.")
+    artifact.sessions.windows |= windows
+    return artifact
 
 
 __all__ = [

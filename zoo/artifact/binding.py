@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import onnxruntime as ort
@@ -112,7 +112,7 @@ class Bound:
         self._buffers = dict(arguments.values)
         self._unbound = [n for n in signature.inputs if n not in arguments.values and n not in arguments.arrays]
         self._rows: tuple[Seeds, Seeds | None, int] | None = None  # of the last call
-        self._owner: tuple[int, int] | None = None  # process and thread of the first call
+        self._owner: list[tuple[int, int]] = []  # process and thread of each call that took this to be the first
 
         first: dict[str, Array] = {}
         for name, tensor in signature.row_inputs.items():
@@ -159,14 +159,22 @@ class Bound:
         if signature.random or not signature.inputs:
             self._set_rows(seed, index, start)
         together(self._runs)
+        self._arguments.artifact.files.check_weights()
         return self.outputs
+
+    def __reduce__(self) -> NoReturn:  # which copy and deepcopy call, too
+        method = self._arguments.method
+        raise InputError(
+            f"a bound {method} cannot be copied or pickled: its buffers belong to one thread. Bind it anew: "
+            f"artifact.bind({method!r}, {self._arguments.count}, ...); artifacts can be copied and pickled."
+        )
 
     def _check_owner(self) -> None:
         """One set of buffers is for one thread: another would overwrite what this one is about to read."""
         here = os.getpid(), threading.get_ident()
-        if self._owner is None:
-            self._owner = here
-        elif self._owner != here:
+        if not self._owner:
+            self._owner.append(here)  # of threads that do so at once the first is the owner; a lock may hang in a fork
+        if self._owner[0] != here:
             method = self._arguments.method
             raise InputError(
                 f"this bound {method} belongs to the thread that called it first: its buffers hold one batch. Bind "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import threading
+import weakref
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,25 +33,46 @@ BY_VALUE = ("ConstantSharing", "NoopElimination")  # optimizers that look at a c
 Key = tuple[str, int, int]  # method, threads, part
 
 _left_behind: list[Any] = []  # sessions of a parent process: their threads are not here, so they cannot be closed
+_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
 
 
 class Sessions:
-    """The sessions of an artifact on a device, which is decided when the first one is opened."""
+    """The sessions of an artifact on a device, which is decided when the first one is opened.
+
+    Several threads may ask for sessions at once: those of large methods are opened one after another, so that no more
+    stay in memory than should; small ones in parallel.
+    """
 
     def __init__(self, files: StoredFiles, manifest: Manifest, device: str) -> None:
         self.files, self.manifest = files, manifest
         self.asked, self._device = device, choose_device(device)
         self.decided = self._device == "cpu"
-        self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
         self.windows: dict[str, Window] = {}  # of loops that do not take all of their steps
+        self._begin()
+
+    def _begin(self) -> None:
+        """Without any session."""
+        self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
         self.replaced: list[ort.OrtValue] = []  # constants of sessions, which keep no copy
-        self.process = os.getpid()
+        self.lock = threading.RLock()  # of `open`
+        _all.add(self)
+
+    def twin(self) -> Sessions:
+        """Others of the same files."""
+        twin = copy.copy(self)
+        twin._begin()
+        return twin
 
     def windowed(self, method: str, window: Window) -> Sessions:
-        """Others, of the same files, that take these steps of a method's loop alone."""
-        twin = copy.copy(self)
-        twin.open, twin.replaced, twin.windows = {}, [], {**self.windows, method: window}
+        """Others of the same files that take these steps of a method's loop alone."""
+        twin = self.twin()
+        twin.windows = {**self.windows, method: window}
         return twin
+
+    def leave_behind(self) -> None:
+        """In a forked child: begin anew, with a lock that no thread of the parent holds."""
+        _left_behind.append((self.open, self.replaced))
+        self._begin()
 
     @property
     def device(self) -> str:
@@ -75,32 +98,39 @@ class Sessions:
 
     def session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
         """What runs a method, with one thread, which is the caller's, or all (0)."""
-        if self.process != os.getpid():  # in a forked child
-            _left_behind.append(self.open)
-            self.open, self.process = {}, os.getpid()
-        key = method, threads, part
-        found, entry = self.open.pop(key, None), self.manifest.methods[method]
-        if found is None:
+        key, entry = (method, threads, part), self.manifest.methods[method]
+        with self.lock:
+            if key in self.open:
+                return self._used(key, self.open[key])
             if entry.weights > LARGE:
                 self._release(entry)
-            found = self._decide(method, threads)
-        self.open[key] = found
-        return found
+                return self._used(key, self._decide(method, threads))
+        new = self._decide(method, threads)
+        with self.lock:  # another thread may have been faster
+            return self._used(key, self.open.get(key, new))
+
+    def _used(self, key: Key, session: ort.InferenceSession) -> ort.InferenceSession:
+        """Keep a session as the one that was used last. The caller holds the lock."""
+        self.open.pop(key, None)
+        self.open[key] = session
+        return session
 
     def _release(self, entry: MethodEntry) -> None:
-        """Close what was not used for longest, so that there is room for the weights of `entry`."""
+        """Close what was not used for longest, so that there is room for the weights of `entry`. The caller holds the
+        lock."""
         methods = self.manifest.methods
         most = OPEN * max(m.weights for m in methods.values()) - entry.weights
         large = [key for key in self.open if methods[key[0]].weights > LARGE]
         count = len(large)
         while large and sum(methods[key[0]].weights for key in large) > most:
-            self.open.pop(large.pop(0), None)
+            del self.open[large.pop(0)]
         if len(large) < count:
             return_memory()
 
     def close(self) -> None:
         """Close all of them; what is needed again is opened again."""
-        self.open.clear()
+        with self.lock:
+            self.open.clear()
         return_memory()
 
     def _decide(self, method: str, threads: int) -> ort.InferenceSession:
@@ -156,6 +186,15 @@ class Sessions:
                 options.add_initializer(name, self.replaced[-1])
         with self.files.source(self.manifest.methods[method].file) as source:
             return ort.InferenceSession(source, options, providers=providers, **more)
+
+
+def _after_fork() -> None:
+    for sessions in list(_all):
+        sessions.leave_behind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def return_memory() -> None:

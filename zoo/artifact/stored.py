@@ -1,7 +1,8 @@
-"""The files of an artifact, hashed once when it is opened. What is run afterwards are the bytes that were hashed.
+"""The files of an artifact, hashed once when it is opened. Results come from the bytes that were hashed, or not at all.
 
 Small files are kept in memory. Large ones are opened again where they lie, and refused if they are no longer the same
-file.
+file. External weights stay on disk: onnxruntime maps them into memory, where a later write to the file shows, so they
+are checked after each run as well.
 """
 
 from __future__ import annotations
@@ -103,6 +104,14 @@ class StoredFiles:
         self._same(path)
         yield path
         self._same(path)
+
+    def check_weights(self) -> None:
+        """`CorruptFile` if external weights, which open sessions read from the file, have changed since it was hashed.
+
+        Called after a run, it covers every change before the run's end, for the price of one `stat`.
+        """
+        if self.external:
+            self._same(self.folder / WEIGHTS)
 
     def _same(self, path: Path) -> None:
         try:

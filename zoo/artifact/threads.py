@@ -105,7 +105,7 @@ class Threads:
 
 @functools.cache
 def _threads(process: int) -> Threads:
-    """A forked process has none of its parent's."""
+    """A forked child does not inherit its parent's threads."""
     return Threads()
 
 
