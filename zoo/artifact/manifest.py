@@ -108,8 +108,8 @@ def read_manifest(folder: Path) -> Manifest:
     data = read_json(path, SCHEMA)
     if data["schema"] < SCHEMA:
         raise InputError(
-            f"{path} has schema {data['schema']}; this version reads schema {SCHEMA} only. Export the checkpoint again: "
-            "zoo export CHECKPOINT --out FOLDER."
+            f"{path} has schema {data['schema']}; this version reads schema {SCHEMA} only. Export the checkpoint "
+            "again: zoo export CHECKPOINT --out FOLDER."
         )
     manifest = convert(data, Manifest, path)
     check_manifest(manifest, path)
