@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 import zoo
+from zoo import api
 from zoo.cli import main
 from zoo.errors import InputError
 
@@ -214,7 +215,7 @@ def test_what_is_no_model_is_named(sample, tmp_path, capsys):
     assert "cannot be read: No such file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("call", [zoo.open, zoo.load, zoo.load_or_open, zoo.verify, zoo.show])
+@pytest.mark.parametrize("call", [zoo.open, zoo.load, api.load_or_open, zoo.verify, zoo.show])
 def test_one_file_of_an_artifact_is_told_from_its_folder(call, sample, monkeypatch):
     (sample.parent / "artifact").mkdir()
     sample.rename(sample.parent / "artifact" / "sample.onnx")
