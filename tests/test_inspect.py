@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import onnx
 import pytest
 
 import zoo
-from zoo import api
+from zoo import api, spaces
 from zoo.cli import main
 from zoo.errors import InputError
 
@@ -225,3 +226,15 @@ def test_one_file_of_an_artifact_is_told_from_its_folder(call, sample, monkeypat
             InputError, match=r"is a file; give its folder: .*artifact \(or: zoo inspect .*sample.onnx\)"
         ):
             call(name)
+
+
+def test_a_space_that_cannot_be_is_one_sentence():
+    with pytest.raises(InputError, match=r"expected 2 to 256\.$"):
+        spaces.from_json({"type": "image", "height": 8, "width": 8, "levels": 0})
+
+
+def test_every_line_fits_a_narrow_terminal(sample, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run(sample)
+    assert max(map(len, click.unstyle(capsys.readouterr().out).splitlines())) <= 60
