@@ -203,12 +203,23 @@ def test_a_damaged_file_is_named_before_anything_parses_it(copy, name, harm):
         ({"methods": 3}, CorruptFile, "damaged"),
         ({"schema": 2}, InputError, "Export the checkpoint again"),
         ({"schema": 1, "files": None}, InputError, "Export the checkpoint again"),
+        ({"schema": True}, CorruptFile, "has no schema number"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(copy, change, error, message):
     path = copy / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(error, match=message):
+        zoo.open(copy)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "c:a", "..", ".", "", "a\0b", "\ud800", "/etc/passwd"])
+def test_a_manifest_names_files_of_its_folder_only(copy, name):
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = manifest["files"]["sample.onnx"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CorruptFile, match="names a file outside its folder"):
         zoo.open(copy)
 
 

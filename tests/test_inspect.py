@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import onnx
 import pytest
 
 import zoo
+from zoo import api, spaces
 from zoo.cli import main
+from zoo.errors import InputError
 
 
 @pytest.fixture
@@ -95,12 +99,29 @@ def test_a_file_that_is_not_genzoo_s_says_so(sample, capsys):
     assert "has no known answer" in capsys.readouterr().err
 
 
+def answer(inputs, **outputs):
+    return {"known_answer": json.dumps({"inputs": inputs, "options": {}, "outputs": outputs})}
+
+
 DAMAGED = {
     "no JSON": ({"inputs": "{"}, "damaged"),
     "another type": ({"inputs": "[1]"}, "altered or damaged"),
     "no model": ({"model": None}, "missing required field `model`"),
-    "an unknown dtype": ({"inputs": '{"seed": {"dtype": "complex", "shape": [""]}}'}, "cannot run the known answer"),
-    "an answer to nothing": ({"known_answer": '{"inputs": {"q": 1}, "options": {}, "outputs": {}}'}, "cannot run"),
+    "an unknown dtype": (
+        {"inputs": json.dumps({name: {"dtype": "complex", "shape": [""]} for name in ("seed", "index")})},
+        "cannot run the known answer",
+    ),
+    "an answer to nothing": (answer({"q": 1}, x=[1]), "has the inputs ['q'], which the method has not"),
+    "an answer of nothing": (answer({}), "has no numbers"),
+    "an answer without numbers": (answer({}, x=[]), "has no numbers"),
+    "an answer of another output": (answer({}, q=[1]), "has the outputs ['q']"),
+    "an answer with too few inputs": (answer({"seed": 1}, x=[1]), "the graph takes ['index', 'seed']"),
+    "an answer without end": ({"known_answer": "[" * 100_000}, "damaged"),
+    "a space without end": ({"space": "[" * 100_000}, "damaged"),
+    "an input beyond all memory": (
+        {"inputs": json.dumps({n: {"dtype": "int64", "shape": ["batch", 2**33]} for n in ("seed", "index")})},
+        f"seed is int64 [1, {2**33}], and the graph takes tensor(int64) ['",
+    ),
 }
 
 
@@ -124,12 +145,66 @@ def test_check_reads_no_file_from_elsewhere(location, sample, capsys):
     assert "takes weights from" in capsys.readouterr().err
 
 
+def test_an_input_that_does_not_fit_into_memory_is_refused(tmp_path, capsys):
+    """Where the graph leaves a size open, metadata alone says it."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", "size"])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", "size"])
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", [value], [output]),
+        ir_version=10,
+        opset_imports=[onnx.helper.make_opsetid("", 21)],
+    )
+    shape = {"dtype": "float32", "shape": ["batch", 2**50]}
+    facts = {
+        "schema": "3",
+        "model": "wide",
+        "method": "decode",
+        "inputs": json.dumps({"x": shape}),
+        "outputs": json.dumps({"y": shape}),
+        **answer({"x": 1}, y=[1]),
+    }
+    onnx.save(proto, tmp_path / "wide.onnx")
+    rewrite(tmp_path / "wide.onnx", **facts)
+    run(tmp_path / "wide.onnx", "--check", code=2)
+    assert "the known answer needs 4,194,304.0 GiB of memory" in capsys.readouterr().err
+
+
+def test_weights_that_are_a_link_are_said_to_be_one(sample, tmp_path, capsys):
+    """As package managers and caches lay them."""
+    proto = onnx.load(sample)
+    onnx.save(proto, sample, save_as_external_data=True, location="real.bin", size_threshold=0)
+    proto = onnx.load(sample, load_external_data=False)
+    for weight in proto.graph.initializer:
+        for entry in weight.external_data:
+            if entry.key == "location":
+                entry.value = "weights.bin"
+    onnx.save(proto, sample)
+    (tmp_path / "weights.bin").symlink_to(tmp_path / "real.bin")
+    run(sample, "--check", code=2)
+    assert f"weights.bin is a link, which onnxruntime refuses: copy the artifact to real files: cp -rL {tmp_path}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_file_of_a_newer_genzoo_says_so(sample, capsys):
+    rewrite(sample, schema="99")
+    run(sample)
+    assert "written by a newer genzoo" in capsys.readouterr().err
+
+
+def test_a_pipe_is_no_file(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    run(tmp_path / "pipe", code=2)
+    assert "it is not a regular file" in capsys.readouterr().err
+
+
 def test_what_is_no_model_is_named(sample, tmp_path, capsys):
     whole = sample.read_bytes()
     for name, data, message in (
         ("empty", b"", "is empty"),
         ("text", b"hello, world", "is not an ONNX model"),
-        ("half", whole[: len(whole) // 2], "is not an ONNX model"),
+        ("half", whole[: len(whole) // 2], "is cut off"),
         ("number", b"\x08\x07", "is not an ONNX model: it has no operators"),
     ):
         (tmp_path / name).write_bytes(data)
@@ -139,3 +214,27 @@ def test_what_is_no_model_is_named(sample, tmp_path, capsys):
     assert "is a folder; give one of its files: sample.onnx" in capsys.readouterr().err
     run(tmp_path / "missing.onnx", code=2)
     assert "cannot be read: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("call", [zoo.open, zoo.load, api.load_or_open, zoo.verify, zoo.show])
+def test_one_file_of_an_artifact_is_told_from_its_folder(call, sample, monkeypatch):
+    (sample.parent / "artifact").mkdir()
+    sample.rename(sample.parent / "artifact" / "sample.onnx")
+    monkeypatch.chdir(sample.parent)
+    for name in ("artifact/sample.onnx", sample.parent / "artifact" / "sample.onnx"):
+        with pytest.raises(
+            InputError, match=r"is a file; give its folder: .*artifact \(or: zoo inspect .*sample.onnx\)"
+        ):
+            call(name)
+
+
+def test_a_space_that_cannot_be_is_one_sentence():
+    with pytest.raises(InputError, match=r"expected 2 to 256\.$"):
+        spaces.from_json({"type": "image", "height": 8, "width": 8, "levels": 0})
+
+
+def test_every_line_fits_a_narrow_terminal(sample, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run(sample)
+    assert max(map(len, click.unstyle(capsys.readouterr().out).splitlines())) <= 60

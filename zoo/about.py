@@ -21,7 +21,10 @@ def show(name: str | Path) -> Facts:
 
     What is not known is left out. No framework is imported, no weights are read.
     """
+    from zoo.api import refuse_file
+
     path = Path(name).expanduser()
+    refuse_file(path)
     facts = _folder(path) if path.is_dir() and not _is_only_called_like_a_model(path) else _named(str(name))
     return {key: value for key, value in facts.items() if value not in (None, "", (), [], {})}
 

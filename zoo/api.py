@@ -113,6 +113,7 @@ def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
     if path.is_dir():
         return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
 
+    refuse_file(path)
     from zoo import registry  # an artifact's folder is run without plugins
 
     spec = registry.model(str(name)) if not _looks_like_path(name) else None
@@ -127,6 +128,12 @@ def _eager(device: str) -> str:
 
 def _looks_like_path(name: str | Path) -> bool:
     return isinstance(name, Path) or str(name).startswith((".", "/", "~")) or str(name).endswith("/")
+
+
+def refuse_file(path: Path) -> None:
+    """`InputError` for a file in place of the folder around it. A name without a folder may be that of a model."""
+    if path.is_file() and (len(path.parts) > 1 or path.suffix == ".onnx"):
+        raise InputError(f"{path} is a file; give its folder: {path.parent} (or: zoo inspect {path}).")
 
 
 def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
@@ -145,6 +152,7 @@ def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
                     other = "an artifact: use zoo.open"
             raise InputError(f"{path} has no {marker}; it is {other}.")
         return path, path.name
+    refuse_file(path)
     if _looks_like_path(name):
         raise InputError(
             f"{path} is not a folder; expected a run, a checkpoint or an artifact, or the name of a preset."

@@ -104,7 +104,7 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
         raise InputError(f"{path} does not exist.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptFile(f"{path} is not readable JSON: {getattr(error, 'strerror', None) or error}.") from None
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+    if not isinstance(data, dict) or type(data.get("schema")) is not int:
         raise CorruptFile(f"{path} is not a genzoo file: it has no schema number.")
     if data["schema"] > schema:
         raise InputError(

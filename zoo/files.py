@@ -139,7 +139,7 @@ def listed(folder: Path, marker: str) -> set[str] | None:
     except (OSError, ValueError, RecursionError):
         return None
     files = about.get("files") if isinstance(about, dict) else None
-    if not isinstance(files, dict) or not isinstance(about.get("schema"), int):
+    if not isinstance(files, dict) or type(about.get("schema")) is not int:
         return None
     for entry in files.values():
         digest = entry.get("sha256") if isinstance(entry, dict) else None

@@ -293,7 +293,7 @@ def from_json(data: Mapping[str, Any]) -> Space:
             raise ValueError(f"it has no {unknown[0]!r}")
         space = msgspec.convert(fields, cls)
     except (ValueError, RecursionError) as error:  # of msgspec too
-        raise InputError(f"sample space {kind!r}: {error}.") from None
+        raise InputError(f"sample space {kind!r}: {str(error).removesuffix('.')}.") from None
     if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2))):
         raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected whole numbers of at least 1.")
     return space

@@ -270,7 +270,7 @@ def test_replacing_the_folder_of_an_open_artifact_never_mixes_two(kept, source, 
 def test_earlier_schemas_are_refused_with_what_to_do(schema, source, capsys):
     manifest = json.loads((source / MANIFEST).read_text())
     (source / MANIFEST).write_text(json.dumps({"schema": schema, "name": manifest["name"], "methods": {}}))
-    with pytest.raises(InputError, match=f"has schema {schema}, .* Export the checkpoint again"):
+    with pytest.raises(InputError, match=f"has schema {schema}; this version reads .* Export the checkpoint again"):
         zoo.open(source)
     for command in ("show", "verify", "sample"):
         with pytest.raises(SystemExit) as left:

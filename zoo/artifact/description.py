@@ -6,25 +6,33 @@ The file alone is looked at, without its folder, and reading it takes no runtime
 from __future__ import annotations
 
 import json
+import math
 import mmap
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from zoo.artifact.links import copy_advice, is_link
 from zoo.artifact.manifest import WEIGHTS
 from zoo.artifact.model_file import read_model_file
 from zoo.checkpoint import convert
-from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency
+from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency, ZooError
+from zoo.files import open_regular
+from zoo.memory import check_fits
 from zoo.spec import Density
 
 if TYPE_CHECKING:
+    import onnxruntime as ort
+
     from zoo.model import Array
 
 PREFIX = "genzoo."  # of the keys of a file's metadata
 TEXT = ("model", "method", "architecture", "family", "density", "license")  # metadata that is no JSON
 TOLERANCE = 1e-3  # of the known answer's floats, relative to the largest of an output: a long chain amplifies rounding
+TYPES = {"float32": "tensor(float)", "float64": "tensor(double)"}  # the others are called alike by onnxruntime
 Number = float | int | bool
 
 
@@ -88,8 +96,8 @@ def inspect(path: str | Path) -> Inspected:
         files = sorted(file.name for file in path.glob("*.onnx"))
         raise InputError(f"{path} is a folder; give one of its files: {', '.join(files) or 'it has no .onnx file'}.")
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             if not size:
                 raise CorruptFile(f"{path} is empty.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -114,9 +122,24 @@ def _describe(metadata: dict[str, str], path: Path) -> Description | None:
         return None
     try:
         values = {key: text if key in TEXT else json.loads(text) for key, text in own.items()}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptFile(f"the metadata of {path} is damaged: {error}. Export the model again.") from None
-    return convert(values, Description, path)
+    description = convert(values, Description, path)
+    if problem := next(_problems(description), ""):
+        raise CorruptFile(f"the metadata of {path} is damaged: {problem}. Export the model again.")
+    return description
+
+
+def _problems(description: Description) -> Iterator[str]:
+    """What cannot be of a known answer."""
+    known = description.known_answer
+    if known is None:
+        return
+    if not known.outputs or not all(known.outputs.values()):
+        yield "its known answer has no numbers"
+    for kind in ("inputs", "options", "outputs"):
+        if unknown := sorted(getattr(known, kind).keys() - getattr(description, kind).keys()):
+            yield f"its known answer has the {kind} {unknown}, which the method has not"
 
 
 def check(inspected: Inspected) -> dict[str, float]:
@@ -128,6 +151,9 @@ def check(inspected: Inspected) -> dict[str, float]:
         raise InputError(f"{inspected.file} has no known answer to check this runtime by.")
     if outside := set(inspected.beside) - {WEIGHTS}:
         raise CorruptFile(f"{inspected.file} takes weights from {sorted(outside)[0]!r}; expected {WEIGHTS} or none.")
+    folder = Path(inspected.file).parent
+    if inspected.beside and is_link(folder / WEIGHTS):
+        raise InputError(f"{folder / WEIGHTS} is a link, which onnxruntime refuses: {copy_advice(folder)}")
     differences = {}
     for name, got in _run(inspected.file, description, known).items():
         expected = known.outputs[name]
@@ -153,15 +179,38 @@ def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, A
     options.log_severity_level = 4
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        feeds = {name: np.asarray(n, description.options[name].dtype) for name, n in known.options.items()}
-        for name, number in known.inputs.items():
-            value = description.inputs[name]
-            shape = (int(known.options[d]) if isinstance(d, str) else d for d in value.shape[1:])
-            feeds[name] = np.full([1, *shape], number, value.dtype)
+        feeds = _feeds(session, description, known)
         outputs = session.run(list(known.outputs), feeds)
+    except ZooError:
+        raise
     except Exception as error:  # onnxruntime's own share no base class; what the metadata says may be anything
         raise CorruptFile(f"onnxruntime {ort.__version__} cannot run the known answer of {path}: {error}") from error
     return {n: np.ravel(a)[: len(e)] for a, (n, e) in zip(outputs, known.outputs.items(), strict=True)}
+
+
+def _feeds(session: ort.InferenceSession, description: Description, known: KnownAnswer) -> dict[str, Array]:
+    """What the known answer gives to the graph. Sizes come from metadata: nothing is made before the graph agrees."""
+    import numpy as np
+
+    values = {name: (description.inputs[name], number) for name, number in known.inputs.items()}
+    values |= {name: (description.options[name], number) for name, number in known.options.items()}
+    shapes = {
+        name: [1, *(int(known.options[d]) if isinstance(d, str) else d for d in value.shape[1:])] if value.shape else []
+        for name, (value, _) in values.items()
+    }
+    taken = {found.name: found for found in session.get_inputs()}
+    if taken.keys() != values.keys():
+        raise ValueError(f"it gives {sorted(values)}, and the graph takes {sorted(taken)}")
+    for name, (value, _) in values.items():
+        found, shape = taken[name], shapes[name]
+        fixed = len(found.shape) == len(shape) and all(
+            size == expected for size, expected in zip(shape, found.shape, strict=True) if isinstance(expected, int)
+        )
+        if found.type != TYPES.get(value.dtype, f"tensor({value.dtype})") or not fixed:
+            raise ValueError(f"{name} is {value.dtype} {shape}, and the graph takes {found.type} {found.shape}")
+    need = sum(math.prod(shapes[name]) * np.dtype(value.dtype).itemsize for name, (value, _) in values.items())
+    check_fits(need, "the known answer", "Check the file where there is more.")
+    return {name: np.full(shapes[name], number, value.dtype) for name, (value, number) in values.items()}
 
 
 def _difference(expected: Sequence[Number], got: Array) -> float:

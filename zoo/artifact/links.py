@@ -32,6 +32,10 @@ def is_link(path: Path) -> bool:
     return path.is_symlink() or (path.exists() and path.stat().st_nlink > 1)
 
 
+def copy_advice(folder: Path) -> str:
+    return f"copy the artifact to real files: cp -rL {folder} FOLDER."
+
+
 def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     """The copy of these files in the user's cache. Its name is made of their names and hashes."""
     import platformdirs
@@ -48,7 +52,7 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
         if not _whole(place, entries):  # else another process was faster
             raise OutputError(
                 f"{folder / WEIGHTS} is a link, which onnxruntime refuses, and the copy that it takes cannot be made: "
-                f"{error} Or copy the artifact to real files: cp -rL {folder} FOLDER."
+                f"{error} Or {copy_advice(folder)}"
             ) from None
     return place
 

@@ -108,15 +108,24 @@ def read_manifest(folder: Path) -> Manifest:
     data = read_json(path, SCHEMA)
     if data["schema"] < SCHEMA:
         raise InputError(
-            f"{path} has schema {data['schema']}, of a genzoo before 0.2; this one reads schema {SCHEMA}. Export the "
-            "checkpoint again: zoo export CHECKPOINT --out FOLDER."
+            f"{path} has schema {data['schema']}; this version reads schema {SCHEMA} only. Export the checkpoint "
+            "again: zoo export CHECKPOINT --out FOLDER."
         )
     manifest = convert(data, Manifest, path)
     check_manifest(manifest, path)
     used = [EXAMPLES, *(m.file for m in manifest.methods.values()), *([WEIGHTS] if (folder / WEIGHTS).exists() else [])]
     for name in (*manifest.files, *used):
-        if Path(name).name != name:
-            raise CorruptFile(f"{path} names a file outside its folder: {name}.")
+        if not is_plain(name):
+            raise CorruptFile(f"{path} names a file outside its folder: {name!r}. Export the model again.")
         if name not in manifest.files:
             raise CorruptFile(f"{path} has no hash of {name}. Export the model again.")
     return manifest
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can only be that of a file in the folder itself, on any system."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold and file systems cannot
+        return False
+    return name not in ("", ".", "..") and not any(letter in name for letter in "/\\:\0")

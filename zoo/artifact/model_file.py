@@ -23,13 +23,16 @@ INSIDE = {
     ATTRIBUTE: {5: TENSOR, 6: GRAPH, 10: TENSOR, 11: GRAPH, 22: SPARSE, 23: SPARSE},
     TENSOR: {13: ENTRY},
     SPARSE: {1: TENSOR, 2: TENSOR},
-    FUNCTION: {7: NODE},
+    FUNCTION: {7: NODE, 11: ATTRIBUTE},
     TRAINING: {1: GRAPH, 2: GRAPH},
 }
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+NUMBER_SIZE, TAG_SIZE = 10, 5  # bytes of a varint at most; those of tags and lengths are of 32 bits
+MAX_TAG, MAX_LENGTH = 2**32 - 1, 2**31 - 1
 DEPTH = 100  # messages within messages, as protocol buffers allow
+ORT_FORMAT = b"ORTM"  # the letters that onnxruntime knows its own format by, from byte 4 on
 KEY, VALUE = 1, 2  # fields of an entry
-DESCRIPTION = 6  # field of a model
+IR_VERSION, DESCRIPTION = 1, 6  # fields of a model
 KIND, DOMAIN = 4, 7  # fields of a node
 
 
@@ -45,15 +48,36 @@ class ModelFile:
 
 def read_model_file(data: Buffer, name: str) -> ModelFile:
     """What the bytes of a file say; `CorruptFile` if they are no ONNX model. `name` is for messages."""
-    found, whole = ModelFile(), True
+    found, problem = ModelFile(), ""
     try:
         with memoryview(data) as view:
+            if view[4:8] == ORT_FORMAT:
+                raise ValueError
             _message(view, MODEL, found, 0)
     except (IndexError, ValueError):  # an end before the end, text that is no UTF-8, messages without end
-        whole = False  # raised below: an exception that holds this one holds views of `data`, which cannot be closed
-    if not whole:
-        raise CorruptFile(f"{name} is not an ONNX model. Export the model again.")
+        # raised below: an exception that holds this one holds views of `data`, which cannot be closed
+        with memoryview(data) as view:
+            problem = (
+                "is cut off: it ends in the middle. Copy or export it again."
+                if _is_cut_off(view)
+                else "is not an ONNX model, or it is damaged. Expected an .onnx file."
+            )
+    if problem:
+        raise CorruptFile(f"{name} {problem}")
     return found
+
+
+def _is_cut_off(model: memoryview) -> bool:
+    """Whether it begins as a model does, and ends within a field."""
+    numbers = set()
+    try:
+        for number, _ in _fields(model):
+            numbers.add(number)
+    except IndexError:
+        return IR_VERSION in numbers
+    except ValueError:
+        pass
+    return False
 
 
 def _message(data: memoryview, kind: int, found: ModelFile, depth: int) -> None:
@@ -80,19 +104,27 @@ def _message(data: memoryview, kind: int, found: ModelFile, depth: int) -> None:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
-    """The number of each field and its bytes, None for a number."""
+    """The number of each field and its bytes, None for a number. `IndexError` if `data` ends within a field.
+
+    Parsers differ over malformed tags and lengths: that of C++ cuts a tag to 32 bits, and so reads a field that others
+    skip. None is accepted: what is not read here must not be read by onnxruntime.
+    """
     place = 0
     while place < len(data):
-        tag, place = _varint(data, place)
+        tag, place = _varint(data, place, TAG_SIZE)
         number, kind = tag >> 3, tag & 7
+        if number == 0 or tag > MAX_TAG:
+            raise ValueError
         if kind == BYTES:
-            size, place = _varint(data, place)
-            if place + size > len(data):
+            size, place = _varint(data, place, TAG_SIZE)
+            if size > MAX_LENGTH:
                 raise ValueError
+            if place + size > len(data):
+                raise IndexError
             yield number, data[place : place + size]
             place += size
         elif kind == VARINT:
-            _, place = _varint(data, place)
+            _, place = _varint(data, place, NUMBER_SIZE)
             yield number, None
         elif kind in (FIXED64, FIXED32):
             place += 8 if kind == FIXED64 else 4
@@ -100,18 +132,15 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
         else:
             raise ValueError
     if place != len(data):
-        raise ValueError
+        raise IndexError
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = data[place]
-        number |= (byte & 0x7F) << shift
-        place += 1
+def _varint(data: memoryview, place: int, most: int) -> tuple[int, int]:
+    """A number of 7 bits a byte, in `most` bytes at most, and where it ends."""
+    number = 0
+    for i in range(most):
+        byte = data[place + i]
+        number |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
-            return number, place
-        shift += 7
-        if shift > 63:
-            raise ValueError
+            return number, place + i + 1
+    raise ValueError

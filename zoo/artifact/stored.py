@@ -68,7 +68,10 @@ class StoredFiles:
 
     def _check_locations(self, name: str, data: Buffer) -> None:
         """Weights lie in the files of this artifact and nowhere else."""
-        outside = read_model_file(data, str(self.folder / name)).locations - ({WEIGHTS} if self.external else set())
+        found = read_model_file(data, str(self.folder / name))
+        if not found.operators:
+            raise CorruptFile(f"{self.folder / name} is not an ONNX model: it has no operators. {AGAIN}")
+        outside = found.locations - ({WEIGHTS} if self.external else set())
         if outside:
             raise CorruptFile(
                 f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is no file of it."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import options
-from zoo.cli.output import facts, note, number, print_json, size, table
+from zoo.cli.output import facts, note, number, print_json, size, table, text
 
 if TYPE_CHECKING:
     from zoo.artifact.description import Inspected, Value
@@ -33,7 +33,7 @@ def command(file: Path, check: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from zoo.artifact import description
+    from zoo.artifact import SCHEMA, description
 
     inspected = description.inspect(file)
     checked = description.check(inspected) if check else None
@@ -41,6 +41,8 @@ def command(file: Path, check: bool, as_json: bool) -> None:
         print_json(msgspec.to_builtins(inspected) | ({} if checked is None else {"checked": checked}))
         return
     show(inspected)
+    if inspected.description and inspected.description.schema > SCHEMA:
+        note(f"\nIt was written by a newer genzoo (schema {inspected.description.schema}; this one knows {SCHEMA}).")
     if checked is not None:
         differences = ", ".join(f"{name} differs by {error:.1g}" for name, error in checked.items())
         note(f"\nThis runtime computes the known answer ({differences}).")
@@ -73,7 +75,8 @@ def show(inspected: Inspected) -> None:
             click.echo()
             _values(title, values)
     if answer := known.known_answer:
-        click.echo("\nknown answer: each input of one row filled with one number, and what each output begins with")
+        click.echo()
+        text("known answer: each input of one row filled with one number, and what each output begins with")
         given = answer.inputs | answer.options
         shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}
         facts([*((name, number(n)) for name, n in given.items()), *shown.items()])

@@ -67,11 +67,21 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     """Names with their values, one below the other; long values are wrapped on a terminal."""
     shown = [(printable(name), printable(str(value))) for name, value in pairs if value not in (None, "", (), [], {})]
     indent = max((len(name) for name, _ in shown), default=0) + 2
-    room = min(shutil.get_terminal_size().columns, MAX_WIDTH) - indent if sys.stdout.isatty() else 10**6
     for name, value in shown:
-        lines = [part for line in value.split("\n") for part in textwrap.wrap(line, max(room, 20)) or [""]]
-        for i, line in enumerate(lines):
+        for i, line in enumerate(wrapped(value, indent)):
             click.echo((click.style(name.ljust(indent), bold=True) if i == 0 else " " * indent) + line)
+
+
+def text(value: str) -> None:
+    """A paragraph, wrapped on a terminal."""
+    for line in wrapped(printable(value)):
+        click.echo(line)
+
+
+def wrapped(value: str, indent: int = 0) -> list[str]:
+    """The lines of a value: as wide as a terminal less `indent`, whole for a pipe."""
+    room = min(shutil.get_terminal_size().columns, MAX_WIDTH) - indent if sys.stdout.isatty() else 10**6
+    return [part for line in value.split("\n") for part in textwrap.wrap(line, max(room, 20)) or [""]]
 
 
 def number(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 import zoo_torch
+from zoo_onnx import describe
 from zoo_onnx.compose import compose
 
 import zoo
@@ -157,3 +159,10 @@ def test_the_known_answer_can_be_checked_by_hand(folder):
     feeds |= {name: np.array(number) for name, number in known["options"].items()}
     (x,) = session.run(["x"], feeds)
     np.testing.assert_allclose(x.ravel()[:8], known["outputs"]["x"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "meaning"), [("012", "0 to 2"), ("ab", "0 is a, 1 is b"), ("021", "0 is 0, 1 is 2, 2 is 1")]
+)
+def test_classes_that_are_called_by_their_numbers_are_not_listed(names, meaning):
+    assert describe.classes(SimpleNamespace(classes=SimpleNamespace(names=tuple(names)))) == meaning

@@ -145,6 +145,8 @@ def observations(space: Space) -> tuple[str, str]:
 def classes(model: EagerModel) -> str:
     """What the numbers of classes mean."""
     names = model.classes.names if model.classes else ()
+    if names and all(name == str(number) for number, name in enumerate(names)):
+        return f"0 to {len(names) - 1}"
     listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
     return listed + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
 
