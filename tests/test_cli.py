@@ -350,7 +350,7 @@ class Toy(Model):
             return {"x": (inputs["z"].reshape(-1, *self.space.shape) + label[:, None]).astype(self.space.dtype)}
         flat = inputs["x"].reshape(len(index), -1).astype(np.float32)
         if method == "encode":
-            return {"z": flat - label[:, None]}
+            return {"z": (flat - label[:, None]).astype(np.float32)}
         if method == "predict":
             return {"y": np.eye(3, dtype=np.float32)[np.floor(flat[:, 0]).astype(int)]}
         return {"log_prob": -np.abs(flat[:, 0] - label - 0.5).astype(np.float32)}
