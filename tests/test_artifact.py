@@ -244,7 +244,21 @@ assert max(max(kinds.values()) for kinds in report.values()) < 1e-4
         (lambda m: m.sample(3, start=-1), "start"),
         (lambda m: m.sample(3, seed="a"), "seed"),
         (lambda m: m.sample(3, seed=2**64), "seed"),
-        (lambda m: m.sample(), "count is None"),
+        (lambda m: m.sample(), "give count, or one seed or index for each row"),
+        (lambda m: m.sample(3, start=2**63 - 2), r"from 0 to 2\*\*63 - 1 - count, where count is 3"),
+        (lambda m: m.run("log_prob", {"x": np.zeros((3, 2))}, start=2**63 - 2), "where count is 3"),
+        (lambda m: m.sample(3, start=True), "start is True"),
+        (lambda m: m.sample(3, chunk=True), "chunk is True"),
+        (lambda m: m.sample(3, stream=5), "stream is 5; expected a name"),
+        (lambda m: m.sample(3, stream=b"x"), "stream is b'x'"),
+        (lambda m: m.sample(3, stream="\ud800"), "stream is"),
+        (
+            lambda m: m.sample(seed=[*range(999), 2**63]),
+            r"seed is 9223372036854775808 in row 999; .* from -2\*\*63 to 2",
+        ),
+        (lambda m: m.sample(seed=[1, 2.5]), r"seed is 2\.5 in row 1;"),
+        (lambda m: m.sample(index=np.array([3, 4, -1])), r"index is -1 in row 2; expected a whole number from 0 to 2"),
+        (lambda m: m.sample(3, seed="a" * 999), r"seed is 'a+\.\.\.a+';"),
         (lambda m: m.sample(seed=[1, "a"]), "seed"),
         (lambda m: m.sample(seed=[]), "seed"),
         (lambda m: m.sample(seed=[[1], [2]]), "seed"),
@@ -269,6 +283,25 @@ def test_bad_arguments_get_a_clear_error_from_source_and_artifact_alike(source, 
     for model in (source, artifact):
         with pytest.raises((InputError, UnknownMethod), match=message):
             call(model)
+
+
+def test_arrays_without_axes_are_numbers(artifact):
+    rows = artifact.sample(np.array(2), np.array(7), start=np.array(3))
+    np.testing.assert_array_equal(rows, artifact.sample(2, 7, start=3))
+
+
+def test_a_row_that_does_not_fit_into_memory_names_its_option(monkeypatch):
+    model = zoo.open("vae.digits", device="cpu")
+    x = np.zeros((2, 8, 8, 1), np.uint8)
+
+    def shortage(*more):
+        raise MemoryError("[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc:360")
+
+    monkeypatch.setattr(model, "_execute", shortage)
+    with pytest.raises(InputError, match=r"2 rows with samples=9. Give fewer samples or a smaller chunk\.$"):
+        model.log_prob(x, samples=9)
+    with pytest.raises(InputError, match=r"not enough memory for 1 row\. One row alone does not fit\.$"):
+        model.log_prob(x, chunk=1)
 
 
 def test_cuda_asked_for_and_not_there(artifact_folder):

@@ -350,10 +350,13 @@ class Toy(Model):
             return {"x": (inputs["z"].reshape(-1, *self.space.shape) + label[:, None]).astype(self.space.dtype)}
         flat = inputs["x"].reshape(len(index), -1).astype(np.float32)
         if method == "encode":
-            return {"z": flat - label[:, None]}
+            return {"z": (flat - label[:, None]).astype(np.float32)}
         if method == "predict":
             return {"y": np.eye(3, dtype=np.float32)[np.floor(flat[:, 0]).astype(int)]}
         return {"log_prob": -np.abs(flat[:, 0] - label - 0.5).astype(np.float32)}
+
+    def windowed(self, method, window):
+        raise NotImplementedError  # no method has a loop
 
 
 @pytest.fixture
@@ -525,6 +528,9 @@ def test_outputs_that_exist_or_cannot_be_written(run, artifact_folder, empty):
     fails("train", "realnvp", "--data", "moons", "--out", "here.csv", says="is a file")
     fails("train", "realnvp", "--data", "moons", "--out", "here.csv/run", says="is not a folder")
     fails("export", run, "--out", artifact_folder, says="exists; use --force")
+    if sys.platform == "linux":  # where not even root makes files
+        fails("export", "no-such-model", "--out", "/proc/x", says="cannot write /proc/x: no file can be made in /proc")
+        fails(*nothing, "--out", "/proc/x.csv", says="cannot write /proc/x.csv")
     with open("here.csv") as file:
         assert file.read() == "precious"
     call("sample", artifact_folder, "--out", "here.csv", "--force")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import onnxruntime as ort
@@ -12,8 +13,9 @@ import zoo
 from zoo.artifact import read_manifest
 from zoo.eager import EagerModel
 from zoo.errors import InputError, PluginError, ZooError
+from zoo.model import check_option
 from zoo.numpy_network import NumpyNetwork
-from zoo.signature import Call, Loop, Noise, Option, Tensor
+from zoo.signature import Call, Loop, Noise, Option, Tensor, fixed
 from zoo.spec import ModelSpec
 
 SPACE = zoo.Real(2)
@@ -120,7 +122,52 @@ def test_specs_name_methods_of_their_own():
 
 def test_a_hundred_million_rows_cost_nothing_before_the_first_is_made():
     model = zoo.open("ddpm.digits", device="cpu")
-    chunks = model.stream("sample", count=10**8, seed=0, label=3, chunk=2, steps=1)
-    assert next(chunks)["x"].shape == (2, 8, 8, 1)
+    tracemalloc.start()
+    try:
+        chunks = model.stream("sample", count=10**8, seed=0, label=3, chunk=2, steps=1)
+        assert next(chunks)["x"].shape == (2, 8, 8, 1)
+        assert tracemalloc.get_traced_memory()[1] < 2**23  # imports included; labels of all rows would be 800 MB
+    finally:
+        tracemalloc.stop()
     with pytest.raises(InputError, match=r"rows need about [\d,]+\.\d GiB of memory and .* are free: \d+ rows fit"):
         model.bind("sample", 10**12, label=3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        (Option(1.0), 1e39, "too large; expected a number that float32 holds"),
+        (Option(1.0), -1e300, "too large"),
+        pytest.param(Option(1.0), 10**400, "expected a number", id="an int beyond float64"),
+        (Option(1), 2**63, "too large; expected a number that int64 holds"),
+        (Option(1, low=1.0, high=1000.0), 1001, r"expected a whole number from 1 to 1000\."),
+        (Option(0.5, low=0.25, high=1.0), 2, r"expected a number from 0\.25 to 1\.$"),
+        (Option(1), True, "is not a number"),
+        (Option(1.0), np.True_, "is not a number"),
+    ],
+)
+def test_options_beyond_their_dtype_or_bounds_are_refused(option, value, message):
+    with pytest.raises(InputError, match=message):
+        check_option("guidance", option, value)
+
+
+def test_options_in_any_shape_become_constants():
+    """Inputs, state and invariants as well as outputs and noise."""
+    wide = Tensor("float32", ("width",))
+    loop = Loop(
+        length=2,
+        init=lambda index, x, width: {"now": x, "shift": x},
+        step=lambda i, state, x, shift, z, width: {"now": state["now"] + shift + z},
+        finish=lambda state: {"y": state["now"]},
+        state={"now": wide},
+        inputs={"x": wide},
+        outputs={"y": wide},
+        invariants={"shift": wide},
+        noise={"z": Noise("normal", ("width",))},
+        options={"width": Option(3)},
+    )
+    call = Call(lambda x, width: x, inputs={"x": wide}, outputs={"y": wide}, options={"width": Option(3)})
+    for method in (fixed(loop, {"width": 3}), fixed(call, {"width": 3})):
+        parts = ("inputs", "outputs", "state", "invariants", "noise")
+        shapes = [t.shape for part in parts for t in getattr(method, part, {}).values()]
+        assert set(shapes) == {(3,)}

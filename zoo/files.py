@@ -20,6 +20,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -166,6 +167,10 @@ def _check_parent(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {parent} is not a folder.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: no permission to write in {parent}. Give another place.")
+    try:
+        tempfile.TemporaryFile(dir=parent).close()  # in some file systems, such as /proc, not even root makes files
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: no file can be made in {parent} ({error.strerror}).") from None
 
 
 @contextmanager

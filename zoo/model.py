@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
-from zoo.memory import available, gib
+from zoo.memory import available, gib, is_shortage
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
 from zoo.signature import Option, Signature, Tensor, Window, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
@@ -23,6 +23,7 @@ from zoo.spec import Density
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # rows done, rows in all
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 SMALL = 2**26  # bytes; asking the system how much memory is free takes as long as a small model's sample
 FIRST_OUTPUT = {"sample": "x", "log_prob": "log_prob", "encode": "z", "decode": "x", "predict": "y"}
 
@@ -110,10 +111,9 @@ class Model(ABC):
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
         arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, rows.count)
-        rows = rows.of(len(next(iter(arrays.values()))) if arrays else check_count(rows.count))
-        if chunk is not None and (not isinstance(chunk, (int, np.integer)) or chunk < 1):
-            raise InputError(f"chunk is {chunk!r}; expected a whole number of at least 1.")
-        return self._chunks(method, arrays, rows, options, chunk or default_chunk(signature, options), progress)
+        rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
+        chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
+        return self._chunks(method, arrays, rows, options, chunk, progress)
 
     def _chunks(
         self,
@@ -128,7 +128,14 @@ class Model(ABC):
         for low in range(0, count, chunk):
             high = min(low + chunk, count)
             part = {name: a[low:high] for name, a in arrays.items()}
-            out = self._execute(method, part, *rows.part(low, high), options)
+            try:
+                out = self._execute(method, part, *rows.part(low, high), options)
+            except ZooError:
+                raise
+            except Exception as error:  # each library has its own
+                if is_shortage(error):
+                    raise self._shortage(method, high - low, options) from error
+                raise
             for key, value in out.items():
                 if len(value) != high - low:
                     raise ZooError(
@@ -207,11 +214,26 @@ class Model(ABC):
             else:
                 array = check_tensor(value, signature.inputs[name], name, options)
             if name in one:
-                array = np.repeat(array, check_count(rows or count), axis=0)
+                array = np.broadcast_to(array, (rows or self._known_count(method, count), *array.shape[1:]))  # a view
             if rows not in (None, len(array)):
                 raise InputError(f"{name} has {len(array)} rows and {next(iter(arrays))} {rows}; expected as many.")
             arrays[name], rows = array, len(array)
         return {name: arrays[name] for name in signature.inputs}
+
+    def _known_count(self, method: str, count: int | None) -> int:
+        """The number of rows of a method whose inputs do not give it."""
+        if count is None:
+            raise InputError(f"{method} of {self.name}: give count, or one seed or index for each row.")
+        return count
+
+    def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic]) -> InputError:
+        """There was not enough memory for so many rows. What makes a row large is an option, if any."""
+        wide = [name for name in wide_options(self.signatures[method], options) if int(options[name]) > 1]
+        chosen = "".join(f" {name}={options[name]}" for name in wide)
+        fewer = [f"fewer {name}" for name in wide] + ["a smaller chunk"] * (rows > 1)
+        advice = f"Give {' or '.join(fewer)}." if fewer else "One row alone does not fit."
+        what = f"{rows} {'rows' if rows > 1 else 'row'}" + (f" with{chosen}" if chosen else "")
+        return InputError(f"{method} of {self.name}: there is not enough memory for {what}. {advice}")
 
     def _check_memory(self, signature: Signature, count: int, *, bound: bool = False) -> None:
         """`InputError` if so many rows do not fit: the outputs twice, as chunks and as the whole that they are joined
@@ -270,11 +292,18 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
             raise InputError(f"option {name}={value!r}; expected one of {', '.join(option.choices)}.{near}")
         return np.int64(option.choices.index(value))
     try:
+        if isinstance(value, (bool, np.bool_)) and not isinstance(option.default, bool):
+            raise TypeError
         number = float(value)
+    except OverflowError:  # an int beyond float64
+        number = math.inf
     except (TypeError, ValueError):
         raise InputError(f"option {name}={value!r} is not a number.") from None
     low, high = option.low, option.high
     whole = option.dtype == "int64"
+    least, most = (-(2.0**63), 2.0**63 - 2.0**10) if whole else (-LARGEST_FLOAT, LARGEST_FLOAT)  # 2**63 - 1 rounds up
+    if math.isfinite(number) and not least <= number <= most:
+        raise InputError(f"option {name}={value!r} is too large; expected a number that {option.dtype} holds.")
     if (
         not math.isfinite(number)
         or (low is not None and number < low)
@@ -295,5 +324,9 @@ def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> in
 
 def network_rows(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """How many rows go through the network for each of a method, at most, such as the samples of a bound."""
-    numbers = [int(v) for k, v in options.items() if signature.options[k].dtype == "int64" and k != signature.length]
-    return max(math.prod(numbers), 1)
+    return max(math.prod(int(options[name]) for name in wide_options(signature, options)), 1)
+
+
+def wide_options(signature: Signature, options: Mapping[str, np.generic]) -> list[str]:
+    """The options that may multiply the rows that go through the network."""
+    return [name for name in options if signature.options[name].dtype == "int64" and name != signature.length]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+import reprlib
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +35,7 @@ class Rows:
         """These rows, of which the inputs give the number."""
         if self.count not in (None, count):
             raise InputError(f"the inputs have {count} rows, and count, seed or index is for {self.count}.")
+        check_start(self.start, count)
         return replace(self, count=count)
 
     def part(self, low: int, high: int) -> tuple[Numbers, Numbers]:
@@ -43,42 +47,81 @@ class Rows:
         return _cut(self.seed, low, high), indices
 
 
-def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any = 0, stream: str = "") -> Rows:
+def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any = 0, stream: Any = "") -> Rows:
     """What a caller gave, checked. Without a seed one is made; rows with a seed each have the index `start`."""
     count = None if count is None else check_count(count)
-    if not isinstance(start, (int, np.integer)) or not 0 <= start <= LARGEST - (count or 1):
-        raise InputError(f"start is {start!r}; expected a whole number of at least 0.")
+    start = check_start(start, count or 1)
     if index is not None and start:
         raise InputError("both index and start are given; leave out start.")
     seeds = secrets.randbits(31) if seed is None else check_numbers("seed", seed, -LARGEST - 1)
     indices = None if index is None else check_numbers("index", index, 0)
     if indices is None and not isinstance(seeds, int):
-        indices = int(start)
-    if stream:
+        indices = start
+    if check_stream(stream):
         seeds = derive_seed(seeds, stream) if isinstance(seeds, int) else derive_seeds(seeds, stream)
     counts = {"count": count} if count is not None else {}
     counts |= {name: len(a) for name, a in (("seed", seeds), ("index", indices)) if isinstance(a, np.ndarray)}
     if len(set(counts.values())) > 1:
         listed = " and ".join(f"{name} is for {n} rows" for name, n in counts.items())
         raise InputError(f"{listed}; expected as many of each, or one number for all rows.")
-    return Rows(next(iter(counts.values()), None), seeds, indices, int(start))
+    return Rows(next(iter(counts.values()), None), seeds, indices, start)
 
 
-def check_count(count: Any) -> int:
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise InputError(f"count is {count!r}; expected a whole number of at least 1.")
-    return int(count)
+def check_count(count: Any, name: str = "count") -> int:
+    number = _whole(count)
+    if number is None or number < 1:
+        raise InputError(f"{name} is {reprlib.repr(count)}; expected a whole number of at least 1.")
+    return number
+
+
+def check_start(start: Any, count: int) -> int:
+    """`start` as an int from which `count` rows can be numbered in int64."""
+    number = _whole(start)
+    if number is None or not 0 <= number <= LARGEST - count:
+        most = "2**63 - 1 - count" + (f", where count is {count}" if count > 1 else "")
+        raise InputError(f"start is {reprlib.repr(start)}; expected a whole number from 0 to {most}.")
+    return number
+
+
+def check_stream(stream: Any) -> str:
+    """`stream` as a name that has a hash: text, without lone surrogates."""
+    with suppress(UnicodeEncodeError):
+        if isinstance(stream, str):
+            stream.encode()
+            return stream
+    raise InputError(f"stream is {reprlib.repr(stream)}; expected a name, as text.")
 
 
 def check_numbers(name: str, value: Any, low: int) -> int | Numbers:
     """Whole numbers from `low` to 2**63 - 1: one, or one for each row."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        if low <= value <= LARGEST:
-            return int(value)
+    if (number := _whole(value)) is not None:
+        if low <= number <= LARGEST:
+            return number
     elif (numbers := _whole_numbers(value)) is not None and len(numbers) and (numbers >= low).all():
         return numbers
-    least = "below 2**63" if low else "of at least 0"
-    raise InputError(f"{name} is {value!r}; expected a whole number {least}, or one for each row.")
+    least = "-2**63" if low else "0"
+    raise InputError(
+        f"{name} is {_culprit(value, low)}; expected a whole number from {least} to 2**63 - 1, or one for each row."
+    )
+
+
+def _culprit(value: Any, low: int) -> str:
+    """The first of many that is no whole number from `low` to 2**63 - 1, and its row; else the value, shortened."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        for row, each in enumerate(value):
+            if (number := _whole(each)) is None or not low <= number <= LARGEST:
+                return f"{reprlib.repr(each.item() if isinstance(each, np.generic) else each)} in row {row}"
+    return reprlib.repr(value)
+
+
+def _whole(value: Any) -> int | None:
+    """`value` as one whole number; None where it is none, as True and 1.0 are."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def _whole_numbers(value: Any) -> Numbers | None:

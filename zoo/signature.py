@@ -68,8 +68,13 @@ class Tensor:
 def within(low: float | int | None, high: float | int | None) -> str:
     """Inclusive bounds in words: " from 0 to 9", " of at least 0", " of at most 9" or ""."""
     if low is None:
-        return "" if high is None else f" of at most {high}"
-    return f" of at least {low}" if high is None else f" from {low} to {high}"
+        return "" if high is None else f" of at most {_plain(high)}"
+    return f" of at least {_plain(low)}" if high is None else f" from {_plain(low)} to {_plain(high)}"
+
+
+def _plain(number: float | int) -> float | int:
+    """1 for 1.0: bounds of whole numbers may be declared as floats."""
+    return int(number) if abs(number) < 2**53 and number == int(number) else number
 
 
 @dataclass(frozen=True)
@@ -246,11 +251,13 @@ def fixed(method: Method, values: Mapping[str, Any]) -> Method:
 
     if not method.options:
         return method
-    changed: dict[str, Any] = {"options": {}, "noise": noises(method.noise), "outputs": tensors(method.outputs)}
+    changed: dict[str, Any] = {"options": {}, "noise": noises(method.noise)}
+    changed |= {"inputs": tensors(method.inputs), "outputs": tensors(method.outputs)}
     if isinstance(method, Call):
         return replace(method, function=partial(method.function, **values), **changed)
     length = int(values[method.length]) if isinstance(method.length, str) else method.length
     changed |= {"length": length, "init_noise": noises(method.init_noise)}
+    changed |= {"state": tensors(method.state), "invariants": tensors(method.invariants)}
     return replace(method, init=partial(method.init, **values), step=partial(method.step, **values), **changed)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.model import Model, Progress
 
 COUNT = 16
-BLOCK = 2**18  # rows whose classes are made at a time
+BLOCK = 2**18  # rows whose classes are made at a time, where they differ
 ALL = "all"
 EXAMPLES = """\b
 Examples:
@@ -91,34 +91,47 @@ def draw(
     out: Path | None = None,
     show: Progress | None = None,
 ) -> Iterator[Chunk]:
-    """Chunks of samples. Arguments are checked at once; classes are made a block of rows at a time."""
+    """Chunks of samples. Arguments are checked at once; all classes in turn are made a block of rows at a time."""
+    import numpy as np
+
+    from zoo.cli.rows import class_of, with_classes
+    from zoo.errors import InputError
     from zoo.rows import read_rows
 
     conditional = "label" in model.signature("sample").inputs
     if not conditional:
         more: dict[str, Any] = {} if chosen is None else {"label": chosen}  # the model says that it takes none
         return model.stream("sample", count=count, start=start, progress=show, **given, **more)
+    assert model.classes is not None
+    if chosen is None:
+        classes = model.classes.describe()
+        raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
+    if chosen != ALL or ALL in model.classes.names:
+        label = class_of(model, chosen)
+        chunks = model.stream("sample", count=count, start=start, progress=show, label=label, **given)
+        return with_classes(chunks, np.broadcast_to(label, count), model.classes, out)
     read_rows(count, given["seed"], start=start)
-    one = {**given, "seed": 0}
-    model.stream("sample", count=1, label=_labels(model, chosen, 0, 1), **one)
-    return _blocks(model, count, start, chosen, given, out, show)
+    model.stream("sample", count=1, label=0, **{**given, "seed": 0})
+    return _blocks(model, count, start, given, out, show)
 
 
 def _blocks(
     model: Model,
     count: int,
     start: int,
-    chosen: str | None,
     given: Mapping[str, Any],
     out: Path | None,
     show: Progress | None,
 ) -> Iterator[Chunk]:
+    """Samples of all classes in turn."""
+    import numpy as np
+
     from zoo.cli.rows import with_classes
 
     assert model.classes is not None
     for low in range(0, count, BLOCK):
         size = min(BLOCK, count - low)
-        labels = _labels(model, chosen, start + low, size)
+        labels = np.arange(start + low, start + low + size) % len(model.classes)
         each = isinstance(given["seed"], list)  # a seed for each row; then `start` is the index of all
         rows = {"seed": given["seed"][low : low + size], "start": start} if each else {"start": start + low}
 
@@ -128,19 +141,3 @@ def _blocks(
 
         chunks = model.stream("sample", count=size, label=labels, progress=moved, **{**given, **rows})
         yield from with_classes(chunks, labels, model.classes, out)
-
-
-def _labels(model: Model, chosen: str | None, start: int, count: int) -> Any:
-    """The classes of rows `start`, `start + 1`, ..."""
-    import numpy as np
-
-    from zoo.cli.rows import class_of
-    from zoo.errors import InputError
-
-    assert model.classes is not None
-    if chosen is None:
-        classes = model.classes.describe()
-        raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
-    if chosen == ALL and ALL not in model.classes.names:
-        return np.arange(start, start + count) % len(model.classes)
-    return np.full(count, class_of(model, chosen))
