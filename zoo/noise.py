@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.signature import Noise, Shape, resolve
+from zoo.signature import Noise, resolve
 
 # Seed and index become two words modulo 2**64, y = seed * A + index * B + C and z = seed * D + index * E + F, one to
 # one, for the determinant A * E - B * D is odd. A, B, C are the first 192 bits of the fraction of pi, and D, E, F those
@@ -88,13 +88,6 @@ def derive_seeds(seeds: Numbers, name: str) -> Numbers:
     return row_keys(seeds, np.zeros(1, dtype=np.int64), name).astype(np.int64)
 
 
-def groups(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
-    """A shape as groups of a fixed size: the axes up to the last that an option names, and those after it. Numbers are
-    laid out within a group, so that the first groups are the same however many there are."""
-    last = max((axis + 1 for axis, d in enumerate(shape) if isinstance(d, str)), default=0)
-    return shape[:last], tuple(int(d) for d in shape[last:])
-
-
 def counters(step: int, count: int) -> U64:
     """The counters of the first `count` numbers of a step."""
     return np.arange(1, count + 1, dtype=np.uint64) + np.uint64(step * GOLDEN & MASK)
@@ -120,9 +113,7 @@ def draw(
     Normals come from Box-Muller: the first half of a group's elements are the cosines, the rest the sines.
     """
     shape = resolve(noise.shape, options or {})
-    each = groups(noise.shape)[1]
-    size = math.prod(each)
-    count = math.prod(shape[: len(shape) - len(each)])
+    count, size = math.prod(shape[: noise.group_axes]), math.prod(shape[noise.group_axes :])
     span = size if noise.kind == "uniform" else (size + 1) // 2 * 2
     counter, keys = counters(step, count * span).reshape(count, span), row_keys(seed, index, stream)[:, None, None]
     numbers = np.empty((len(index), count, size), dtype=np.float32)

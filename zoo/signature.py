@@ -79,10 +79,19 @@ def _plain(number: float | int) -> float | int:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers for one example (and one step): standard normal, or uniform on the open interval (0, 1)."""
+    """Random numbers for one example (and one step): standard normal, or uniform on the open interval (0, 1).
+
+    The first axes, at least those up to the last that an option names, count groups of numbers: the first groups are
+    the same however many there are. `groups` is how many axes these are where options have become constants.
+    """
 
     kind: Literal["normal", "uniform"]
     shape: Shape = ()
+    groups: int = 0
+
+    @property
+    def group_axes(self) -> int:
+        return max((axis + 1 for axis, d in enumerate(self.shape) if isinstance(d, str)), default=self.groups)
 
 
 def Normal(*shape: int | str) -> Noise:
@@ -244,7 +253,7 @@ def fixed(method: Method, values: Mapping[str, Any]) -> Method:
     """A method whose options are constants: `values`, as its functions get them."""
 
     def noises(declared: Mapping[str, Noise]) -> dict[str, Noise]:
-        return {name: replace(n, shape=resolve(n.shape, values)) for name, n in declared.items()}
+        return {name: replace(n, shape=resolve(n.shape, values), groups=n.group_axes) for name, n in declared.items()}
 
     def tensors(declared: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: replace(t, shape=resolve(t.shape, values)) for name, t in declared.items()}

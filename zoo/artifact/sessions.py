@@ -184,7 +184,10 @@ class Sessions:
             for name, number in ((FIRST_STEP, window.first), (MOST_STEPS, window.steps)):
                 self.replaced.append(ort.OrtValue.ortvalue_from_numpy(np.asarray(number, dtype=np.int64)))
                 options.add_initializer(name, self.replaced[-1])
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever the bytes look like
         with self.files.source(self.manifest.methods[method].file) as source:
+            if isinstance(source, bytes):  # weights beside the file would be looked for in the working directory
+                options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
             return ort.InferenceSession(source, options, providers=providers, **more)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import onnx_ir as ir
 
-from zoo.noise import GOLDEN, WORDS, groups, stream_offset
+from zoo.noise import GOLDEN, WORDS, stream_offset
 from zoo.signature import Noise
 from zoo_onnx.graph import Scope
 
@@ -88,7 +88,7 @@ def draw(
 ) -> ir.Value:
     """Noise for rows with these keys (N, 1) at a step: float32 of shape (N, *noise.shape). With a `block`: of that many
     steps, from `step` on, (N, block, *noise.shape)."""
-    named, each = groups(noise.shape)
+    named, each = noise.shape[: noise.group_axes], [int(d) for d in noise.shape[noise.group_axes :]]
     size = math.prod(each)
     span = size if noise.kind == "uniform" else (size + 1) // 2 * 2  # two uniforms make two normals
     dims = [on_host(s, (options or {})[d]) if isinstance(d, str) else s.constant(d, "int64") for d in named]
