@@ -548,7 +548,7 @@ def test_altered_and_newer_files(run, artifact_folder, tmp_path, empty):
     graph.write_bytes(whole)
     manifest = tmp_path / "artifact" / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"schema": 2', '"schema": 99'))
+    manifest.write_text(text.replace('"schema": 3', '"schema": 99'))
     for command in ("sample", "show", "verify"):
         fails(command, tmp_path / "artifact", says=["schema 99", "pip install -U genzoo"])
     manifest.write_text(text)
@@ -568,7 +568,7 @@ def test_a_framework_that_is_missing(run, artifact_folder, empty, monkeypatch):
     def missing(device):
         raise MissingDependency("running an artifact needs onnxruntime. Install it: pip install 'genzoo[cpu]'")
 
-    monkeypatch.setattr("zoo.artifact.choose_device", missing)
+    monkeypatch.setattr("zoo.artifact.sessions.choose_device", missing)
     fails("sample", artifact_folder, says="genzoo[cpu]")
 
 

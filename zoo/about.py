@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo import registry, spaces
 from zoo.errors import InputError, PluginError, UnknownName
+from zoo.files import refuse_file
 from zoo.plugins import load_plugins
 from zoo.signature import Tensor, within
 from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
@@ -21,8 +22,6 @@ def show(name: str | Path) -> Facts:
 
     What is not known is left out. No framework is imported, no weights are read.
     """
-    from zoo.api import refuse_file
-
     path = Path(name).expanduser()
     refuse_file(path)
     facts = _folder(path) if path.is_dir() and not _is_only_called_like_a_model(path) else _named(str(name))

@@ -12,6 +12,7 @@ import msgspec
 
 from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.files import refuse_file
 from zoo.memory import is_shortage
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
@@ -128,12 +129,6 @@ def _eager(device: str) -> str:
 
 def _looks_like_path(name: str | Path) -> bool:
     return isinstance(name, Path) or str(name).startswith((".", "/", "~")) or str(name).endswith("/")
-
-
-def refuse_file(path: Path) -> None:
-    """`InputError` for a file in place of the folder around it. A name without a folder may be that of a model."""
-    if path.is_file() and (len(path.parts) > 1 or path.suffix == ".onnx"):
-        raise InputError(f"{path} is a file; give its folder: {path.parent} (or: zoo inspect {path}).")
 
 
 def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:

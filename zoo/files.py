@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from zoo.errors import OutputError
+from zoo.errors import InputError, OutputError
 from zoo.failpoints import failpoint
 from zoo.interrupts import deferred
 
@@ -76,6 +76,12 @@ def read_bytes(path: str | Path, most: int) -> bytes:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
         return file.read()
+
+
+def refuse_file(path: Path) -> None:
+    """`InputError` for a file in place of the folder around it. A name without a folder may be that of a model."""
+    if path.is_file() and (len(path.parts) > 1 or path.suffix == ".onnx"):
+        raise InputError(f"{path} is a file; give its folder: {path.parent} (or: zoo inspect {path}).")
 
 
 # ---- what may be written where --------------------------------------------------------------------------------------

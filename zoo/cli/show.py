@@ -33,10 +33,7 @@ def command(name: str, settings: bool, as_json: bool) -> None:
 
     Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
     """
-    from msgspec import convert
-
     from zoo.about import show
-    from zoo.artifact.manifest import Compared
 
     known = show(name)
     if settings:
@@ -59,6 +56,10 @@ def command(name: str, settings: bool, as_json: bool) -> None:
     for entry in known.get("weights", []):
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:
+        from msgspec import convert
+
+        from zoo.artifact.manifest import Compared
+
         click.echo()
         parity(convert(known["parity"], dict[str, Compared]))
         precision(known["precision"])
