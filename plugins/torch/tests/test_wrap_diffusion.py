@@ -113,7 +113,7 @@ def test_rows_are_those_of_the_scheduler_s_loop(case, monkeypatch):
     x = drawn("start", 4, 3)
     with torch.no_grad():
         for i, t in enumerate(scheduler.timesteps):
-            z, output = drawn("z", 4, 3, i, steps), net(x, t).sample
+            z, output = drawn("z", 4, 3, i), net(x, t).sample
             if kind == "DPMSolverMultistepScheduler":
                 x = scheduler.step(output, t, x, variance_noise=z).prev_sample
             elif eta is None:
@@ -265,7 +265,7 @@ class GaussianDiffusion(nn.Module):
             times = list(range(total - 1, -2, -1))
         for i, (now, then) in enumerate(itertools.pairwise(times)):
             noise, start = self.predictions(x, now)
-            z = drawn("z", count, seed, i, steps)
+            z = drawn("z", count, seed, i)
             if not self.is_ddim_sampling:
                 a, before = self.alphas_cumprod[now], self.alphas_cumprod[now - 1] if now else torch.tensor(1.0)
                 beta = self.betas[now]
