@@ -123,7 +123,7 @@ def test_listing_filters_and_sorts_naturally(install):
         {"name": "Upper"},
         {"target": "no_colon"},
         {"family": "flows"},
-        {"methods": ("smaple",)},
+        {"methods": ("Sample it",)},
         {"methods": "sample"},
         {"density": "precise"},
         {"summary": None},

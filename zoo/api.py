@@ -211,7 +211,7 @@ def export(
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = load(model) if isinstance(model, (str, Path)) else model
-    chosen |= {"force": force, "progress": progress or silent}
+    chosen |= {"weights": weights, "force": force, "progress": progress or silent}
     return call_with(function, chosen, source, Path(folder))
 
 

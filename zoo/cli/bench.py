@@ -26,7 +26,7 @@ def sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[in
     """`1,64,1024` as whole numbers of at least 1."""
     found = options.whole_numbers(ctx, parameter, value) or []
     if min(found) < 1:
-        raise click.BadParameter(f"{value!r} has a number below 1; expected rows, such as {BATCHES}.")
+        raise click.BadParameter(f"{value!r} has a number of rows below 1; expected at least 1, such as {BATCHES}.")
     return found
 
 
