@@ -199,7 +199,7 @@ def test_a_damaged_file_is_named_before_anything_parses_it(copy, name, harm):
     ("change", "error", "message"),
     [
         ({"schema": 99}, InputError, "Upgrade"),
-        ({"space": {"type": "cube"}}, InputError, "unknown sample space"),
+        ({"space": {"type": "cube"}}, CorruptFile, "unknown sample space"),
         ({"methods": 3}, CorruptFile, "damaged"),
         ({"schema": 2}, InputError, "Export the checkpoint again"),
         ({"schema": 1, "files": None}, InputError, "Export the checkpoint again"),
