@@ -244,7 +244,7 @@ def atomic_folder(path: str | Path, force: bool = False, marker: str | Ours | No
     final = Path(os.path.realpath(path))
     with _disk_errors(final), _parent_of(final):
         remove_leftovers(final)
-        mode = stat.S_IMODE(final.stat().st_mode) if final.exists() else 0o777
+        mode = stat.S_IMODE(final.stat().st_mode) | 0o700 if final.exists() else 0o777
         with _temporary(final, functools.partial(os.mkdir, mode=mode)) as temporary:
             failpoint("folder.created")
             yield temporary

@@ -28,10 +28,10 @@ PARTS = {"kills": kills.trial, "mutations": mutations.trial, "resources": resour
 SHORT = {"kills": len(kills.FIRST), "mutations": 84, "resources": len(resources.TRIALS)}
 
 
-def run(part: str, count: int, seed: int, only: int | None, commands: Commands) -> int:
+def run(part: str, count: int, seed: int, only: list[int], commands: Commands) -> int:
     """Some trials of a part; how many failed."""
     began, outcomes, failures = time.monotonic(), Counter[str](), 0
-    for number in range(count) if only is None else [only]:
+    for number in only or range(count):
         if number and number % 1000 == 0:
             print(f"{part}: {number:,} trials in {time.monotonic() - began:.0f} s", flush=True)
         for outcome in PARTS[part](commands, number, seed):
@@ -40,7 +40,10 @@ def run(part: str, count: int, seed: int, only: int | None, commands: Commands) 
                 failures += 1
                 print(f"{part} {number}: {outcome}", flush=True)
     shown = ", ".join(f"{n} {kind}" for kind, n in outcomes.most_common())
-    print(f"{part}: {count:,} trials in {time.monotonic() - began:.0f} s: {shown}; {failures} failed", flush=True)
+    print(
+        f"{part}: {len(only) or count:,} trials in {time.monotonic() - began:.0f} s: {shown}; {failures} failed",
+        flush=True,
+    )
     return failures
 
 
@@ -49,7 +52,7 @@ def main() -> None:
     for part in PARTS:
         parser.add_argument(f"--{part}", type=int, default=None, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, default=None, metavar="NUMBER")
+    parser.add_argument("--only", type=int, nargs="+", default=[], metavar="NUMBER")
     given = parser.parse_args()
     chosen = {part: getattr(given, part) for part in PARTS if getattr(given, part) is not None} or SHORT
     os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
