@@ -51,8 +51,9 @@ def profiled(artifact: Artifact, method: str, batch: int) -> tuple[np.ndarray, i
     """Milliseconds of some calls without the profile, the steps of its loop, and the shares by kind with it."""
     signature, inputs = artifact.signature(method), inputs_of(artifact, method, batch)
     file = artifact.manifest.methods[method].file
-    feed = {**inputs, **({"seed": 0, "start": 0} if signature.random else {}), **({} if inputs else {"count": batch})}
-    feed = {name: np.asarray(value) for name, value in feed.items()}  # Python's whole numbers are int64, as is asked
+    rows = {"seed": np.zeros(batch, np.int64), "index": np.arange(batch)}
+    feed = {name: inputs.get(name, rows.get(name)) for name in signature.row_inputs}
+    feed |= {name: np.asarray(option.number, option.dtype) for name, option in signature.options.items()}
     plain, watched = (session(artifact.folder / file, profile) for profile in (False, True))
     times = 1e3 * alternate([lambda: plain.run(None, feed)])[:, 0]
     for _ in range(RUNS):

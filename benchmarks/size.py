@@ -5,6 +5,7 @@ it is exported, opened, sampled, scored and verified."""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -123,11 +124,15 @@ def export(what: str, folder: str) -> tuple[Callable[[], object], int]:
     return lambda: zoo.export(model, Path(folder) / "artifact", force=True, progress=say), weights
 
 
-def say(stage: str, done: float = 0, total: float = 0, seen: list[str] = []) -> None:  # noqa: B006
-    """Stages on stderr, as they begin."""
-    if stage not in seen:
-        seen.append(stage)
-        print(f"{time.perf_counter() - BEGAN:7.1f} s, {status('VmHWM') / MIB:6.0f} MiB: {stage}", file=sys.stderr)
+def say(stage: str, done: float, total: float) -> None:
+    """Progress of an export: its stages on stderr, as they begin."""
+    announce(stage)
+
+
+@functools.cache
+def announce(stage: str) -> None:
+    """Once."""
+    print(f"{time.perf_counter() - BEGAN:7.1f} s, {status('VmHWM') / MIB:6.0f} MiB: {stage}", file=sys.stderr)
 
 
 def use(what: str, folder: str) -> tuple[Callable[[], object], int]:
@@ -167,6 +172,7 @@ def status(field: str) -> float:
 
 
 def main(task: str, what: str, folder: str) -> None:
+    # what these take is there before there is a model
     import onnxruntime  # noqa: F401
 
     if task == "export":

@@ -355,9 +355,6 @@ class Toy(Model):
             return {"y": np.eye(3, dtype=np.float32)[np.floor(flat[:, 0]).astype(int)]}
         return {"log_prob": -np.abs(flat[:, 0] - label - 0.5).astype(np.float32)}
 
-    def windowed(self, method, window):
-        raise NotImplementedError  # no method has a loop
-
 
 @pytest.fixture
 def toy(monkeypatch):

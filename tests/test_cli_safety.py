@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save
 
+from zoo import checkpoint
 from zoo.cli import main
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -98,7 +99,7 @@ def test_examples_that_somebody_changed_are_a_sentence(artifact_folder, tmp_path
         "nothing to compare": save({}),
         "holds no cases": save({"sample": np.zeros(3)}),
         "expected nothing, of 7 rows": save(
-            {"sample/random/inputs/q": np.zeros(7), "sample/random/call/seed_start": np.array([0, 0])}
+            {f"000/sample/random/{name}": np.zeros(7, np.int64) for name in ("inputs/q", "rows/seed", "rows/index")}
         ),
         "holds no cases to": whole[:-8],
     }
@@ -123,3 +124,70 @@ def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     fails("show", folder, says="not a regular file")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        ("parity/sample/difference", {"random": "x"}, "Expected `float`"),
+        ("methods/sample/signature/length", "steps", "the steps 'steps'"),
+        ("methods/sample/signature/outputs/x/shape", [0], "the shape (0,) of x"),
+        ("methods/sample/signature/outputs", {}, "does not give x"),
+        ("methods/dream", None, "Expected `object`"),
+        ("space/width", 2**40, "manifest.json is altered"),
+        ("space/type", [], "unknown sample space"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_a_sentence(artifact_folder, tmp_path, place, value, says):
+    folder = tmp_path / "changed"
+    shutil.copytree(artifact_folder, folder)
+    changed(folder / "manifest.json", place, value)
+    fails("show", folder, says=says)
+    fails("sample", folder, says=says)
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "value", "says"),
+    [
+        ("model", "density", {}, "density"),
+        ("model", "weights", None, "Expected `object`"),
+        ("model", "weights/file", "../x", "outside its folder"),
+        ("recipe", "recipe/epochs", -1, "epochs"),
+        ("recipe", "precision", "none", "cannot be made"),
+        ("recipe", "config", {"layers": -3}, "cannot be made"),
+        ("training", "position/step", -1, "altered or damaged"),
+        ("training", "position/sums", {"other": 1.0}, "altered or damaged"),
+    ],
+)
+def test_a_run_that_makes_no_sense_is_a_sentence(run, tmp_path, file, place, value, says):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    changed(folder / "training.json", "position/done", False)
+    changed(folder / f"{file}.json", place, value)
+    words = ["train", "--resume", folder] if file != "model" else ["sample", folder]
+    fails(*(words if place != "density" else ["show", folder]), says=says)
+
+
+@pytest.mark.parametrize("entry", ["now/optimizer.nll.0.exp_avg", "now/optimizer.nll.0.step", "best/nothing"])
+def test_a_state_of_an_optimizer_that_is_not_all_there_is_a_sentence(run, tmp_path, entry):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    meta, arrays = checkpoint.load(folder, "training")
+    meta["position"] |= {"done": False, "step": 0, "best_epoch": 0}
+    if entry in arrays:
+        del arrays[entry]
+    else:
+        arrays["now/network.more"] = np.zeros(3)
+    checkpoint.save(folder, "training", meta, arrays)
+    fails("train", "--resume", folder, says="is no state of this training")
+
+
+def changed(path, place, value):
+    """A JSON file with one value replaced."""
+    root = json.loads(path.read_text())
+    *way, last = place.split("/")
+    inside = root
+    for key in way:
+        inside = inside[key]
+    inside[last] = value
+    path.write_text(json.dumps(root))

@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo.artifact import read_manifest
 from zoo.eager import EagerModel
-from zoo.errors import InputError, PluginError, ZooError
+from zoo.errors import ExportError, InputError, PluginError
 from zoo.model import check_option
 from zoo.numpy_network import NumpyNetwork
 from zoo.signature import Call, Loop, Noise, Option, Tensor, fixed
@@ -103,7 +103,7 @@ def test_a_method_that_gives_another_dtype_than_it_declares_is_not_exported(tmp_
             sample = super().methods()["sample"]
             return {"sample": dataclasses.replace(sample, function=lambda z, observe: z * np.float64(2)[None])}
 
-    with pytest.raises(ZooError, match="sample of wide gave x as float64; it declares float32"):
+    with pytest.raises(ExportError, match="wide: sample gives x as float64; it declares float32"):
         zoo.export(EagerModel(Wide.create(SPACE), "wide"), tmp_path / "wide")
 
 

@@ -126,7 +126,8 @@ def make_case(source: Model, method: str, run: Run) -> Case:
                     f"{source.name}: {method} itself gives NaN in {name} on {run.kind} inputs; nothing to compare."
                 )
         return case
-    inputs = {name: nudged(a) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
+    declared = source.signature(method).inputs
+    inputs = {n: np.clip(nudged(a), *declared[n].bounds) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
     near = replace(case, inputs=inputs).run(view.with_noise(nudged) if isinstance(view, EagerModel) else view)
     tolerance = {}
     for name, value in case.outputs.items():
@@ -160,7 +161,7 @@ def nudged(array: Array) -> Array:
 
 def time_passes(model: Model, method: str) -> Cost:
     """What a call and each of its rows cost, in a loop in one step, of which a few are timed. A first call, which opens
-    and prepares much, counts only where it is very slow."""
+    and prepares much, counts only where it is very slow. `ExportError` for an output of another dtype than declared."""
     signature, window, steps = model.signature(method), None, 1
     if signature.length is not None:
         steps = min(TIMED, loop_length(signature))
@@ -170,8 +171,12 @@ def time_passes(model: Model, method: str) -> Cost:
     def seconds(rows: int) -> float:
         case = empty_case(model, method, Run("random", rows, window))
         begin = time.perf_counter()
-        case.run(view)
-        return time.perf_counter() - begin
+        outputs = case.run(view)
+        spent = time.perf_counter() - begin
+        for name, value in outputs.items():
+            if value.dtype != (declared := signature.outputs[name].dtype):
+                raise ExportError(f"{model.name}: {method} gives {name} as {value.dtype}; it declares {declared}.")
+        return spent
 
     one = seconds(1)
     if one < VERY_SLOW:

@@ -45,7 +45,7 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     if _whole(place, entries):
         return place
     try:
-        with atomic_folder(place, force=True) as work:
+        with atomic_folder(place, force=True, marker=lambda _: set(entries)) as work:
             for file in entries:
                 shutil.copyfile(folder / file, work / file)
     except OutputError as error:

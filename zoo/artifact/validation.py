@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import CorruptFile
+from zoo import spaces
+from zoo.errors import CorruptFile, InputError
 from zoo.signature import Option, Signature
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ def check_manifest(manifest: Manifest, path: Path) -> None:
 def _problems(manifest: Manifest) -> Iterator[str]:
     from zoo.model import FIRST_OUTPUT
 
+    try:
+        spaces.from_json(manifest.space)
+    except InputError as error:
+        yield str(error).rstrip(".")
     if not manifest.methods:
         yield "it has no methods"
     for name, entry in manifest.methods.items():
