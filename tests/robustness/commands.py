@@ -62,7 +62,7 @@ class Commands:
         self.materials.mkdir()
         for words in (
             ["train", "realnvp", "--data", "moons", "--out", "run", *SMALL],
-            ["export", "run", "--out", "artifact"],
+            ["export", "run", "--limit", "0", "--out", "artifact"],
             *(["sample", "artifact", "-n", "40", "--seed", "1", "--out", f"x.{s}"] for s in ("csv", "parquet", "npz")),
             ["sample", "artifact", "-n", "40", "--seed", "1", "--out", "x.npy"],
             ["sample", "transformer.names", "-n", "40", "--seed", "1", "--out", "x.txt"],
