@@ -11,6 +11,7 @@ from zoo.errors import InputError
 
 UNKNOWN = 2**40  # bytes, where the system does not say
 SMALL = 2**24  # bytes that need no asking
+SAID = ("bad_alloc", "allocat", "out of memory", "can't start new thread", "failed to map segment")  # of a shortage
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -23,7 +24,7 @@ def check_fits(need: int, what: str, advice: str) -> None:
 def is_shortage(error: BaseException) -> bool:
     """Whether an exception of some library says that there was not enough memory."""
     said = str(error).lower()
-    return isinstance(error, MemoryError) or any(word in said for word in ("bad_alloc", "allocat", "out of memory"))
+    return isinstance(error, MemoryError) or any(words in said for words in SAID)
 
 
 def gib(size: int) -> str:

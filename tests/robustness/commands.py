@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import PIL.Image
 
-TIMEOUT = 300.0
+TIMEOUT = 120.0
 SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=8"]
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,9 @@ def limited(kind: int, size: int) -> None:
 
 
 def memory(more: int) -> None:
-    """Leave so many bytes of address space beyond what the process has."""
+    """Leave so many bytes of address space beyond what the process has: where they are few, none for a thread."""
+    if more < 2**22:
+        threading.stack_size(2**26)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limited(resource.RLIMIT_AS, pages * resource.getpagesize() + more)
 

@@ -23,6 +23,7 @@ from zoo.cli import streams
 from zoo.errors import UnknownName, ZooError, ZooWarning, did_you_mean
 from zoo.files import delete_temporaries
 from zoo.interrupts import stops_command
+from zoo.memory import is_shortage
 
 COMMANDS = (
     *("list", "show", "data", "plugins"),
@@ -88,7 +89,7 @@ class Commands(click.Group):
 
 def _fail(error: Exception) -> NoReturn:
     """Say what is wrong and leave; what is not the user's to mend goes on as it is."""
-    if isinstance(error, MemoryError) and not os.environ.get("ZOO_DEBUG"):
+    if not isinstance(error, ZooError) and is_shortage(error) and not os.environ.get("ZOO_DEBUG"):
         _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
     elif isinstance(error, click.UsageError):
         _say(error.format_message())

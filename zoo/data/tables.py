@@ -96,7 +96,11 @@ def _open_parquet(path: Path) -> Table:
         )
         try:
             table = pa.parquet.read_table(
-                path, columns=[names[i] for i in (*numbers, *strings)], read_dictionary=[names[i] for i in strings]
+                path,
+                columns=[names[i] for i in (*numbers, *strings)],
+                read_dictionary=[names[i] for i in strings],
+                use_threads=False,  # where a thread cannot be started, for want of memory, Arrow waits for it forever
+                pre_buffer=False,
             )
         except MemoryError:
             raise
