@@ -70,21 +70,27 @@ class Commands(click.Group):
             if not standalone_mode:
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             streams.open_streams()
-            with stops_command(at_once=delete_temporaries) as signal_number, _warnings():
-                try:
-                    result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-                    sys.stdout.flush()
-                except BrokenPipeError:  # the reader, such as `head`, has had enough
-                    streams.give_up_stdout()
-                    sys.exit(1)
-                except (click.Abort, KeyboardInterrupt):
-                    click.echo("stopped.", err=True)
-                    sys.exit(128 + (signal_number() or signal.SIGINT))
-                except Exception as error:
-                    _fail(error)
-                finally:
-                    delete_temporaries()  # a signal may have come in the middle of cleaning up
+            try:
+                result = self._main(args, prog_name, complete_var, **extra)
+            except Exception as error:
+                _fail(error)
             sys.exit(result if isinstance(result, int) else 0)
+
+    def _main(self, *args: Any, **extra: Any) -> Any:
+        """The command's result, or an exception that `_fail` explains; exit codes of signals and pipes."""
+        with stops_command(at_once=delete_temporaries) as signal_number, _warnings():
+            try:
+                result = super().main(*args, standalone_mode=False, **extra)
+                sys.stdout.flush()
+                return result
+            except BrokenPipeError:  # the reader, such as `head`, has had enough
+                streams.give_up_stdout()
+                sys.exit(1)
+            except (click.Abort, KeyboardInterrupt):
+                click.echo("stopped.", err=True)
+                sys.exit(128 + (signal_number() or signal.SIGINT))
+            finally:
+                delete_temporaries()  # a signal may have come in the middle of cleaning up
 
 
 def _fail(error: Exception) -> NoReturn:
