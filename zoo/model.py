@@ -202,7 +202,10 @@ class Model(ABC):
         one = {n for n, t in signature.inputs.items() if n not in ("x", "z") and is_one(given[n], t)}
         arrays: dict[str, Array] = {}
         rows: int | None = None
-        for name in sorted(signature.inputs, key=lambda n: (n in one, n == "label")):  # those with rows come first
+        names = [*signature.inputs]
+        if len(names) > 1:  # those with rows come first
+            names.sort(key=lambda n: (n in one, n == "label"))
+        for name in names:
             value = [given[name]] if name in one else given[name]
             if name == "x":
                 array = self.space.check(value)
@@ -315,8 +318,7 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
 
 def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
-    sizes = [math.prod(resolve(t.shape, options)) for t in (*signature.outputs.values(), *signature.inputs.values())]
-    rows = 2**20 // (max(*sizes, 16) * network_rows(signature, options))
+    rows = 2**20 // (max(signature.widest(options), 16) * network_rows(signature, options))
     return max(1, min(rows, 256 if signature.length is not None else 4096))
 
 

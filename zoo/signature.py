@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from zoo.errors import InputError
@@ -241,7 +241,19 @@ class Signature:
         length = method.length if isinstance(method, Loop) else None
         return cls(method.inputs, method.outputs, method.options, bool(method.noises), length)
 
-    @property
+    def widest(self, options: Mapping[str, Any]) -> int:
+        """The most numbers that a row has in an input or output."""
+        most, chosen = self._sizes
+        return max([most, *(math.prod(resolve(shape, options)) for shape in chosen)]) if chosen else most
+
+    @cached_property
+    def _sizes(self) -> tuple[int, list[Shape]]:
+        """The most numbers of a shape, and the shapes that depend on options, which do not count for it."""
+        shapes = [t.shape for t in (*self.inputs.values(), *self.outputs.values())]
+        chosen = [shape for shape in shapes if any(isinstance(d, str) for d in shape)]
+        return max((math.prod(resolve(shape, {})) for shape in shapes if shape not in chosen), default=1), chosen
+
+    @cached_property
     def row_inputs(self) -> dict[str, Tensor]:
         """The inputs of an artifact that have a row for each example: beside those declared, which rows they are, for
         the noise, or to say how many."""

@@ -127,16 +127,17 @@ class Artifact(Model):
         outputs = list(signature.outputs)
         sessions = self.sessions.of(method, rows, options)
 
-        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
-            feed = scalars | {name: a[low:high] for name, a in arrays.items()}
+        def run(session: ort.InferenceSession, feed: Mapping[str, Array]) -> list[Array]:
             results: list[Array] = stoppable(partial(session.run, outputs, feed))
             return results
 
-        parts = zip(sessions, cut(rows, len(sessions)), strict=True)
-        results = together([partial(run, session, *part) for session, part in parts])
+        if len(sessions) == 1:
+            result = run(sessions[0], scalars | arrays)
+            self.files.check_weights()
+            return dict(zip(outputs, result, strict=True))
+        feeds = [scalars | {n: a[low:high] for n, a in arrays.items()} for low, high in cut(rows, len(sessions))]
+        results = together([partial(run, *part) for part in zip(sessions, feeds, strict=True)])
         self.files.check_weights()
-        if len(results) == 1:
-            return dict(zip(outputs, results[0], strict=True))
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
 
