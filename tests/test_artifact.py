@@ -304,6 +304,19 @@ def test_a_row_that_does_not_fit_into_memory_names_its_option(monkeypatch):
         model.log_prob(x, chunk=1)
 
 
+def test_a_bound_method_that_does_not_fit_into_memory_says_so(monkeypatch):
+    from zoo.artifact import binding
+
+    run = zoo.open("vae.digits", device="cpu").bind("log_prob", 2, x=np.zeros((2, 8, 8, 1), np.uint8), samples=9)
+
+    def shortage(runs):
+        raise MemoryError("[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc:360")
+
+    monkeypatch.setattr(binding, "together", shortage)
+    with pytest.raises(InputError, match=r"2 rows with samples=9. Give fewer samples or fewer rows\.$"):
+        run()
+
+
 def test_cuda_asked_for_and_not_there(artifact_folder):
     import onnxruntime
 

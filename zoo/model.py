@@ -227,11 +227,13 @@ class Model(ABC):
             raise InputError(f"{method} of {self.name}: give count, or one seed or index for each row.")
         return count
 
-    def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic]) -> InputError:
+    def _shortage(
+        self, method: str, rows: int, options: Mapping[str, np.generic], less: str = "a smaller chunk"
+    ) -> InputError:
         """There was not enough memory for so many rows. What makes a row large is an option, if any."""
         wide = [name for name in wide_options(self.signatures[method], options) if int(options[name]) > 1]
         chosen = "".join(f" {name}={options[name]}" for name in wide)
-        fewer = [f"fewer {name}" for name in wide] + ["a smaller chunk"] * (rows > 1)
+        fewer = [f"fewer {name}" for name in wide] + [less] * (rows > 1)
         advice = f"Give {' or '.join(fewer)}." if fewer else "One row alone does not fit."
         what = f"{rows} {'rows' if rows > 1 else 'row'}" + (f" with{chosen}" if chosen else "")
         return InputError(f"{method} of {self.name}: there is not enough memory for {what}. {advice}")
