@@ -68,7 +68,7 @@ def test_the_last_step_leaves_no_noise(make):
     model = make("ddpm", SPACE, channels=16)
     net = model.network
     image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    net.velocity = lambda y, t, label: (net.signal[t] * y - image) / net.noise[t]
+    net.velocity = lambda y, t, label: (net.alpha[t] * y - image) / net.sigma[t]
     expected = net.finish({"y": image}).numpy()
     for steps, order, eta in itertools.product((1, 7), (1, 2), (0.0, 1.0)):
         assert np.array_equal(model.sample(1, seed=0, steps=steps, order=order, eta=eta), expected)
@@ -91,12 +91,12 @@ def test_order_two_is_nearer_to_the_exact_solution_in_fewer_steps(make):
     net = model.network
 
     def velocity(y, t, label):
-        a, b = net.signal[t], net.noise[t]
+        a, b = net.alpha[t], net.sigma[t]
         return (a * y - a * s**2 / (a**2 * s**2 + b**2) * y) / b
 
     net.velocity = velocity
     start = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    exact = start * s / (net.signal[-1] ** 2 * s**2 + net.noise[-1] ** 2).sqrt()
+    exact = start * s / (net.alpha[-1] ** 2 * s**2 + net.sigma[-1] ** 2).sqrt()
 
     def error(steps, order):
         return float((denoised(model, start, steps=steps, order=order) - exact).square().mean().sqrt())

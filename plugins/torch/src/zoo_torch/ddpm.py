@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from zoo.diffusion import Levels, extrapolation, step
 from zoo.network import Objective, Recipe
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels
@@ -48,14 +49,14 @@ class DDPM(TorchNetwork):
             self.label = nn.Embedding(len(classes) + 1, self.width)  # the last row: no class
             nn.init.normal_(self.label.weight, std=0.1)
         angle = (torch.arange(TIMES + 1) / TIMES + 0.008) / 1.008 * math.pi / 2
-        signal = (angle.cos() / angle[0].cos()).clamp(1e-3, 1.0)
-        self.register_buffer("signal", signal, persistent=False)  # (T + 1,): what is left of an image at time t
-        self.register_buffer("noise", (1 - signal**2).sqrt(), persistent=False)
-        self.register_buffer("half_log_snr", (self.signal / self.noise).log(), persistent=False)  # infinite at time 0
+        alpha = (angle.cos() / angle[0].cos()).clamp(1e-3, 1.0)  # (T + 1,)
+        sigma = (1 - alpha**2).sqrt()
+        for name, table in (("alpha", alpha), ("sigma", sigma), ("half_log_snr", (alpha / sigma).log())):
+            self.register_buffer(name, table, persistent=False)
         self.register_buffer("frequency", torch.exp(torch.linspace(0, 6, e // 2)), persistent=False)
 
     def velocity(self, y: torch.Tensor, t: torch.Tensor, label_shift: torch.Tensor | None) -> torch.Tensor:
-        """signal * noise - noise * image, estimated from (N, C, H, W) at times (N,) or (1,)."""
+        """alpha * epsilon - sigma * image, predicted from (N, C, H, W) at times (N,) or (1,)."""
         angle = t[:, None].to(torch.float32) / TIMES * self.frequency
         shift = self.time(torch.cat([angle.sin(), angle.cos()], 1))
         return self.unet(y, (shift if label_shift is None else shift + label_shift).expand(y.shape[0], -1))
@@ -92,23 +93,18 @@ class DDPM(TorchNetwork):
         **given: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         y = state["y"]
-        times = self.times(i, steps, order)
-        _, now, then = times.split(1)
-        a, b, a2, b2 = (table.index_select(0, t) for t in (now, then) for table in (self.signal, self.noise))
+        levels = Levels(self.alpha, self.sigma, self.half_log_snr)
+        times = self.times(i, steps, order).split(1)
+        last, now, then = map(levels.at, times)
         if label_shift is None:
-            v = self.velocity(y, now, None)
+            v = self.velocity(y, times[1], None)
         else:  # both in one pass of twice the batch
-            both = self.velocity(torch.cat([y, y]), now, label_shift.transpose(0, 1).flatten(0, 1)).reshape(2, *y.shape)
+            shifts = label_shift.transpose(0, 1).flatten(0, 1)
+            both = self.velocity(torch.cat([y, y]), times[1], shifts).reshape(2, *y.shape)
             v = both[1] + guidance * (both[0] - both[1])
-        estimate = (a * y - b * v).clamp(-1, 1)
-        # what the estimate will be half way to the next time, on the line through the last one. There is no line in the
-        # first step, and no half way in the last, which leads to no noise at all
-        l0, l1, l2 = self.half_log_snr.index_select(0, times).split(1)
-        slope = torch.where((order > 1) & (l1 > l0) & (l2 < torch.inf), (l2 - l1) / (2 * (l1 - l0)), 0.0)
-        image = estimate + slope * (estimate - state["image"])
-        noise = (y - a * image) / b
-        fresh = eta * b2 / b * (1 - (a / a2) ** 2).clamp(min=0).sqrt()
-        return {"y": a2 * image + (b2**2 - fresh**2).clamp(min=0).sqrt() * noise + fresh * z, "image": estimate}
+        predicted = (now.alpha * y - now.sigma * v).clamp(-1, 1)
+        image = predicted + extrapolation(order, last, now, then) * (predicted - state["image"])
+        return {"y": step(image, now.epsilon(y, image), z, now, then, eta), "image": predicted}
 
     def finish(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
         return self.pixels.inverse(state["y"])
@@ -145,11 +141,11 @@ class DDPM(TorchNetwork):
         self, x: torch.Tensor, z: torch.Tensor, u: torch.Tensor, label: torch.Tensor | None = None
     ) -> torch.Tensor:
         t = (u[:, 0] * TIMES).floor().to(torch.int64) + 1
-        a, b = (table[t][:, None, None, None] for table in (self.signal, self.noise))
+        alpha, sigma = (table[t][:, None, None, None] for table in (self.alpha, self.sigma))
         y, shift = self.pixels(x), None
         if label is not None:
             shift = self.label(torch.where(u[:, 1] < self.config.drop, len(self.classes or ()), label))
-        error = self.velocity(a * y + b * z, t, shift) - (a * z - b * y)
+        error = self.velocity(alpha * y + sigma * z, t, shift) - (alpha * z - sigma * y)
         return (error**2).flatten(1).mean(1)
 
     def objectives(self) -> dict[str, Objective]:
