@@ -64,7 +64,7 @@ def extrapolation(order: Any, last: Level, now: Level, then: Level) -> Any:
 
 def step(data: Any, epsilon: Any, z: Any, now: Level, then: Level, eta: Any) -> Any:
     """x at the level `then`, from the prediction at `now`. `eta` is how much of the noise is fresh: 0 none (DDIM), 1 as
-    much as in DDPM; `z` is standard normal."""
-    kept = (1 - (now.alpha / then.alpha) ** 2).clamp(min=0) ** 0.5
-    fresh = eta * then.sigma / now.sigma * kept
+    much as in DDPM, where it has the deviation of x_then given x_now and the data; `z` is standard normal."""
+    added = (now.sigma**2 - (now.alpha / then.alpha * then.sigma) ** 2).clamp(min=0) ** 0.5
+    fresh = eta * then.sigma / now.sigma * added
     return then.alpha * data + (then.sigma**2 - fresh**2).clamp(min=0) ** 0.5 * epsilon + fresh * z

@@ -106,6 +106,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="flow-matching",
+        target="zoo_torch.flow_matching:FlowMatching",
+        family="diffusion",
+        framework="torch",
+        methods=("sample",),
+        summary="Straight paths from noise to images in few steps",
+        paper="Lipman, Chen, Ben-Hamu, Nickel, Le 2023, arXiv 2210.02747",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="dcgan",
         target="zoo_torch.dcgan:DCGAN",
         family="gan",
