@@ -41,6 +41,17 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="glow",
+        target="zoo_torch.glow:Glow",
+        family="flow",
+        framework="torch",
+        methods=("sample", "log_prob", "encode", "decode"),
+        density="exact",
+        summary="Multi-scale flow of images with 1x1 convolutions",
+        paper="Kingma, Dhariwal 2018, arXiv 1807.03039",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="maf",
         target="zoo_torch.maf:MAF",
         family="flow",
