@@ -1,3 +1,6 @@
 from zoo.testing import conformance
 
-test_conformance = conformance("genzoo-keras", settings={"vae": {"conditional": True}})
+test_conformance = conformance(
+    "genzoo-keras",
+    settings={"vae": {"conditional": True}, "wgan": {"filters": (8, 16), "conditional": True}},
+)

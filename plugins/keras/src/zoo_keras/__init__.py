@@ -46,6 +46,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="wgan",
+        target="zoo_keras.wgan:WGAN",
+        family="gan",
+        framework="keras",
+        methods=("sample", "decode", "predict"),
+        summary="Wasserstein GAN with gradient penalty, conditional on request",
+        paper="Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, arXiv 1704.00028",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="lstm",
         target="zoo_keras.lstm:LSTM",
         family="autoregressive",
