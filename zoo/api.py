@@ -18,7 +18,7 @@ from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
-    from zoo.artifact import Artifact
+    from zoo.artifact import Artifact, Limits
     from zoo.artifact.manifest import Compared
     from zoo.budget import Check
     from zoo.eager import EagerModel
@@ -98,18 +98,28 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
     return EagerModel(network, label, meta)
 
 
-def open(name: str | Path, *, device: str = "auto") -> Artifact:
-    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework."""
-    from zoo.artifact import MANIFEST, Artifact
+def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:
+    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework.
 
+    A graph can end the process that runs it, run without end or fill the memory. With `trust=False` a child process
+    runs it, which may take what `limits` say (`zoo.artifact.Limits`: 60 seconds a chunk, 4 GiB), and graphs with other
+    operators than onnx's own, or random ones, are refused. Methods give the same as ever; `bind` is left out.
+    """
+    from zoo.artifact import MANIFEST, Artifact, Limits
+
+    if trust and limits is not None:
+        raise InputError("limits are for trust=False: what is trusted runs in this process.")
     folder, _ = _folder(name, "artifact", MANIFEST)
-    return Artifact(folder, device)
+    return Artifact(folder, device, None if trust else limits or Limits())
 
 
-def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
-    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run."""
+def load_or_open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run. What is not
+    trusted has to be an artifact."""
     from zoo.artifact import MANIFEST
 
+    if not trust:
+        return open(name, device=device, trust=False, limits=limits)
     path = Path(name)
     if path.is_dir():
         return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
@@ -241,12 +251,19 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
 
 
 def verify(
-    folder: str | Path, *, device: str = "auto", check: Check = None, progress: Progress | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    trust: bool = True,
+    limits: Limits | None = None,
+    check: Check = None,
+    progress: Progress | None = None,
 ) -> dict[str, Compared]:
     """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
 
     `check` is how much to compare: what fits into so many seconds for each method (40), "full", which is all that its
-    export has left for this, or "quick". `ExportError` says what differs, or that there is nothing to compare.
+    export has left for this, or "quick". `trust` and `limits` are as for `open`. `ExportError` says what differs, or
+    that there is nothing to compare.
     """
     from zoo import parity
     from zoo.artifact import EXAMPLES
@@ -254,7 +271,7 @@ def verify(
 
     seconds, say = seconds_of(check), progress or parity.silent
     say("reading and hashing the files", 0, 0)
-    artifact = open(folder, device=device)
+    artifact = open(folder, device=device, trust=trust, limits=limits)
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)

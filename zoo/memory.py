@@ -77,5 +77,10 @@ def _limit() -> Iterator[int]:
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            yield limit - pages * os.sysconf("SC_PAGE_SIZE")
+            yield limit - taken()[0]
+
+
+def taken() -> tuple[int, int]:
+    """Bytes of address space that this process has, and of data in it. `OSError` where the system does not say."""
+    pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
+    return pages[0] * os.sysconf("SC_PAGE_SIZE"), pages[5] * os.sysconf("SC_PAGE_SIZE")
