@@ -18,6 +18,8 @@ from PIL import Image
 import zoo
 from zoo import io
 from zoo.cli import main
+from zoo.errors import InputError
+from zoo.examples import input_examples
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs pipes, holes and limits")
 TERABYTE = 2**40
@@ -95,12 +97,7 @@ def test_a_file_that_is_none_is_a_sentence_at_once(materials, tmp_path, monkeypa
                 )
                 record.write_text(size.sub(rf"\g<1>{TERABYTE}", record.read_text()))
     before = memory()
-    signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(SECONDS)
-    try:
-        result = CliRunner().invoke(main, words)
-    finally:
-        signal.alarm(0)
+    result = invoke(words)
     # a format may be whole, whatever stands behind it, and a pipe in a folder is none of its images
     whole = kind == "holes behind it" and path.suffix in (".npy", ".png")
     fine = whole or (kind == "a pipe" and words[-1] == "images")
@@ -109,8 +106,55 @@ def test_a_file_that_is_none_is_a_sentence_at_once(materials, tmp_path, monkeypa
     assert memory() - before < 2**30
 
 
-def too_long(*_):
-    raise AssertionError(f"it goes on for more than {SECONDS} s")
+@pytest.mark.parametrize(
+    ("settings", "space"),
+    [
+        ({"layers": 2**31}, {}),
+        ({"hidden": 2**31}, {}),
+        ({"hidden": 2**14}, {}),
+        ({}, {"width": 2**30, "names": []}),
+    ],
+)
+def test_settings_that_the_weights_do_not_bear_out_are_refused(run, tmp_path, settings, space):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    record = json.loads((folder / "model.json").read_text())
+    record["config"] |= settings
+    record["space"] |= space
+    (folder / "model.json").write_text(json.dumps(record))
+    before = memory()
+    result = invoke(["sample", str(folder), "-n", "1"])
+    assert result.exit_code == 2, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+    assert "cannot be made: it needs more than the " in result.stderr
+    assert memory() - before < 2**30
+
+
+def test_more_arrays_than_anyone_gives_are_not_looked_through(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, **{f"x{number}": np.zeros(1) for number in range(1001)})
+    result = invoke([*SCORE, str(path)])
+    assert result.exit_code == 2
+    assert "holds more than 1000 arrays" in result.stderr
+
+
+def test_rows_that_do_not_fit_are_not_made_up():
+    """A manifest may say any shape."""
+    with pytest.raises(InputError, match=r"10 made-up rows needs .* of memory"):
+        input_examples({"h": zoo.Tensor("float32", (2**31, 2**10))}, zoo.Real(1), None, "random", 10)
+
+
+def invoke(words):
+    """The result of a command, which is not to take long."""
+
+    def too_long(*_):
+        raise AssertionError(f"it goes on for more than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(SECONDS)
+    try:
+        return CliRunner().invoke(main, words)
+    finally:
+        signal.alarm(0)
 
 
 def memory():

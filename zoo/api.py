@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import msgspec
 from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import refuse_file
-from zoo.memory import is_shortage
+from zoo.memory import at_most, available, gib, is_shortage
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from zoo.parity import Case, Progress
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
+FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
+# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core
+COPIES, ROOM, THREAD = 8, 2**28, 2**24
+ALONE = 2  # threads: this one, and the one that waits for signals
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -46,25 +52,36 @@ class Record(msgspec.Struct, kw_only=True):
 
         return registry.recorded(self.architecture, self.plugin)
 
-    def network(self, *, seed: int = 0, device: str = "cpu") -> Network:
+    def network(self, *, seed: int = 0, device: str = "cpu", weights: int | None = None) -> Network:
+        """The network, on a device. `weights` is the bytes of its weights, where they are known: settings that ask for
+        far more, which somebody must have changed, are refused before they fill the memory."""
         from zoo import registry
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
-        with made_from(f"{self.architecture} with the settings {self.config}"):
+        most = available()
+        # where other threads run, what they need is not limited
+        if weights is not None and device == "cpu" and threading.active_count() <= ALONE:
+            most = min(most, COPIES * weights + ROOM + THREAD * (os.cpu_count() or 1))
+        with made_from(f"{self.architecture} with the settings {self.config}", most):
             return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
 
 
 @contextmanager
-def made_from(what: str) -> Iterator[None]:
-    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be."""
+def made_from(what: str, most: int | None = None) -> Iterator[None]:
+    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be.
+    `most` is the bytes of memory that this may take."""
     try:
-        yield
-    except (ZooError, MemoryError):
+        with at_most(most) if most is not None else nullcontext():
+            yield
+    except ZooError:
         raise
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError) as error:
+    except (MemoryError, *FAULTS) as error:
         if is_shortage(error):
-            raise MemoryError(str(error)) from error
+            room = gib(available() if most is None else most)
+            raise InputError(
+                f"{what} cannot be made: it needs more than the {room} of memory that it may take."
+            ) from error
         raise InputError(f"{what} cannot be made: {error}") from error
 
 
@@ -82,7 +99,8 @@ def create(
     from zoo.eager import EagerModel
 
     spec = registry.architecture(architecture)
-    network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
+    with made_from(f"{spec.name} with the settings {dict(config or {})}", available()):
+        network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
     return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
 
 
@@ -92,7 +110,8 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
 
     folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
     meta, arrays = checkpoint.load(folder, MODEL)
-    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device)
+    weights = sum(array.nbytes for array in arrays.values())
+    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device, weights=weights)
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
     return EagerModel(network, label, meta)

@@ -498,14 +498,17 @@ class Exclusive:
             except OSError:
                 return self
             if handle is None:
-                holder = ""
-                with suppress(OSError):
-                    holder = read_bytes(self.path, LONGEST_HOLDER).decode(errors="replace").strip()
-                holder = holder or "another process"
-                raise OutputError(f"{self.path.parent} is in use: {self.doing} by {holder}. Wait for it, or stop it.")
+                raise OutputError(
+                    f"{self.path.parent} is in use: {self.doing} by {self._holder()}. Wait for it, or stop it."
+                )
             self.handle = handle
             self.path.write_text(f"{_this_process()}\n")
         return self
+
+    def _holder(self) -> str:
+        with suppress(OSError):
+            return read_bytes(self.path, LONGEST_HOLDER).decode(errors="replace").strip() or "another process"
+        return "another process"
 
     def __exit__(self, *error: object) -> None:
         if self.handle == UNLOCKED:

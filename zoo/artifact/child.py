@@ -26,7 +26,7 @@ from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import cores
 from zoo.errors import CorruptFile, ZooError
 from zoo.files import sha256
-from zoo.memory import is_shortage, taken
+from zoo.memory import in_use, is_shortage
 from zoo.model import Array
 from zoo.signature import Window, resolve
 
@@ -57,7 +57,7 @@ def restrict(limits: Limits) -> None:
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):  # it writes no files
         resource.setrlimit(kind, (0, 0))
     with suppress(OSError):  # where the system has no such files, it does not limit memory either
-        _lower(resource.RLIMIT_AS, taken()[0] + limits.memory)
+        _lower(resource.RLIMIT_AS, in_use()[0] + limits.memory)
         Path("/proc/self/oom_score_adj").write_text("1000")  # if memory ends, this process goes first
 
 
