@@ -23,7 +23,7 @@ from zoo.examples import input_examples
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs pipes, holes and limits")
 TERABYTE = 2**40
-SECONDS = 20
+SECONDS = 60
 TRAIN = ["train", "--resume", "run"]
 SCORE = ["score", "realnvp.moons", "--data"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
-# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core
+# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core. What
+# other threads need in those milliseconds is among it; the presets take 8 MiB
 COPIES, ROOM, THREAD = 8, 2**28, 2**24
-ALONE = 2  # threads: this one, and the one that waits for signals
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -60,8 +59,7 @@ class Record(msgspec.Struct, kw_only=True):
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
         most = available()
-        # where other threads run, what they need is not limited
-        if weights is not None and device == "cpu" and threading.active_count() <= ALONE:
+        if weights is not None and device == "cpu":  # CUDA takes much for itself when it begins
             most = min(most, COPIES * weights + ROOM + THREAD * (os.cpu_count() or 1))
         with made_from(f"{self.architecture} with the settings {self.config}", most):
             return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
