@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,12 @@ import msgspec
 from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import refuse_file
-from zoo.memory import is_shortage
+from zoo.memory import at_most, available, gib, is_shortage
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
-    from zoo.artifact import Artifact
+    from zoo.artifact import Artifact, Limits
     from zoo.artifact.manifest import Compared
     from zoo.budget import Check
     from zoo.eager import EagerModel
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from zoo.parity import Case, Progress
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
+FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
+# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core. What
+# other threads need in those milliseconds is among it; the presets take 8 MiB
+COPIES, ROOM, THREAD = 8, 2**28, 2**24
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -46,25 +51,35 @@ class Record(msgspec.Struct, kw_only=True):
 
         return registry.recorded(self.architecture, self.plugin)
 
-    def network(self, *, seed: int = 0, device: str = "cpu") -> Network:
+    def network(self, *, seed: int = 0, device: str = "cpu", weights: int | None = None) -> Network:
+        """The network, on a device. `weights` is the bytes of its weights, where they are known: settings that ask for
+        far more, which somebody must have changed, are refused before they fill the memory."""
         from zoo import registry
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
-        with made_from(f"{self.architecture} with the settings {self.config}"):
+        most = available()
+        if weights is not None and device == "cpu":  # CUDA takes much for itself when it begins
+            most = min(most, COPIES * weights + ROOM + THREAD * (os.cpu_count() or 1))
+        with made_from(f"{self.architecture} with the settings {self.config}", most):
             return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
 
 
 @contextmanager
-def made_from(what: str) -> Iterator[None]:
-    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be."""
+def made_from(what: str, most: int | None = None) -> Iterator[None]:
+    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be.
+    `most` is the bytes of memory that this may take."""
     try:
-        yield
-    except (ZooError, MemoryError):
+        with at_most(most) if most is not None else nullcontext():
+            yield
+    except ZooError:
         raise
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError) as error:
+    except (MemoryError, *FAULTS) as error:
         if is_shortage(error):
-            raise MemoryError(str(error)) from error
+            room = gib(available() if most is None else most)
+            raise InputError(
+                f"{what} cannot be made: it needs more than the {room} of memory that it may take."
+            ) from error
         raise InputError(f"{what} cannot be made: {error}") from error
 
 
@@ -82,7 +97,8 @@ def create(
     from zoo.eager import EagerModel
 
     spec = registry.architecture(architecture)
-    network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
+    with made_from(f"{spec.name} with the settings {dict(config or {})}", available()):
+        network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
     return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
 
 
@@ -92,24 +108,35 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
 
     folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
     meta, arrays = checkpoint.load(folder, MODEL)
-    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device)
+    weights = sum(array.nbytes for array in arrays.values())
+    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device, weights=weights)
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
     return EagerModel(network, label, meta)
 
 
-def open(name: str | Path, *, device: str = "auto") -> Artifact:
-    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework."""
-    from zoo.artifact import MANIFEST, Artifact
+def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:
+    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework.
 
+    A graph can end the process that runs it, run without end or fill the memory. With `trust=False` a child process
+    runs it, which may take what `limits` say (`zoo.artifact.Limits`: 60 seconds a chunk, 4 GiB), and graphs with other
+    operators than onnx's own, or random ones, are refused. Methods give the same as ever; `bind` is left out.
+    """
+    from zoo.artifact import MANIFEST, Artifact, Limits
+
+    if trust and limits is not None:
+        raise InputError("limits are for trust=False: what is trusted runs in this process.")
     folder, _ = _folder(name, "artifact", MANIFEST)
-    return Artifact(folder, device)
+    return Artifact(folder, device, None if trust else limits or Limits())
 
 
-def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
-    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run."""
+def load_or_open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run. What is not
+    trusted has to be an artifact."""
     from zoo.artifact import MANIFEST
 
+    if not trust:
+        return open(name, device=device, trust=False, limits=limits)
     path = Path(name)
     if path.is_dir():
         return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
@@ -241,12 +268,19 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
 
 
 def verify(
-    folder: str | Path, *, device: str = "auto", check: Check = None, progress: Progress | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    trust: bool = True,
+    limits: Limits | None = None,
+    check: Check = None,
+    progress: Progress | None = None,
 ) -> dict[str, Compared]:
     """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
 
     `check` is how much to compare: what fits into so many seconds for each method (40), "full", which is all that its
-    export has left for this, or "quick". `ExportError` says what differs, or that there is nothing to compare.
+    export has left for this, or "quick". `trust` and `limits` are as for `open`. `ExportError` says what differs, or
+    that there is nothing to compare.
     """
     from zoo import parity
     from zoo.artifact import EXAMPLES
@@ -254,7 +288,7 @@ def verify(
 
     seconds, say = seconds_of(check), progress or parity.silent
     say("reading and hashing the files", 0, 0)
-    artifact = open(folder, device=device)
+    artifact = open(folder, device=device, trust=trust, limits=limits)
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)

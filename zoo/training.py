@@ -29,6 +29,7 @@ from zoo.eager import EagerModel
 from zoo.errors import CorruptFile, InputError, ZooError
 from zoo.failpoints import failpoint
 from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
+from zoo.memory import available
 from zoo.network import Learner, Network, Objective, Recipe, parse_config
 from zoo.spaces import Space
 
@@ -132,7 +133,7 @@ def train(
         raise InputError(f"{spec.name} trains on one device; got devices={devices}. PyTorch architectures take more.")
     if chosen.batch_size < devices:
         raise InputError(f"batch_size is {chosen.batch_size}; expected at least one row for each of {devices} devices.")
-    with made_from(f"{spec.name} with {settings} and {chosen}"):  # now, before anything is written
+    with made_from(f"{spec.name} with {settings} and {chosen}", available()):  # now, before anything is written
         network = cls.create(dataset.space, asdict(settings), dataset.classes, device=device)
         network.learner(chosen, precision=precision)
     record = {

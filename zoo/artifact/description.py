@@ -17,7 +17,8 @@ import msgspec
 
 from zoo.artifact.links import copy_advice, is_link
 from zoo.artifact.manifest import WEIGHTS
-from zoo.artifact.model_file import read_model_file
+from zoo.artifact.model_file import ModelFile, read_model_file
+from zoo.artifact.stored import check_standard
 from zoo.checkpoint import convert
 from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency, ZooError
 from zoo.files import open_regular
@@ -92,6 +93,19 @@ class Inspected(msgspec.Struct, frozen=True):
 def inspect(path: str | Path) -> Inspected:
     """What a file says; `InputError` or `CorruptFile` if it is no ONNX model that can be read."""
     path = Path(path)
+    size, found = _read(path)
+    return Inspected(
+        file=str(path),
+        bytes=size,
+        summary=found.description,
+        description=_describe(found.metadata, path),
+        beside=sorted(found.locations),
+        operators=sorted(f"{domain}.{kind}" if domain else kind for domain, kind in found.operators),
+    )
+
+
+def _read(path: Path) -> tuple[int, ModelFile]:
+    """The size of a file and what it says."""
     if path.is_dir():
         files = sorted(file.name for file in path.glob("*.onnx"))
         raise InputError(f"{path} is a folder; give one of its files: {', '.join(files) or 'it has no .onnx file'}.")
@@ -106,14 +120,7 @@ def inspect(path: str | Path) -> Inspected:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if not found.operators:
         raise CorruptFile(f"{path} is not an ONNX model: it has no operators.")
-    return Inspected(
-        file=str(path),
-        bytes=size,
-        summary=found.description,
-        description=_describe(found.metadata, path),
-        beside=sorted(found.locations),
-        operators=sorted(f"{domain}.{kind}" if domain else kind for domain, kind in found.operators),
-    )
+    return size, found
 
 
 def _describe(metadata: dict[str, str], path: Path) -> Description | None:
@@ -142,15 +149,19 @@ def _problems(description: Description) -> Iterator[str]:
             yield f"its known answer has the {kind} {unknown}, which the method has not"
 
 
-def check(inspected: Inspected) -> dict[str, float]:
+def check(inspected: Inspected, trust: bool = True) -> dict[str, float]:
     """Run the known answer of a file with onnxruntime: for each output the largest difference, relative to its largest
-    number; of integers the share that differs. `ExportError` if it is another answer."""
+    number; of integers the share that differs. `ExportError` if it is another answer.
+
+    Without `trust` only usual operators may be in it. `zoo.artifact.isolation.check_file` runs it elsewhere."""
     description = inspected.description
     known = description.known_answer if description else None
     if description is None or known is None:
         raise InputError(f"{inspected.file} has no known answer to check this runtime by.")
     if outside := set(inspected.beside) - {WEIGHTS}:
         raise CorruptFile(f"{inspected.file} takes weights from {sorted(outside)[0]!r}; expected {WEIGHTS} or none.")
+    if not trust:
+        check_standard(_read(Path(inspected.file))[1], Path(inspected.file))
     folder = Path(inspected.file).parent
     if inspected.beside and is_link(folder / WEIGHTS):
         raise InputError(f"{folder / WEIGHTS} is a link, which onnxruntime refuses: {copy_advice(folder)}")

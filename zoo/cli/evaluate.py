@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli import options
@@ -31,6 +33,7 @@ Examples:
 @click.option("--fresh", type=click.IntRange(1), metavar="N", help="On N new rows, where the data's law is known.")
 @options.seed
 @options.device
+@options.untrusted
 @options.as_json
 def command(
     name: str,
@@ -41,6 +44,7 @@ def command(
     fresh: int | None,
     seed: int,
     device: str,
+    opening: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Measure a model on held-out data.
@@ -52,7 +56,7 @@ def command(
     from zoo.data import load_dataset
     from zoo.evaluation import evaluate
 
-    model = rows.open_model(name, device)
+    model = rows.open_model(name, device, **opening)
     if data is None:
         data, label = rows.trained_on(model, label)
     found, named = rows.find(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+LIMIT = click.FloatRange(min=0, min_open=True)
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -72,6 +74,30 @@ check = click.option(
 )
 
 
+def untrusted(function: F) -> F:
+    """What every command has that opens artifacts. The command gets `opening`: `trust` and `limits` of `zoo.open`."""
+
+    @click.option("--untrusted", is_flag=True, help="Run the artifact's graphs in a process with limits.")
+    @click.option(
+        "--time-limit", type=LIMIT, metavar="SECONDS", help="Of an untrusted graph, for each chunk (default: 60)."
+    )
+    @click.option("--memory-limit", type=LIMIT, metavar="GIB", help="Of an untrusted graph (default: 4).")
+    @functools.wraps(function)
+    def command(*args: Any, untrusted: bool, time_limit: float | None, memory_limit: float | None, **more: Any) -> Any:
+        limits = None
+        if time_limit or memory_limit:
+            if not untrusted:
+                raise click.UsageError("--time-limit and --memory-limit are for --untrusted.")
+            from zoo.artifact.limits import Limits
+
+            usual = Limits()
+            memory = int(memory_limit * 2**30) if memory_limit else usual.memory
+            limits = Limits(time_limit or usual.seconds, memory)
+        return function(*args, opening={"trust": not untrusted, "limits": limits}, **more)
+
+    return command  # type: ignore[return-value]  # it takes other arguments
+
+
 def method_options(function: F) -> F:
     """What every command has that runs a method over rows of a file."""
     wanted: tuple[Callable[[F], F], ...] = (
@@ -86,6 +112,7 @@ def method_options(function: F) -> F:
         stream,
         chunk,
         device,
+        untrusted,
     )
     for option in reversed(wanted):
         function = option(function)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from zoo import io
 from zoo.api import load_or_open
-from zoo.artifact import Artifact
+from zoo.artifact import Artifact, Limits
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
@@ -42,13 +42,13 @@ LABEL = "label"  # the name of the input, and of the column or array that holds 
 # ---- the model ------------------------------------------------------------------------------------------------------
 
 
-def open_model(name: str, device: str) -> Model:
-    """Whatever `name` is, and a word on stderr about what runs it and where."""
+def open_model(name: str, device: str, trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is, and a word on stderr about what runs it and where. What is not trusted is an artifact."""
     path = Path(name).expanduser()
     if path.is_file():
         raise InputError(f"{name} is a file; expected the folder of a run or an artifact, or the name of a preset.")
     try:
-        model = load_or_open(name, device=device)
+        model = load_or_open(name, device=device, trust=trust, limits=limits)
     except UnknownName as error:
         if path.is_dir():
             raise UnknownName(f"{name} was made by a plugin that is not here, or is left out: {error}") from error
@@ -62,7 +62,7 @@ def open_model(name: str, device: str) -> Model:
 def where(model: Model) -> str:
     """What runs a model, and on which device."""
     if isinstance(model, Artifact):
-        return f"{model.device} (onnxruntime)"
+        return f"{model.device} (onnxruntime{', in a process with limits' if model.limits else ''})"
     eager: EagerModel = model  # type: ignore[assignment]
     return f"{eager.network.device} ({eager.network.framework})"
 
@@ -260,13 +260,14 @@ def run(
     stream: str,
     chunk: int | None,
     device: str,
+    opening: Mapping[str, Any],
     watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
 ) -> Model:
     """Run a method over the rows of `data`, and write or print what it gives. The chunks pass through `watch`."""
     check_early(out, force)
     if out is not None and out.exists() and Path(data).expanduser().exists() and out.samefile(Path(data).expanduser()):
         raise InputError(f"{out} is the data; give the result another name.")
-    model = open_model(name, device)
+    model = open_model(name, device, **opening)
     signature = model.signature(method)
     check_settings(model, method, settings)
     space = model.space if FIRST_OUTPUT[method] == "x" else None

@@ -41,6 +41,7 @@ Examples:
 @options.force
 @options.chunk
 @options.device
+@options.untrusted
 def command(
     name: str,
     count: int | None,
@@ -54,6 +55,7 @@ def command(
     force: bool,
     chunk: int | None,
     device: str,
+    opening: dict[str, Any],
 ) -> None:
     """Draw new observations: a picture, a table, arrays or text.
 
@@ -67,7 +69,7 @@ def command(
         raise click.UsageError("--seed is for all rows and --seeds for each; give one of them.")
     count = check_count(count if count is not None else len(seeds) if seeds else COUNT)
     rows.check_early(out, force)
-    model = rows.open_model(name, device)
+    model = rows.open_model(name, device, **opening)
     model.signature("sample")
     rows.check_settings(model, "sample", settings)
     rows.check_late(out, force, model.space, count)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -228,7 +228,7 @@ def _rows(path: Path, delimiter: str) -> Any:
 
     def generate() -> Iterator[tuple[int, list[str]]]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+            reader = csv.reader(_lines(file, path), delimiter=delimiter)
             last = 0
             try:
                 for cells in reader:
@@ -240,6 +240,16 @@ def _rows(path: Path, delimiter: str) -> Any:
                 raise InputError(f"{path}, line {reader.line_num}: {error}.") from None
 
     return generate()
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a file, none of them longer than a row may be."""
+    while line := file.readline(BLOCK):
+        if len(line) == BLOCK:
+            raise InputError(
+                f"{path} has a line of more than {BLOCK:,} characters; expected a table with shorter rows."
+            )
+        yield line
 
 
 def _header(path: Path, line: int, cells: list[str]) -> tuple[str, ...]:
