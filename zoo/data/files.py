@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from zoo.data import SUFFIXES, Dataset, split_rows
 from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
+from zoo.data.sources import check_rows
 from zoo.data.tables import FEWER, MAX_CLASSES, ROW, WORD, Table, check_utf8, first_line, open_table, shorten
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import open_regular
@@ -79,7 +80,7 @@ def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
         x, space = _array_space(path, x)
     else:
         raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
-    x = space.check(x, str(path))
+    check_rows(space, x, str(path))
     classes = y = None
     if words is not None:
         if len(words) != len(x):
