@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
+from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
 from zoo.spaces import Labels, Space, Text
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
@@ -141,8 +142,8 @@ class Dataset:
         if labels is not None and classes is not None and self.classes is not None:
             names = self.classes.names
             labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
-        new = (classes or self.classes) if labels else None
-        return Dataset(self.name, space, *rows, labels, new, self.source, self.law, self.inputs)
+        new, (train, validation, test) = (classes or self.classes) if labels else None, rows
+        return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, self.inputs)
 
     @cached_property
     def digest(self) -> str:
@@ -194,12 +195,26 @@ def split_rows(
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
     order = split_order(count)
-    held_out, test = count // 10, count // 5
-    ends = {"train": (0, count - held_out - test), "validation": (count - held_out - test, count - test)}
-    rows = {split: order[slice(*ends.get(split, (count - test, count)))] for split in SPLITS}
+    ends = (0, count - count // 10 - count // 5, count - count // 5, count)
+    rows = {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
     labels = None if y is None else {split: y[r] for split, r in rows.items()}
-    parts = (Taken(x, rows[split]) for split in SPLITS)
-    return Dataset(name, space, *parts, labels=labels, classes=classes, source=source, law=law)
+    if labels is not None and classes is not None:
+        _warn_of_absent(name, labels["train"], classes)
+    train, validation, held_out = (Taken(x, rows[split]) for split in SPLITS)
+    return Dataset(name, space, train, validation, held_out, labels, classes, source, law)
+
+
+def _warn_of_absent(name: str, labels: npt.NDArray[np.int64], classes: Labels) -> None:
+    """A `ZooWarning` that names the classes which no training row has."""
+    seen = set(labels.tolist())
+    absent = [repr(word) for i, word in enumerate(classes.names) if i not in seen]
+    if absent:
+        shown = ", ".join(absent[:5]) + (f", ... ({len(absent)} in all)" if len(absent) > 5 else "")
+        warnings.warn(
+            f"{name}: no training row has the class {shown}, so a model cannot learn it. Add rows or leave it out.",
+            ZooWarning,
+            stacklevel=3,
+        )
 
 
 def load_dataset(
