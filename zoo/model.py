@@ -107,10 +107,13 @@ class Model(ABC):
 
         A method without observations as inputs has `count` rows, or as many as there are seeds or indices; elsewhere
         the inputs give their number. Row i has the index `start + i`, or, where each row has a seed of its own, 0.
+
+        By keyword, a class goes by its name: `label=3` is the class "3" where classes are whole numbers. In `inputs`
+        are arrays as the graph of an artifact takes them, and an integer is a class's place in `classes.names`.
         """
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
-        arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, rows.count)
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **self.called(more)}, rows.count)
         rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
         chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
         return self._chunks(method, arrays, rows, options, chunk, progress)
@@ -166,6 +169,12 @@ class Model(ABC):
         """Give back the memory of what is made again when it is needed, such as sessions."""
 
     # ---- checking ----------------------------------------------------------------------------------------------
+
+    def called(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a caller gave by keyword, with integer labels for classes that are called by whole numbers."""
+        if self.classes is None or given.get("label") is None:
+            return given
+        return {**given, "label": self.classes.named(given["label"])}
 
     def signature(self, method: str) -> Signature:
         if method not in self.signatures:

@@ -78,7 +78,7 @@ def check_settings(model: Model, method: str, settings: Mapping[str, str]) -> No
 
 
 def class_of(model: Model, chosen: str) -> int:
-    """The number of a class by its name or number."""
+    """The integer label of a class by its name, or by its label where no class is a whole number."""
     if model.classes is None:
         raise InputError(f"{model.name} has no classes; leave out --class.")
     return int(model.classes.check([chosen], name="--class")[0])
@@ -219,7 +219,8 @@ def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: Path | None) -> Iterator[Chunk]:
-    """Chunks with the class of each row, where there is room for it: its name in tables, its number in NPZ files."""
+    """Chunks with the class of each row, where there is room for it: its name in tables; in NPZ files its number, which
+    is its name where classes are whole numbers."""
     suffix = ".csv" if out is None else out.suffix.lower()
     if suffix in (".csv", ".tsv"):
         io.warn_of_formulas("the output" if out is None else str(out), classes.names)
@@ -231,7 +232,7 @@ def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: P
         if suffix in TABLES:
             yield {**chunk, LABEL: names[part]}
         else:
-            yield {**chunk, LABEL: part} if suffix == ".npz" else chunk
+            yield {**chunk, LABEL: classes.called(part)} if suffix == ".npz" else chunk
 
 
 def with_predictions(chunks: Iterable[Chunk], classes: Labels, out: Path | None) -> Iterator[Chunk]:

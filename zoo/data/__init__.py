@@ -1,26 +1,40 @@
-"""Data sets: arrays in data units, in three splits that never change.
+"""Data sets: observations in data units, in three splits that never change.
 
 `load_dataset` takes the name of an installed data set, a file or a folder. A file is split by a fixed permutation
 of its rows, so the test rows are the same in every run and on every machine.
+
+A data set gives rows by number, whatever they lie in (arrays, memory maps, files): `data.splits["train"]` is a
+`zoo.data.sources.Split`, and
+
+    len(data.splits["train"])                  # how many rows
+    data.splits["train"][rows]                 # a batch: {"x": (N, *space.shape), "label": (N,), ...} of numpy arrays
+    data.splits["train"].take("x", rows)       # one of them
+    data.splits["train"].sample(100_000)       # all observations, or so many of them: for means and the like
+
+where `rows` is an array of numbers or a slice. The names in a batch are those that losses and methods take: `x`,
+`label` where there are classes, and those of `data.inputs`. The arrays have the dtypes of the space, and their values
+have been checked. What is in memory is not copied: a batch is the only thing that is made. `data.train` and
+`data.split("train")` read all rows into an array, so they are for what fits into memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
+from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
 from zoo.spaces import Labels, Space, Text
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
     import numpy as np
     import numpy.typing as npt
 
+    from zoo.data.sources import Source, Split
     from zoo.spec import DatasetSpec
 
     Array = npt.NDArray[Any]
@@ -41,43 +55,74 @@ class Law(Protocol):
         """Observations that are in no split, and their classes if the data set has any."""
 
 
-@dataclass(frozen=True, eq=False)
 class Dataset:
-    """Observations of one sample space in three splits, each `(N, *space.shape)`.
+    """Observations of one sample space in three splits, and what is known of them.
 
-    `labels` has the integer class of each row by split, `classes` the names of the classes. `law` is what all rows come
-    from, where it is known.
+    `train`, `validation` and `test` are sources of observations (N, *space.shape): arrays, or anything that gives rows
+    by number (`zoo.data.sources`). `labels` has the integer class of each row by split, `classes` the names of the
+    classes, `inputs` further arrays that methods and losses take, by name and split: `{"prompt": {"train": ...}}`.
+    `law` is what all rows come from, where it is known.
     """
 
-    name: str
-    space: Space
-    train: Array
-    validation: Array
-    test: Array
-    labels: Mapping[str, npt.NDArray[np.int64]] | None = None
-    classes: Labels | None = None
-    source: str = ""
-    law: Law | None = None
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        train: Source,
+        validation: Source,
+        test: Source,
+        labels: Mapping[str, npt.NDArray[np.int64]] | None = None,
+        classes: Labels | None = None,
+        source: str = "",
+        law: Law | None = None,
+        inputs: Mapping[str, Mapping[str, Source]] | None = None,
+    ) -> None:
+        from zoo.data.sources import Split, check_rows, in_memory
 
-    def __post_init__(self) -> None:
-        if (self.labels is None) != (self.classes is None):
-            raise InputError(f"data set {self.name}: give both labels and classes, or neither.")
-        labels = {}
-        for split in SPLITS:
-            x = self.space.check(getattr(self, split), f"{split} of data set {self.name}")
-            object.__setattr__(self, split, x)
-            if self.labels is not None and self.classes is not None:
-                if split not in self.labels:
-                    raise InputError(f"data set {self.name} has no labels for {split}; expected {', '.join(SPLITS)}.")
-                y = self.classes.check(self.labels[split], len(x), f"{split} labels of data set {self.name}")
-                labels[split] = y
-        object.__setattr__(self, "labels", labels or None)
+        if (labels is None) != (classes is None):
+            raise InputError(f"data set {name}: give both labels and classes, or neither.")
+        self.name, self.space, self.classes, self.source, self.law = name, space, classes, source, law
+        self.inputs = dict(inputs or {})
+        splits = {}
+        for split, x in zip(SPLITS, (train, validation, test), strict=True):
+            what = f"{split} of data set {name}"
+            if in_memory(x):
+                check_rows(space, x, what)
+            sources: dict[str, Source] = {"x": x}
+            if labels is not None and classes is not None:
+                if split not in labels:
+                    raise InputError(f"data set {name} has no labels for {split}; expected {', '.join(SPLITS)}.")
+                sources["label"] = classes.check(labels[split], len(x), f"{split} labels of data set {name}")
+            for key, by_split in self.inputs.items():
+                if split not in by_split or len(by_split[split]) != len(x):
+                    raise InputError(f"data set {name}: {key} is not there for each of the {len(x)} rows of {split}.")
+                sources[key] = by_split[split]
+            splits[split] = Split(space, sources, what)
+        self.splits: Mapping[str, Split] = splits
+
+    @property
+    def train(self) -> Array:
+        return self.splits["train"].take("x")
+
+    @property
+    def validation(self) -> Array:
+        return self.splits["validation"].take("x")
+
+    @property
+    def test(self) -> Array:
+        return self.splits["test"].take("x")
+
+    @property
+    def labels(self) -> Mapping[str, npt.NDArray[np.int64]] | None:
+        """The integer class of each row by split; None where there are no classes."""
+        return None if self.classes is None else {name: split.take("label") for name, split in self.splits.items()}
 
     def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
-        """Observations and labels (None where there are none) of "train", "validation" or "test"."""
+        """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays."""
         if name not in SPLITS:
             raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
-        return getattr(self, name), None if self.labels is None else self.labels[name]
+        split = self.splits[name]
+        return split.take("x"), None if self.classes is None else split.take("label")
 
     def fitted(self, space: Space, classes: Labels | None = None) -> Dataset:
         """These rows as observations of a model's `space`, with the numbers of its `classes`.
@@ -87,43 +132,55 @@ class Dataset:
         """
         if space == self.space and (classes is None or self.classes is None or classes == self.classes):
             return self
-        rows: dict[str, Any] = {split: fitted_rows(self, getattr(self, split), space) for split in SPLITS}
-        labels = self.labels
+        check_kind(self, space)
+        from zoo.data.sources import Mapped
+
+        have, labels = self.space, self.labels
+        rows: list[Source] = [split.sources["x"] for split in self.splits.values()]
+        if isinstance(space, Text) and isinstance(have, Text):
+            rows = [Mapped(x, lambda tokens: space.check(have.decode(tokens), self.name)) for x in rows]
         if labels is not None and classes is not None and self.classes is not None:
             names = self.classes.names
             labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
-        return replace(self, space=space, labels=labels, classes=(classes or self.classes) if labels else None, **rows)
+        new, (train, validation, test) = (classes or self.classes) if labels else None, rows
+        return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, self.inputs)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
         import numpy as np
 
+        from zoo.data.sources import blocks
+
         about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
         total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        for split in SPLITS:
-            for array in self.split(split):
-                if array is not None:
-                    total.update(f"{split} {array.dtype.str} {array.shape}".encode())
-                    total.update(np.ascontiguousarray(array).data)
+        for name, split in self.splits.items():
+            for key, source in split.sources.items():
+                if known := getattr(source, "digest", None):
+                    total.update(f"{name} {key} {known}".encode())
+                    continue
+                first = split.take(key, slice(0, 1))
+                said = "" if key in ("x", "label") else f"{key} "
+                total.update(f"{said}{name} {first.dtype.str} {(len(split), *first.shape[1:])}".encode())
+                for rows in blocks(source):
+                    total.update(np.ascontiguousarray(split.take(key, rows)).data)
         return total.hexdigest()
 
 
-def fitted_rows(dataset: Dataset, x: Array, space: Space) -> Array:
-    """Rows of a data set as observations of another space of the same kind."""
+def check_kind(dataset: Dataset, space: Space) -> None:
+    """`InputError` if the rows of a data set cannot be observations of `space`, whatever their values."""
     have = dataset.space
     if isinstance(space, Text) and isinstance(have, Text):
-        return space.check(have.decode(x), dataset.name)
+        return
     names = [getattr(s, "names", ()) for s in (space, have)]
     if type(have) is not type(space) or have.shape != space.shape or (all(names) and names[0] != names[1]):
         raise InputError(f"the model takes {space.describe()}; {dataset.name} is {have.describe()}.")
-    return space.check(x, dataset.name)
 
 
 def split_rows(
     name: str,
     space: Space,
-    x: Array,
+    x: Source,
     y: Array | None = None,
     *,
     classes: Labels | None = None,
@@ -131,19 +188,33 @@ def split_rows(
     law: Law | None = None,
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
-    import numpy as np
-
     from zoo.data.frozen import split_order
+    from zoo.data.sources import Taken
 
     count = len(x)
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
     order = split_order(count)
-    held_out, test = count // 10, count // 5
-    rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
+    ends = (0, count - count // 10 - count // 5, count - count // 5, count)
+    rows = {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
     labels = None if y is None else {split: y[r] for split, r in rows.items()}
-    parts = {split: x[r] for split, r in rows.items()}
-    return Dataset(name, space, **parts, labels=labels, classes=classes, source=source, law=law)
+    if labels is not None and classes is not None:
+        _warn_of_absent(name, labels["train"], classes)
+    train, validation, held_out = (Taken(x, rows[split]) for split in SPLITS)
+    return Dataset(name, space, train, validation, held_out, labels, classes, source, law)
+
+
+def _warn_of_absent(name: str, labels: npt.NDArray[np.int64], classes: Labels) -> None:
+    """A `ZooWarning` that names the classes which no training row has."""
+    seen = set(labels.tolist())
+    absent = [repr(word) for i, word in enumerate(classes.names) if i not in seen]
+    if absent:
+        shown = ", ".join(absent[:5]) + (f", ... ({len(absent)} in all)" if len(absent) > 5 else "")
+        warnings.warn(
+            f"{name}: no training row has the class {shown}, so a model cannot learn it. Add rows or leave it out.",
+            ZooWarning,
+            stacklevel=3,
+        )
 
 
 def load_dataset(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,11 +32,13 @@ import numpy.typing as npt
 
 from zoo.data import SUFFIXES, Dataset, split_rows
 from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
+from zoo.data.sources import check_rows
 from zoo.data.tables import FEWER, MAX_CLASSES, ROW, WORD, Table, check_utf8, first_line, open_table, shorten
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import open_regular
 from zoo.memory import check_fits
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Text, is_whole
+from zoo.spec import natural
 
 Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet")
@@ -80,7 +83,7 @@ def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
         x, space = _array_space(path, x)
     else:
         raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
-    x = space.check(x, str(path))
+    check_rows(space, x, str(path))
     classes = y = None
     if words is not None:
         if len(words) != len(x):
@@ -130,7 +133,7 @@ def _table(path: Path, label: str | None) -> tuple[Array, Space, list[str] | Non
 
 
 def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
-    """Integer labels and their names. Classes that are whole numbers keep their numeric order."""
+    """Integer labels and their names, in natural order: whole numbers as numbers, "class 10" after "class 9"."""
     values = np.asarray(words)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -141,14 +144,13 @@ def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[n
     names, y = np.unique(values, return_inverse=True)
     if len(names) > MAX_CLASSES:
         raise InputError(f"{path}: the class has {len(names)} different values; expected at most {MAX_CLASSES}.")
-    if values.dtype.kind == "U" and all(_whole(str(n)) for n in names):
-        order = sorted(range(len(names)), key=lambda i: int(names[i]))
-        names, y = names[order], np.argsort(order)[y]
-    return y.astype(np.int64), Labels(tuple(str(n) for n in names))
+    order = sorted(range(len(names)), key=lambda i: _class_order(str(names[i])))
+    return np.argsort(order)[y].astype(np.int64), Labels(tuple(str(names[i]) for i in order))
 
 
-def _whole(word: str) -> bool:
-    return word.removeprefix("-").isdecimal() and str(int(word)) == word
+def _class_order(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """Sort key: whole numbers first, then names in natural order."""
+    return (int(name), []) if is_whole(name) else (sys.maxsize, natural(name))
 
 
 # ---- NPZ and NPY ----------------------------------------------------------------------------------------------------
@@ -345,7 +347,7 @@ def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> 
         words = _arrays(path, label)[1]
     if words is None or len(words) == 0:
         raise InputError(f"{path} has no classes; say which column has them (--label NAME); {classes.describe()}.")
-    return classes.check(words, name=f"{path}: the class")
+    return classes.check(classes.named(words), name=f"{path}: the class")
 
 
 def _fits(space: Space) -> tuple[str, ...]:
