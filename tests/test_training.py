@@ -24,8 +24,6 @@ KILLS = """
 # Imports once, then trains in forked processes: one undisturbed, then eleven, of which ten are killed.
 import os, random, signal, sys, time
 import zoo, zoo_torch.learner
-from zoo import training
-training.SAVE_SECONDS = 0.05
 folder, data = sys.argv[1:]
 
 def start(run):
@@ -37,9 +35,9 @@ def start(run):
     say = lambda status: os.write(writer, f"{status.step} {status.steps}\\n".encode())
     try:
         small = {"layers": 2, "hidden": 8}
-        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config=small, progress=say)
+        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config=small, progress=say, save_every=0.05)
     except zoo.errors.OutputError:
-        zoo.resume(run, progress=say)
+        zoo.resume(run, progress=say, save_every=0.05)
     os._exit(0)
 
 moments = random.Random(0)
