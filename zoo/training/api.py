@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from zoo.training.saving import Saver, size_of
 
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
-AVERAGES = 4  # a training is at least so many times as long as the memory of its averaged weights
 
 
 def train(
@@ -71,10 +70,6 @@ def plan(
     spec = registry.architecture(architecture)
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
-    if recipe.get("ema") is None:  # over a short training, an architecture's average would mostly remember its start
-        rows = len(data.train)
-        steps = rows // min(chosen.batch_size, rows) * chosen.epochs
-        chosen = replace(chosen, ema=min(chosen.ema, max(0.0, 1 - AVERAGES / steps)))
     settings = cls.configure(data.space, config, data.classes)
     record = RunRecord(
         architecture=spec.name,

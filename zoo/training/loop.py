@@ -18,7 +18,7 @@ from zoo.network import Learner, Network
 from zoo.training import saving
 from zoo.training.batches import Batches
 from zoo.training.recipe import learning_rate
-from zoo.training.run import STATE, Position, RunRecord, position_in
+from zoo.training.run import STATE, Position, RunRecord, is_over, position_in
 from zoo.training.saving import Saver, Snapshot
 
 
@@ -37,9 +37,12 @@ class Status:
     steps: int
     epoch: int
     epochs: int
-    losses: Mapping[str, float]  # this epoch's mean so far, by objective
+    losses: Mapping[str, float]  # this epoch's mean so far, by objective, and of further outputs
     validation: float | None
     best: float | None
+    learning_rate: float
+    latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
+    row: Mapping[str, float] | None  # at the end of an epoch, what it adds to the history
 
 
 Progress = Callable[[Status], None]
@@ -54,7 +57,9 @@ class Loop:
         self.record, self.recipe = record, record.recipe
         self.network, self.learner, self.progress = network, learner, progress
         self.batches = Batches(data, record.recipe, network.objectives())
-        self.first = next(iter(self.batches.objectives))
+        objectives = self.batches.objectives
+        self.first = next(iter(objectives))
+        self.figures = [figure_name(name, output) for name, o in objectives.items() for output in o.loss.outputs]
         self.at = Position()
         self.best: dict[str, npt.NDArray[Any]] = {}
 
@@ -67,7 +72,7 @@ class Loop:
             return
         meta, state, self.best = saving.read(folder)
         self.at = at = position_in(meta, path)
-        steps, names = self.batches.steps, set(self.batches.objectives)
+        steps, names = self.batches.steps, set(self.figures)
         epoch = at.step // self.batches.per_epoch
         if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
             raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
@@ -124,34 +129,44 @@ class Loop:
     def step(self) -> None:
         at, learner = self.at, self.learner
         rate = learning_rate(self.recipe, at.step, self.batches.steps)
+        figures: dict[str, float] = {}
         for name, batch in self.batches.training(at.step, rank=learner.rank, world_size=learner.world_size):
-            loss = learner.step(name, *batch, rate)
-            if not math.isfinite(loss):
+            means = learner.step(name, *batch, rate)
+            if not math.isfinite(means["loss"]):
                 raise ZooError(
-                    f"the {name} loss is {loss} at step {at.step}. Try a lower learning rate (now "
+                    f"the {name} loss is {means['loss']} at step {at.step}. Try a lower learning rate (now "
                     f"{self.recipe.learning_rate:g}), or clipping: --set clip=1."
                 )
-            at.sums[name] = at.sums.get(name, 0.0) + loss
+            figures |= {figure_name(name, output): mean for output, mean in means.items()}
+        for name, mean in figures.items():
+            at.sums[name] = at.sums.get(name, 0.0) + mean
         at.step += 1
-        self.report()
+        at.curve.add(at.step, figures)
+        self.report(figures, rate)
 
     def end_epoch(self) -> None:
         at, patience, epoch = self.at, self.recipe.patience, self.at.step // self.batches.per_epoch
-        validation = self.validate()
+        found = self.validate()
+        validation = found["validation"]
         if not patience or at.best is None or validation < at.best:
             at.best, at.best_epoch = validation, epoch
             self.best = {name: np.array(array) for name, array in self.learner.weights().items()}
         means = {name: total / self.batches.per_epoch for name, total in at.sums.items()}
-        at.history.append({"epoch": epoch, **means, "validation": validation})
+        at.history.append({"epoch": epoch, **means, **found})
         at.sums = {}
-        at.done = at.step >= self.batches.steps or bool(patience and epoch - at.best_epoch >= patience)
-        self.report()
+        at.done = is_over(at, self.recipe)
+        self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
 
-    def validate(self) -> float:
-        losses = [self.learner.evaluate(self.first, *batch) for batch in self.batches.validation(self.first)]
-        return float(np.concatenate(losses).mean())
+    def validate(self) -> dict[str, float]:
+        """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
+        found: dict[str, list[Any]] = {}
+        for batch in self.batches.validation(self.first):
+            for output, values in self.learner.evaluate(self.first, *batch).items():
+                found.setdefault(figure_name("validation", output), []).append(values)
+        return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
 
-    def report(self) -> None:
+    def report(self, figures: Mapping[str, float], rate: float) -> None:
+        """Tell whoever listens of a step with its `figures`, or without them of the end of an epoch."""
         if not self.progress or self.learner.rank:
             return
         at, per_epoch = self.at, self.batches.per_epoch
@@ -159,8 +174,24 @@ class Loop:
         means = {name: total / done for name, total in at.sums.items()}
         last = at.history[-1] if at.history else {}
         if not means:
-            means = {name: last[name] for name in self.batches.objectives if name in last}
-        epoch, validation = math.ceil(at.step / per_epoch), last.get("validation")
+            means = {name: last[name] for name in self.figures if name in last}
         self.progress(
-            Status(self.record, at.step, self.batches.steps, epoch, self.recipe.epochs, means, validation, at.best)
+            Status(
+                record=self.record,
+                step=at.step,
+                steps=self.batches.steps,
+                epoch=math.ceil(at.step / per_epoch),
+                epochs=self.recipe.epochs,
+                losses=means,
+                validation=last.get("validation"),
+                best=at.best,
+                learning_rate=rate,
+                latest=figures,
+                row=None if figures else last,
+            )
         )
+
+
+def figure_name(objective: str, output: str) -> str:
+    """What an output of an objective is called in tables: a loss as its objective."""
+    return objective if output == "loss" else f"{objective}.{output}"

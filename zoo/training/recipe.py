@@ -12,7 +12,7 @@ from zoo.network import Recipe, parse_config
 
 WARMUP = 0.02  # share of the steps in which the learning rate rises
 BOUNDS = {
-    **dict.fromkeys(("epochs", "batch_size"), (1, math.inf)),
+    **dict.fromkeys(("epochs", "batch_size", "accumulate"), (1, math.inf)),
     **dict.fromkeys(("weight_decay", "patience", "clip"), (0, math.inf)),
     **dict.fromkeys(("betas", "ema"), (0, 0.999999)),
     "learning_rate": (1e-12, math.inf),

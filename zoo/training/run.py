@@ -20,6 +20,7 @@ from zoo.errors import InputError, ZooError
 from zoo.files import atomic_write
 from zoo.network import Recipe
 from zoo.spaces import Space
+from zoo.training.history import Curve
 
 RECIPE, STATE, LOCK = "recipe.json", "training", "training.lock"
 SCHEMA = 1
@@ -45,8 +46,15 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)  # of the losses of this epoch so far
     best: float | None = None
     best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)  # a row for each epoch
+    curve: Curve = field(default_factory=Curve)
     done: bool = False
+
+
+def is_over(at: Position, recipe: Recipe) -> bool:
+    """Whether a training that has ended so many epochs has no more to do."""
+    epochs, patience = len(at.history), recipe.patience
+    return epochs >= recipe.epochs or bool(patience and epochs - at.best_epoch >= patience)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
