@@ -260,6 +260,12 @@ class Signature:
         names = ("seed", "index") if self.random else () if self.inputs else ("index",)
         return {**{name: Tensor("int64") for name in names}, **self.inputs}
 
+    @property
+    def draws(self) -> dict[str, Any]:
+        """The option with which observations are draws, where by default they are means: `observe="draw"`."""
+        option = self.options.get("observe")
+        return {"observe": "draw"} if option and option.default != "draw" and "draw" in option.choices else {}
+
 
 def fixed(method: Method, values: Mapping[str, Any]) -> Method:
     """A method whose options are constants: `values`, as its functions get them."""

@@ -15,6 +15,7 @@ Examples:
   zoo evaluate maf.digits --data digits --split validation
   zoo evaluate ddpm.digits --judge cnn.digits --json
   zoo evaluate maf.moons --fresh 100000
+  zoo evaluate vae.digits --set observe=draw
 """
 
 
@@ -31,6 +32,7 @@ Examples:
     help="A classifier of the same data that looks at samples (default: a preset).",
 )
 @click.option("--fresh", type=click.IntRange(1), metavar="N", help="On N new rows, where the data's law is known.")
+@options.set_option("An option of sample, such as guidance=3")
 @options.seed
 @options.device
 @options.untrusted
@@ -42,6 +44,7 @@ def command(
     label: str | None,
     judge: str | None,
     fresh: int | None,
+    settings: dict[str, str],
     seed: int,
     device: str,
     opening: dict[str, Any],
@@ -57,6 +60,8 @@ def command(
     from zoo.evaluation import evaluate
 
     model = rows.open_model(name, device, **opening)
+    if settings:
+        rows.check_settings(model, "sample", settings)
     if data is None:
         data, label = rows.trained_on(model, label)
     found, named = rows.find(data)
@@ -69,7 +74,9 @@ def command(
         def part(done: int, parts: int) -> None:
             show("", done, parts)
 
-        report = evaluate(model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, progress=part)
+        report = evaluate(
+            model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, options=settings, progress=part
+        )
     if as_json:
         print_json(report.to_json())
         return

@@ -107,7 +107,8 @@ class Subject:
         return self.model.log_prob(x, **self.labels("log_prob"), **more).astype(np.float64)
 
     def sample(self, count: int, seed: int = 0) -> Array:
-        return self.model.sample(count, seed=seed, **self.labels("sample"))
+        """Draws, where by default observations are means."""
+        return self.model.sample(count, seed=seed, **self.labels("sample"), **self.model.signature("sample").draws)
 
 
 def levels(space: Space) -> int:
