@@ -189,7 +189,7 @@ def test_names_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_names_list_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = problem(UnknownName, load_dataset, "digit")
     assert "no such file or folder" in message
-    assert "digits, fashion-mnist, moons, names" in message
+    assert "digits, emoji, fashion-mnist, moons, names" in message
     assert "Did you mean 'digits'" in message
     assert "no file or folder 'nowhere.csv'" in problem(InputError, load_dataset, "nowhere.csv")
     assert "brings its own classes" in problem(InputError, load_dataset, "digits", label="y")
