@@ -245,6 +245,19 @@ def test_fashion_keeps_the_official_test_split(fashion: Path, monkeypatch: pytes
         np.testing.assert_array_equal(x[:, 0, 0, 0] % 10, y)
 
 
+FASHION_FILES = Path(os.environ.get(builtin.FASHION_FOLDER, builtin.FASHION_DEBIAN))
+
+
+@pytest.mark.skipif(not FASHION_FILES.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
+def test_no_row_of_fashion_ever_changes() -> None:
+    data = builtin.fashion_mnist(FASHION_FILES)
+    assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
+    assert data.digest == FASHION_DIGEST
+
+
+FASHION_DIGEST = "d77a2287f24676996ff77368e781fec9b0d3a9ccf1861e2b2d7dc9a559eb55e4"
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "says"),
     [
