@@ -32,7 +32,7 @@ $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing genzoo, PyTorch, Keras and onnxruntime into $(VENV): this takes some minutes"
 	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,test]' -e plugins/torch -e plugins/keras \
-		-e plugins/pretrained -e exporters/onnx
+		-e plugins/data -e plugins/pretrained -e exporters/onnx
 	touch $@
 
 $(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
