@@ -35,7 +35,7 @@ def split_order(count: int) -> npt.NDArray[np.integer[Any]]:
     keys = np.empty((count, 2), dtype=np.float32)
     for low in range(0, count, BLOCK):
         keys[low : low + BLOCK] = uniforms(min(BLOCK, count - low), stream="split", start=low)
-    order = np.empty(count, dtype=np.int64 if count > 2**32 else np.uint32)
+    order: npt.NDArray[np.integer[Any]] = np.empty(count, dtype=np.int64 if count > 2**32 else np.uint32)
     shares = min(MOST_SHARES, 1 + count // BLOCK)
     done = 0
     for edge in range(shares):
