@@ -35,6 +35,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
             requires=REQUIRES,
         )
     yield ModelSpec(
+        name="autoencoder",
+        target="zoo_keras.autoencoder:Autoencoder",
+        family="vae",
+        framework="keras",
+        methods=("encode", "decode"),
+        summary="Convolutional autoencoder, without a density",
+        paper="Hinton, Salakhutdinov 2006; Foster 2023, Generative Deep Learning, ch. 3",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="vae",
         target="zoo_keras.vae:VAE",
         family="vae",

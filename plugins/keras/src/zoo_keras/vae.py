@@ -15,7 +15,7 @@ from zoo.network import Objective, Recipe
 from zoo.signature import Call, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
-from zoo_keras.network import KerasNetwork
+from zoo_keras.convolutional import Convolutional
 
 OBSERVE = ("mean", "draw")
 
@@ -29,7 +29,7 @@ class Config:
     conditional: bool = False
 
 
-class VAE(KerasNetwork):
+class VAE(Convolutional):
     """q(z given x) and p(x given z) by strided convolutions; a standard normal prior."""
 
     Config = Config
@@ -43,13 +43,7 @@ class VAE(KerasNetwork):
         self.plane = space.height * space.width
         if config.conditional and classes is None:
             raise InputError("conditional=True needs class labels, and this data has none.")
-        shrink = 2 ** len(config.filters)
-        self.grid = (-(-space.height // shrink), -(-space.width // shrink))  # what the convolutions leave, rounded up
-        like = {"padding": "same", "data_format": "channels_first", "activation": "swish"}
-        self.down = [layers.Conv2D(f, 3, strides=2, **like) for f in config.filters]
         self.posterior = layers.Dense(2 * config.latent)
-        self.spread = layers.Dense(config.filters[-1] * self.grid[0] * self.grid[1], activation="swish")
-        self.up = [layers.Conv2DTranspose(f, 3, strides=2, **like) for f in config.filters[::-1]]
         rows = self.likelihood.rows
         self.pixels = layers.Conv2D(rows * config.mixtures, 3, padding="same", data_format="channels_first")
         self.base = self.add_weight((rows, config.mixtures, self.plane), "zeros", name="base")
@@ -67,22 +61,13 @@ class VAE(KerasNetwork):
 
     def infer(self, x: Any, label: Any = None) -> tuple[Any, Any]:
         """Mean and log-variance (N, latent) of q(z given x)."""
-        h = ops.cast(ops.moveaxis(x, -1, 1), "float32") / (self.space.levels - 1)
-        for layer in self.down:
-            h = layer(h)
-        h = self.posterior(self.joined(ops.reshape(h, (h.shape[0], -1)), label))
+        h = self.posterior(self.joined(self.features(x), label))
         mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=1)
         return mean, ops.clip(log_var, -10.0, 10.0)
 
     def generate(self, z: Any, label: Any = None) -> Any:
         """Parameters (N, rows, K, M) of p(x given z), M = height * width."""
-        space, config = self.space, self.config
-        h = ops.reshape(self.spread(self.joined(z, label)), (-1, config.filters[-1], *self.grid))
-        for layer in self.up:
-            h = layer(h)
-        h = self.pixels(h)
-        if h.shape[2:] != (space.height, space.width):
-            h = h[:, :, : space.height, : space.width]
+        h = self.cropped(self.pixels(self.planes(self.joined(z, label))))
         h = ops.cast(ops.reshape(h, (-1, *self.base.shape)), "float32")
         return self.base + h * ops.reshape(ops.convert_to_tensor(self.likelihood.scales()), (-1, 1, 1))
 
