@@ -56,6 +56,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="ddim",
+        target="zoo_keras.ddim:DDIM",
+        family="diffusion",
+        framework="keras",
+        methods=("sample",),
+        summary="Denoising diffusion U-Net of the book, in Keras",
+        paper="Song, Meng, Ermon 2021, arXiv 2010.02502; Foster 2023, Generative Deep Learning, ch. 8",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="wgan",
         target="zoo_keras.wgan:WGAN",
         family="gan",
