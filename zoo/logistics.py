@@ -5,7 +5,7 @@ A pixel chooses one of K components for all of its channels. In a component a ch
 the levels 0 to `levels - 1`: the mass beyond the lowest and the highest of them belongs to these. Its center moves with
 how far the channels before it lie from theirs, so the channels of a pixel depend on each other.
 
-Tensors are PyTorch's, those of Keras on PyTorch included. Nothing is imported: only their methods are called.
+Tensors are PyTorch's, those of Keras on PyTorch included. PyTorch is not imported: only their methods are called.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 NARROWEST = -3.0  # log-width in levels, at which a level has all the mass of its component
 
@@ -42,6 +45,15 @@ class LogisticMixture:
         centers."""
         others = [1.0] * (self.rows - 1 - self.channels)
         return [1.0, *[(self.levels - 1) / 4] * self.channels, *others]
+
+    def marginals(self, x: npt.NDArray[Any], components: int) -> npt.NDArray[np.float64]:
+        """Parameters (rows, K, M) by which images `x` (N, channels, M) have about their pixels' own distributions: the
+        components at their quantiles. For a network to start from."""
+        c, flat = self.channels, x.astype(np.float64)
+        found = np.zeros((self.rows, components, x.shape[2]))
+        found[1 : c + 1] = np.quantile(flat, (np.arange(components) + 0.5) / components, axis=0).swapaxes(0, 1)
+        found[c + 1 : 2 * c + 1] = np.log(np.maximum(flat.std(0) / components, 0.1))[:, None]
+        return found
 
     def parts(self, parameters: Any) -> Parts:
         rows = iter([parameters[..., i, :, :] for i in range(self.rows)])

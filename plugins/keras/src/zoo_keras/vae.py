@@ -49,13 +49,9 @@ class VAE(Convolutional):
         self.base = self.add_weight((rows, config.mixtures, self.plane), "zeros", name="base")
 
     def adapt(self, x: np.ndarray) -> None:
-        """Start at the pixels' own distributions: components at their quantiles."""
-        k, c = self.config.mixtures, self.space.channels
-        flat = np.moveaxis(x, -1, 1).reshape(len(x), c, -1).astype(np.float64)
-        base = np.zeros(self.base.shape)  # (rows, K, M)
-        base[1 : c + 1] = np.quantile(flat, (np.arange(k) + 0.5) / k, axis=0).swapaxes(0, 1)
-        base[c + 1 : 2 * c + 1] = np.log(np.maximum(flat.std(0) / k, 0.1))[:, None]
-        self.base.assign(base)
+        """Start at the pixels' own distributions."""
+        flat = np.moveaxis(x, -1, 1).reshape(len(x), self.space.channels, -1)
+        self.base.assign(self.likelihood.marginals(flat, self.config.mixtures))
 
     # ---- the two networks --------------------------------------------------------------------------------------
 
