@@ -302,6 +302,9 @@ def test_a_row_that_does_not_fit_into_memory_names_its_option(monkeypatch):
         model.log_prob(x, samples=9)
     with pytest.raises(InputError, match=r"not enough memory for 1 row\. One row alone does not fit\.$"):
         model.log_prob(x, chunk=1)
+    monkeypatch.setattr("zoo.model.available", lambda: 100)
+    with pytest.raises(InputError, match=r"Give a smaller chunk, of at most 12 rows\.$"):
+        model.log_prob(np.repeat(x, 100, 0))
 
 
 def test_a_bound_method_that_does_not_fit_into_memory_says_so(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -112,7 +113,7 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
     network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device, weights=weights)
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
-    return EagerModel(network, label, meta)
+    return _licensed(EagerModel(network, label, meta), _license(name, label))
 
 
 def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:
@@ -156,6 +157,25 @@ def _eager(device: str) -> str:
 
 def _looks_like_path(name: str | Path) -> bool:
     return isinstance(name, Path) or str(name).startswith((".", "/", "~")) or str(name).endswith("/")
+
+
+def _license(name: str | Path, label: str) -> str | None:
+    """That of a preset: its checkpoint does not know it."""
+    if Path(name).expanduser().is_dir():
+        return None
+    from zoo import registry
+
+    spec = registry.model(label)
+    return spec.card.get("license") if isinstance(spec, PresetSpec) else None
+
+
+def _licensed(model: EagerModel, license: str | None) -> EagerModel:
+    """The model with this license in its card."""
+    if license is None:
+        return model
+    model = copy.copy(model)
+    model.meta = {**model.meta, "card": {**model.meta.get("card", {}), "license": license}}
+    return model
 
 
 def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
@@ -202,6 +222,7 @@ def export(
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
     check: Check = None,
+    license: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Any:
@@ -213,6 +234,8 @@ def export(
     `options` become constants, as all others with their defaults: `options={}`, `options={"steps": 10}`. So every
     input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
     file (256 MiB).
+
+    `license` is that of the weights, such as "CC-BY-4.0": manifest and files state it. A preset has its own.
 
     `check` is how much to compare with the source: what fits into so many seconds for each method (40), "full" or
     "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
@@ -237,7 +260,7 @@ def export(
     for name, value in chosen.items():
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
-    source = load(model) if isinstance(model, (str, Path)) else model
+    source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
     return call_with(function, chosen, source, Path(folder))
 

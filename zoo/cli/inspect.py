@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ def show(inspected: Inspected) -> None:
             ("architecture", " of the family ".join(filter(None, (known.architecture, known.family)))),
             ("log_prob", known.density and known.density.replace("_", " ")),
             ("steps", known.loop),
-            ("classes", ", ".join(f"{place} {name}" for place, name in enumerate(known.classes or ()))),
+            ("classes", classes(known.classes or [])),
             ("license", known.license or "none is stated"),
             ("written by", ", ".join(f"{name} {version}" for name, version in known.versions.items())),
             ("file", file),
@@ -93,6 +93,13 @@ def show(inspected: Inspected) -> None:
         given = answer.inputs | answer.options
         shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}
         facts([*((name, number(n)) for name, n in given.items()), *shown.items()])
+
+
+def classes(names: Sequence[str]) -> str:
+    """Each class after its number, or, where they are called by these, the first and the last."""
+    if len(names) > 1 and list(names) == [str(place) for place in range(len(names))]:
+        return f"0 to {len(names) - 1}"
+    return ", ".join(f"{place} {name}" for place, name in enumerate(names))
 
 
 def _values(title: str, values: Mapping[str, Value]) -> None:
