@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 import zoo
 from zoo import parity
@@ -28,9 +28,10 @@ from zoo.artifact import EXAMPLES, Limits
 from zoo.cli import main
 from zoo.errors import CorruptFile, InputError, ZooError
 
+sys.path.append(str(Path(__file__).parent / "robustness"))
+from graphs import ENDLESS, LARGE, OTHER_SHAPE, RANDOM, ZEROS, body, make, node
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs limits of processes")
-node = helper.make_node
-FLOATS = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
 SHORT = Limits(seconds=1)
 
 
@@ -111,48 +112,6 @@ def test_what_cannot_be_run_elsewhere_is_said(artifact_folder, run, untrusted):
 # ---- graphs that mean harm -------------------------------------------------------------------------------------------
 
 
-def make(nodes, *, functions=(), domains=(), **initializers):
-    """The bytes of a graph that takes what `sample` of the toy model takes; `shape` is that of its output."""
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["N"]) for name in ("seed", "index")]
-    outputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])]
-    tensors = {"two": [2], **initializers}
-    beginning = [node("Shape", ["seed"], ["rows"]), node("Concat", ["rows", "two"], ["shape"], axis=0)]
-    graph = helper.make_graph(
-        [*beginning, *nodes],
-        "graph",
-        inputs,
-        outputs,
-        [numpy_helper.from_array(np.array(value), name) for name, value in tensors.items()],
-    )
-    opsets = [helper.make_opsetid(domain, 20 if domain == "" else 1) for domain in ("", *domains)]
-    return helper.make_model(graph, ir_version=10, opset_imports=opsets, functions=functions).SerializeToString()
-
-
-def body(*nodes, **outputs):
-    """A graph without inputs of its own."""
-    return helper.make_graph(nodes, "body", [], [helper.make_tensor_value_info(n, t, None) for n, t in outputs.items()])
-
-
-ZEROS = node("ConstantOfShape", ["shape"], ["zeros"], value=FLOATS)
-STEP = helper.make_graph(
-    [node("Identity", ["on"], ["on_again"]), node("Mul", ["state", "state"], ["next"])],
-    "step",
-    [helper.make_tensor_value_info(*what) for what in (("i", 7, []), ("on", 9, []), ("state", 1, ["N", 2]))],
-    [helper.make_tensor_value_info(*what) for what in (("on_again", 9, []), ("next", 1, ["N", 2]))],
-)
-ENDLESS = make([ZEROS, node("Loop", ["most", "true", "zeros"], ["x"], body=STEP)], most=10**15, true=True)
-LARGE = make(
-    [
-        node("ConstantOfShape", ["large"], ["y"], value=FLOATS),
-        node("ReduceSum", ["y"], ["sum"], keepdims=0),
-        node("Expand", ["sum", "shape"], ["x"]),
-    ],
-    large=[2**40],
-)
-OTHER_SHAPE = make([node("ConstantOfShape", ["other"], ["x"], value=FLOATS)], other=[3, 5])
-RANDOM = node("RandomNormalLike", ["zeros"], ["x"], scale=0.0)
-
-
 @pytest.fixture
 def hostile(artifact_folder, tmp_path):
     """A function that makes an artifact of this graph."""
@@ -191,9 +150,9 @@ def test_a_graph_that_does_not_behave_is_a_sentence_and_the_next_call_works(host
 FUNCTION = helper.make_function(
     "own", "Harmless", ["like"], ["made"], [node("RandomNormalLike", ["like"], ["made"])], [helper.make_opsetid("", 20)]
 )
-THEN = body(node("RandomUniform", [], ["made"], shape=[3, 2]), made=TensorProto.FLOAT)
+THEN = body([node("RandomUniform", [], ["made"], shape=[3, 2])], [], [("made", onnx.TensorProto.FLOAT, [3, 2])])
 REFUSED = {
-    "random": (make([ZEROS, RANDOM]), "RandomNormalLike"),
+    "random": (RANDOM, "RandomNormalLike"),
     "random in a subgraph": (
         make([node("If", ["true"], ["x"], then_branch=THEN, else_branch=THEN)], true=True),
         "RandomUniform",
