@@ -4,6 +4,7 @@ with these. What constraints.txt names is left out: it is one version for everyt
 from __future__ import annotations
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -19,7 +20,7 @@ def lowest() -> dict[str, Version]:
     found: dict[str, Version] = {}
     for path in PROJECTS:
         project = tomllib.loads(path.read_text())["project"]
-        for line in (*project["dependencies"], *sum(project.get("optional-dependencies", {}).values(), [])):
+        for line in chain(project["dependencies"], *project.get("optional-dependencies", {}).values()):
             requirement = Requirement(line)
             for bound in (s for s in requirement.specifier if s.operator == ">="):
                 name = canonicalize_name(requirement.name)

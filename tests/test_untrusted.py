@@ -200,6 +200,13 @@ def test_a_process_that_crashes_is_a_sentence_and_the_next_call_starts_another(h
     np.testing.assert_array_equal(artifact.log_prob(x), trusted.log_prob(x))
 
 
+def test_a_process_that_cannot_start_is_said(artifact_folder, monkeypatch):
+    artifact = zoo.open(artifact_folder, trust=False)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ZooError, match=r"could not be started \(exit code 1\)"):
+        artifact.sample(3, seed=1)
+
+
 def test_an_idle_process_that_is_gone_is_started_again(untrusted):
     expected = untrusted.sample(3, seed=1)
     first = untrusted.sessions.child.process
