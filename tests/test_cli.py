@@ -359,7 +359,7 @@ class Toy(Model):
 @pytest.fixture
 def toy(monkeypatch):
     def use(space, **more):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: Toy(space, **more))
+        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **_: Toy(space, **more))
 
     use(Real(2))
     return use

@@ -62,7 +62,13 @@ class Child:
                 start_new_session=True,
             )
         self.end = weakref.finalize(self, _end, self.process, self.connection, os.getpid())
-        self._answer("the start of a process for untrusted graphs", START)
+        try:
+            self._answer("", START)
+        except ZooError:
+            raise ZooError(
+                f"a process for untrusted graphs could not be started ({self._how()}). Is there enough memory? With "
+                "ZOO_DEBUG=1 what it says is shown."
+            ) from None
 
     @property
     def alive(self) -> bool:
@@ -101,21 +107,25 @@ class Child:
     def _ended(self, what: str) -> ZooError:
         """Why the process is no longer there."""
         self.connection.close()
-        try:
-            code = self.process.wait(1)
-        except subprocess.TimeoutExpired:  # it has closed its end, or sent what it should not
-            code = 0
-        if code == -signal.SIGXCPU:
+        how = self._how()
+        if how == "SIGXCPU":
             return self._too_slow(what, self.limits.seconds)
-        if code == -signal.SIGKILL:
+        if how == "SIGKILL":
             return ZooError(
                 f"{what} was killed, as systems do for want of memory. Give it fewer rows (a smaller chunk)."
             )
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return ZooError(
             f"{what} ended the process that it ran in ({how}). The graph is damaged, or was made to do harm: do not "
             "trust it."
         )
+
+    def _how(self) -> str:
+        """How the process ended: the name of a signal, or its exit code."""
+        try:
+            code = self.process.wait(1)
+        except subprocess.TimeoutExpired:  # it does not answer, has closed its end, or sent what it should not
+            return "it goes on"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def _too_slow(self, what: str, seconds: float) -> ZooError:
         return ZooError(
