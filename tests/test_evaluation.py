@@ -461,6 +461,15 @@ def test_few_rows_are_said_to_be_too_few():
     assert "too few" in report.remarks[0]
 
 
+def test_samples_that_are_means_are_said_to_be_and_an_option_asks_for_draws():
+    model = zoo.open("vae.digits", device="cpu")
+    few = Dataset("few", DIGITS.space, DIGITS.train[:300], DIGITS.validation, DIGITS.test[:100])
+    means, draws = evaluate(model, few), evaluate(model, few, options={"observe": "draw"})
+    assert [report.to_json()["options"] for report in (means, draws)] == [{}, {"observe": "draw"}]
+    assert [any("are means" in remark for remark in r.remarks) for r in (means, draws)] == [True, False]
+    assert means["density"].value > draws["density"].value + draws["density"].error
+
+
 # ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------
 
 
