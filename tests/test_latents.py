@@ -14,6 +14,7 @@ from zoo.cli import main
 from zoo.data import load_dataset
 from zoo.errors import InputError, UnknownMethod
 from zoo.model import Model
+from zoo.pictures import panels, picture
 from zoo.signature import Option, Signature, Tensor
 from zoo.spaces import Image, Labels, Real
 
@@ -254,16 +255,24 @@ def test_conditional_models_take_a_class(tmp_path, monkeypatch):
 
 def test_real_rows_beside_samples(tmp_path):
     pytest.importorskip("sklearn")
-    out = tmp_path / "x.png"
+    out, data = tmp_path / "x.png", load_dataset("digits")
+
+    def shown(panel):
+        """The four digits of a panel, which stand two by two."""
+        left, top = 24 + panel * (2 * 66 + 2 + 24) + 2, 28 + 2
+        pixels = np.asarray(Pictures.open(out).convert("L"))
+        corners = [(top, left), (top, left + 66), (top + 66, left), (top + 66, left + 66)]
+        return np.stack([pixels[a : a + 64 : 8, b : b + 64 : 8] for a, b in corners])
+
+    def levels(x):
+        return np.rint(x[..., 0] * (255 / 16))
+
     call("sample", "vae.digits", "-n", 4, "--seed", 7, "--beside", "nearest", "--out", out)
-    shown = np.asarray(Pictures.open(out).convert("L"))
-    model, data = zoo.open("vae.digits", device="cpu"), load_dataset("digits")
-    near = nearest_training_rows(data, model.sample(4, seed=7))
-    samples, rows = (np.rint(x[0, :, :, 0] * (255 / 16)) for x in (model.sample(4, seed=7), near))
-    np.testing.assert_array_equal(shown[30:94:8, 26:90:8], samples)
-    left = 24 + max(2 * 66 + 2, 0) + 24 + 2
-    np.testing.assert_array_equal(shown[30:94:8, left : left + 64 : 8], rows)
-    call("sample", "ddpm.digits", "-n", 4, "--class", "all", "--beside", "data", "--out", out, "--force")
+    made = zoo.open("vae.digits", device="cpu").sample(4, seed=7)
+    np.testing.assert_array_equal(shown(0), levels(made))
+    np.testing.assert_array_equal(shown(1), levels(nearest_training_rows(data, made)))
+    call("sample", "ddpm.digits", "-n", 4, "--start", 5, "--class", "all", "--beside", "data", "--out", out, "--force")
+    np.testing.assert_array_equal(shown(1), levels(held_out_rows(data, 4, np.arange(5, 9))))
     call("sample", "nsf.moons", "-n", 50, "--beside", "data", "--data", "moons", "--out", out, "--force")
     for more, says in (
         (["--out", tmp_path / "x.npz"], "--beside is for pictures"),
@@ -274,18 +283,14 @@ def test_real_rows_beside_samples(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_points_stand_in_one_frame(tmp_path):
-    from zoo.pictures import panels
-
-    few, many = np.zeros((1, 2)), np.array([[0.0, 0.0], [4.0, 4.0]])
-    shown = np.asarray(panels(Real(2), {"few": few, "many": many}).convert("L"))
-    half = shown.shape[1] // 2
-    dark = [np.argwhere(part[60:540] < 100) for part in (shown[:, :half], shown[:, half:])]
-    assert len(dark[0]) < len(dark[1])
+def test_points_stand_in_one_frame():
+    shown = panels(Real(2), {"one": np.zeros((1, 2)), "two": np.array([[0.0, 0.0], [4.0, 4.0]])})
+    pixels = np.asarray(shown.convert("L"))[60:530, 110:560]  # inside the first frame
+    down, across = np.argwhere(pixels < 100).mean(0)
+    assert down > 400
+    assert across < 50, "the point is the lowest of all, and not in the middle"
 
 
 def test_images_are_shown_as_many_in_a_row_as_there_are_steps():
-    from zoo.pictures import picture
-
     x = np.zeros((6, 8, 8, 1), dtype=np.uint8)
     assert picture(Image(8, 8), x, columns=6).size == (6 * 66 + 2, 68)
