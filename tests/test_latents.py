@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -237,6 +240,16 @@ def test_commands_say_what_is_wrong(tmp_path, args, says):
     result = call(*args, "--out", tmp_path / "x.png", code=2)
     assert says in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["interpolate", "--seeds", "3,9"], ["walk", "--steps", "3"]])
+def test_no_framework_is_imported(tmp_path, command):
+    code = (
+        "import sys, zoo.cli; zoo.cli.main(sys.argv[1:], standalone_mode=False); "
+        "assert not {'torch', 'keras', 'onnx', 'sklearn'} & set(sys.modules)"
+    )
+    arguments = [command[0], "vae.digits", *command[1:], "--out", tmp_path / "x.png"]
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
 
 
 def test_conditional_models_take_a_class(tmp_path, monkeypatch):
