@@ -372,7 +372,7 @@ def test_every_method_can_be_bound(name):
     artifact = zoo.open(name, device="cpu")
     for method, signature in artifact.signatures.items():
         inputs = parity.make_inputs(artifact, signature, "random", 3)
-        options = {n: parity.another(o, "boundary") for n, o in signature.options.items()}
+        options = {n: o.given(parity.another(o, "boundary")) for n, o in signature.options.items()}
         options |= {n: 2 for n in options if n == signature.length}
         count = None if inputs else 3
         expected = artifact.run(method, inputs, count=count, seed=5, **options)

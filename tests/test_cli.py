@@ -181,6 +181,8 @@ def test_show(run, artifact_folder):
     assert known == json.loads(json.dumps(zoo.show(artifact_folder)))
     text = call("show", artifact_folder).stdout
     assert "exact: log_prob is the log-density in nats" in text
+    words = [line.split()[:4] for line in call("show", "vae.digits").stdout.splitlines()]
+    assert ["sample", "observe=mean", "mean,", "draw"] in words
     fails("show", "realnvq", says="Did you mean 'realnvp'")
     fails("show", artifact_folder.parent, says="no run, checkpoint or artifact")
 

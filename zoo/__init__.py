@@ -28,6 +28,8 @@ _LAZY = {
     "train": "zoo.training",
     "resume": "zoo.training",
     "evaluate": "zoo.evaluation",
+    "interpolate": "zoo.latents",
+    "walk": "zoo.latents",
     "load_dataset": "zoo.data",
     "DensityModel": "zoo.interfaces",
     "Generator": "zoo.interfaces",
@@ -50,7 +52,8 @@ _LAZY = {
 __all__ = [
     "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
     "Noise", "Normal", "Option", "Real", "Tensor", "Text", "Uniform", "ZooError", "create", "evaluate", "export",
-    "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "walk",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from zoo.evaluation import evaluate
     from zoo.hookspecs import hookimpl
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
+    from zoo.latents import interpolate, walk
     from zoo.registry import list_models
     from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
     from zoo.spaces import Discrete, Image, Labels, Real, Text

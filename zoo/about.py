@@ -92,7 +92,7 @@ def _artifact(folder: Path) -> Facts:
                 "inputs": {k: _tensor(t) for k, t in entry.signature.inputs.items()},
                 "outputs": {k: _tensor(t) for k, t in entry.signature.outputs.items()},
                 "options": {
-                    k: {"default": o.default, "low": o.low, "high": o.high, "help": o.help}
+                    k: {"default": o.default, "low": o.low, "high": o.high, "choices": list(o.choices), "help": o.help}
                     for k, o in entry.signature.options.items()
                 },
                 "random": entry.signature.random,

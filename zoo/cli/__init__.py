@@ -29,6 +29,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "evaluate"),
     *("sample", "score", "encode", "decode", "predict"),
+    *("interpolate", "walk"),
     *("export", "verify", "inspect", "bench", "demo"),
     "new-plugin",
 )

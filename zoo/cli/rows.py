@@ -84,6 +84,18 @@ def class_of(model: Model, chosen: str) -> int:
     return int(model.classes.check([chosen], name="--class")[0])
 
 
+def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
+    """`--class` as the input of a method that decodes or draws; `InputError` where it is missing or not taken."""
+    if LABEL not in model.signature(method).inputs:
+        if chosen is not None:
+            raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+        return {}
+    assert model.classes is not None
+    if chosen is None:
+        raise InputError(f"{model.name} needs a class: --class NAME; {model.classes.describe()}.")
+    return {LABEL: class_of(model, chosen)}
+
+
 # ---- rows in --------------------------------------------------------------------------------------------------------
 
 
