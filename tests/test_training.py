@@ -24,8 +24,6 @@ KILLS = """
 # Imports once, then trains in forked processes: one undisturbed, then eleven, of which ten are killed.
 import os, random, signal, sys, time
 import zoo, zoo_torch.learner
-from zoo import training
-training.SAVE_SECONDS = 0.05
 folder, data = sys.argv[1:]
 
 def start(run):
@@ -37,9 +35,9 @@ def start(run):
     say = lambda status: os.write(writer, f"{status.step} {status.steps}\\n".encode())
     try:
         small = {"layers": 2, "hidden": 8}
-        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config=small, progress=say)
+        zoo.train("realnvp", data, run, epochs=30, batch_size=32, ema=0.9, config=small, progress=say, save_every=0.05)
     except zoo.errors.OutputError:
-        zoo.resume(run, progress=say)
+        zoo.resume(run, progress=say, save_every=0.05)
     os._exit(0)
 
 moments = random.Random(0)
@@ -123,11 +121,31 @@ def test_the_average_of_weights_leaves_integers_alone():
             assert (averaged[name] == buffer).all(), name
 
 
-def test_a_short_training_has_a_short_average(tmp_path):
-    for name, more in (("short", {}), ("asked", {"ema": 0.99})):
-        zoo.train("maf", "moons", tmp_path / name, epochs=2, batch_size=350, config=SMALL, **more)
-    ema = {n: checkpoint.read_json(tmp_path / n / "recipe.json", 1)["recipe"]["ema"] for n in ("short", "asked")}
-    assert ema == {"short": 1 - 4 / 40, "asked": 0.99}
+def averaged(kind, ema, values):
+    """What a learner evaluates and keeps of a weight that takes these values, one after each step."""
+    from zoo.network import Recipe
+
+    data = load_dataset("digits")
+    network = zoo.create(kind, data.space, classes=data.classes).network
+    learner = network.learner(Recipe(ema=ema))
+    ((name, objective),) = network.objectives().items()
+    inputs = {"x": data.train[:4], "label": data.labels["train"][:4]}
+    noise = {n: zoo.noise.draw(d, np.arange(4), seed=0, stream=n) for n, d in objective.loss.noise.items()}
+    weight = next(reversed(network.arrays()))
+    for value in values:
+        network.load_arrays({n: np.full_like(a, value) for n, a in network.arrays().items()})
+        learner.step(name, {n: inputs[n] for n in objective.loss.inputs}, noise, 1e-30)
+    return learner.weights()[weight].flat[0]
+
+
+@pytest.mark.parametrize("kind", ["maf", "mlp"])
+def test_an_average_warms_up_with_the_step(kind):
+    values, expected = [5.0, 1.0, 2.0, 3.0], 5.0
+    for count, value in enumerate(values[1:], start=1):
+        decay = min(0.3, (1 + count) / (10 + count))
+        expected = decay * expected + (1 - decay) * value
+    assert averaged(kind, 0.3, values) == pytest.approx(expected, rel=1e-5)
+    assert averaged(kind, 0.001, values) == pytest.approx(3.0, rel=1e-2)
 
 
 def test_the_seed_decides(tmp_path):

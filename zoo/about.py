@@ -130,10 +130,9 @@ def _checkpoint(folder: Path) -> Facts:
 def _recipe(folder: Path) -> Facts:
     from dataclasses import asdict
 
-    from zoo.checkpoint import convert, read_json
-    from zoo.training import RunRecord
+    from zoo.training import read_record
 
-    record = convert(read_json(folder / RECIPE, SCHEMA), RunRecord, folder / RECIPE)
+    record = read_record(folder)
     return {
         **_architecture(record.architecture, record.plugin),
         **_space(record.space, record.classes),
@@ -149,10 +148,9 @@ def _state(folder: Path) -> Facts:
         return {}
     if not (folder / STATE).exists():
         return {"training": f"not begun; go on: zoo train --resume {folder}"}
-    from zoo.checkpoint import read_json
-    from zoo.training import position_in
+    from zoo.training import read_position
 
-    position = position_in(read_json(folder / STATE, SCHEMA), folder / STATE)
+    position = read_position(folder)
     where = f"step {position.step}"
     return {"training": f"done, {where}" if position.done else f"{where}; go on: zoo train --resume {folder}"}
 

@@ -6,9 +6,10 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zoo.errors import InputError, did_you_mean
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 class Recipe:
     """How to train: an architecture's defaults, which the command line may override.
 
-    `ema` is the decay of the averaged weights that are evaluated and saved (0: none). `patience` is how many epochs
-    may pass without a better validation loss (0: train to the end and keep the last weights, as a GAN must).
+    `ema` is the decay of the averaged weights that are evaluated and saved (0: none); see `average_decay`. `patience`
+    is how many epochs may pass without a better validation loss (0: train to the end and keep the last weights, as a
+    GAN must). `accumulate` is into how many parts a batch is cut, one after the other in memory; their gradients are
+    added up.
     """
 
     epochs: int = 100
@@ -41,12 +44,14 @@ class Recipe:
     patience: int = 0
     schedule: str = "cosine"  # or "constant"
     seed: int = 0
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss to minimise: a call with the data as inputs (`x`, `label`), its own noise, and one output `loss` of
-    shape `(N,)`. `parameters` are the attributes of the network that it trains (empty: all of them)."""
+    """A loss to minimise: a call with the data as inputs (`x`, `label`), its own noise, and an output `loss` of shape
+    `(N,)`. Further outputs, such as the parts of the loss, are logged: their means over a batch. `parameters` are the
+    attributes of the network that it trains (empty: all of them)."""
 
     loss: Call
     parameters: tuple[str, ...] = ()
@@ -58,14 +63,15 @@ class Learner(Protocol):
     rank: int
     world_size: int
 
-    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:
-        """One optimiser step on a batch; the mean loss."""
+    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> Mapping[str, float]:
+        """One optimiser step on a batch; the means of the objective's outputs, `loss` and the others."""
 
-    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> npt.NDArray[np.float32]:
-        """The losses `(N,)` of a batch, with the weights that would be saved."""
+    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> Arrays:
+        """The objective's outputs on a batch, `loss` (N,) and the others, with the weights that would be saved."""
 
     def state(self) -> Arrays:
-        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimiser."""
+        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimiser. Copies, which later
+        steps leave as they are."""
 
     def load_state(self, arrays: Arrays) -> None: ...
 
@@ -202,6 +208,24 @@ class Network:
         }
 
 
+def average_decay(ema: float, count: int) -> float:
+    """The decay with which weights are averaged after `count` steps: it rises to `ema`. So the average remembers a
+    tenth of the steps or so, and in a short training not its beginning."""
+    return min(ema, (1 + count) / (10 + count))
+
+
+def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float, Arrays, Arrays]]:
+    """A batch in `count` parts, or one for each row: the share of the rows, their inputs, and their noise."""
+    if count == 1:
+        yield 1.0, inputs, noise
+        return
+    rows = len(next(iter((inputs or noise).values())))
+    edges = [rows * i // min(count, rows) for i in range(min(count, rows) + 1)]
+    for low, high in pairwise(edges):
+        x, z = ({name: a[low:high] for name, a in arrays.items()} for arrays in (inputs, noise))
+        yield (high - low) / rows, x, z
+
+
 def choose_device(device: str, has_cuda: bool) -> str:
     """ "cpu" or a CUDA device for what was asked; "auto" takes CUDA where the framework has it."""
     if device == "auto":
@@ -243,4 +267,6 @@ def _like(default: Any, value: Any, name: str) -> Any:
         raise InputError(f"setting {name}={value!r} is not valid; expected {shown}.") from None
 
 
-__all__ = ["Learner", "Network", "Objective", "Recipe", "choose_device", "parse_config"]
+__all__ = [
+    "Learner", "Network", "Objective", "Recipe", "average_decay", "choose_device", "parse_config", "parts_of",
+]  # fmt: skip

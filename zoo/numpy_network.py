@@ -105,13 +105,14 @@ class NumpyLearner:
     def __init__(self, network: NumpyNetwork) -> None:
         self.network, self.objectives = network, network.objectives()
 
-    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:
+    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
         self.network.update(objective, inputs, noise, learning_rate)
-        return float(self.evaluate(objective, inputs, noise).mean())
+        return {name: float(a.mean()) for name, a in self.evaluate(objective, inputs, noise).items()}
 
-    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> npt.NDArray[np.float32]:
+    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, npt.NDArray[np.float32]]:
         call = self.objectives[objective].loss
-        return np.asarray(named(call.function(**inputs, **noise), call.outputs)["loss"], dtype=np.float32)
+        outputs = named(call.function(**inputs, **noise), call.outputs)
+        return {name: np.asarray(a, dtype=np.float32) for name, a in outputs.items()}
 
     def state(self) -> Arrays:
         return {name: np.array(a) for name, a in self.network.arrays().items()}

@@ -68,10 +68,10 @@ def _few_steps() -> None:
     processes by this one's command line."""
     from zoo_torch.learner import TorchLearner
 
-    from zoo import training
+    from zoo.training.loop import Loop
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    step, begin = training._Loop._step, TorchLearner.__init__
+    step, begin = Loop.step, TorchLearner.__init__
 
     def alone(self: Any, *arguments: Any, devices: int = 1, **more: Any) -> None:
         if devices > 1:
@@ -86,7 +86,7 @@ def _few_steps() -> None:
         if self.stepped >= 3:
             raise SystemExit(0)
 
-    training._Loop._step = few  # type: ignore[method-assign]
+    Loop.step = few  # type: ignore[method-assign]
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from zoo.errors import InputError
-from zoo.network import Recipe
+from zoo.network import Recipe, average_decay, parts_of
+from zoo.signature import named
 from zoo_keras.backend import keras
 from zoo_keras.network import array_of, assign, named_weights
 
@@ -37,8 +38,11 @@ class KerasLearner:
         self.network, self.recipe, self.policy = network, recipe, POLICIES[precision]
         self.objectives = network.objectives()
         self.trained = {name: self._chosen(o.parameters) for name, o in self.objectives.items()}
-        with keras.device(str(network.device)):
+        self.device = str(network.device)
+        self.variables = [v for v in named_weights(network).values() if v.trainable]
+        with keras.device(self.device):
             self.optimizers = {name: self._optimizer(variables) for name, variables in self.trained.items()}
+        self.counts = dict.fromkeys(self.objectives, 0)  # steps that each has taken
 
     def _chosen(self, attributes: tuple[str, ...]) -> list[keras.Variable]:
         """The trainable weights under some attributes of the network, or all of them."""
@@ -61,27 +65,37 @@ class KerasLearner:
         optimizer.build(variables)
         return optimizer
 
-    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:
+    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
         network, optimizer, variables = self.network, self.optimizers[objective], self.trained[objective]
         optimizer.learning_rate = learning_rate
-        network.train()
-        with keras.device(str(network.device)), self._dtypes():
-            network.zero_grad()
-            loss = self._losses(objective, inputs, noise).mean()
-            optimizer.scale_loss(loss).backward()
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        inner.ema_momentum = average_decay(self.recipe.ema, self.counts[objective])
+        if not network.training:  # going through all layers takes as long as a small one
+            network.train()
+        means: dict[str, float] = {}
+        with keras.device(self.device), self._dtypes():
+            for variable in self.variables:
+                variable.value.grad = None
+            for share, *part in parts_of(self.recipe.accumulate, inputs, noise):
+                outputs = self._outputs(objective, *part)
+                loss = outputs["loss"].mean()
+                optimizer.scale_loss(loss if share == 1 else loss * share).backward()
+                for name, value in outputs.items():
+                    means[name] = means.get(name, 0.0) + share * float(value.detach().mean())
             grads = [torch.zeros_like(v.value) if v.value.grad is None else v.value.grad for v in variables]
             with torch.no_grad():
                 optimizer.apply(grads, variables)
-        return float(loss.detach())
+        self.counts[objective] += 1
+        return means
 
-    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> np.ndarray:
+    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         with self.network.inference(), self._averaged():
-            return self._losses(objective, inputs, noise).cpu().numpy()
+            return {name: value.cpu().numpy() for name, value in self._outputs(objective, inputs, noise).items()}
 
-    def _losses(self, objective: str, *arrays: Arrays) -> torch.Tensor:
+    def _outputs(self, objective: str, *arrays: Arrays) -> dict[str, torch.Tensor]:
         given = {name: self.network.tensor(a) for part in arrays for name, a in part.items()}
-        result = self.objectives[objective].loss.function(**given)
-        return (result["loss"] if isinstance(result, Mapping) else result).float()
+        loss = self.objectives[objective].loss
+        return {name: value.float() for name, value in named(loss.function(**given), loss.outputs).items()}
 
     @contextmanager
     def _dtypes(self) -> Iterator[None]:
@@ -136,3 +150,4 @@ class KerasLearner:
 
     def load_state(self, arrays: Arrays) -> None:
         assign(self._variables(), arrays)
+        self.counts = {name: int(optimizer.iterations) for name, optimizer in self.optimizers.items()}

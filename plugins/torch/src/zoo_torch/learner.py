@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import InputError
-from zoo.network import Recipe
+from zoo.network import Recipe, average_decay, parts_of
+from zoo.signature import named
 
 if TYPE_CHECKING:
     from zoo_torch.network import TorchNetwork
@@ -29,23 +31,38 @@ class Losses(nn.Module):
         self.network = network
         self.objectives = network.objectives()
 
-    def forward(self, objective: str, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        result = self.objectives[objective].loss.function(**given)
-        return result["loss"] if isinstance(result, Mapping) else result
+    def forward(self, objective: str, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        loss = self.objectives[objective].loss
+        return dict(named(loss.function(**given), loss.outputs))
 
 
-def averaging(decay: float) -> Any:
-    """Exponential moving average of floats; integer buffers (an order, a count) are copied."""
-    average = get_ema_multi_avg_fn(decay)
+class Average(AveragedModel):
+    """Exponential moving average of a network's floats. Integer buffers (an order, a count) are copied."""
 
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        if averaged[0].is_floating_point():
-            average(averaged, current, count)
-        else:
-            for old, new in zip(averaged, current, strict=True):
-                old.copy_(new)
+    def __init__(self, network: TorchNetwork, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.decay, self.count = decay, 0
+        self.parameters_of = [(list(self.module.parameters()), list(network.parameters()))]
 
-    return update
+    @torch.no_grad()
+    def update_parameters(self, network: TorchNetwork) -> None:
+        """Parameters stay what they are, so they are looked for once: on every step, that takes as long as all else."""
+        (mine, theirs), *_ = self.parameters_of
+        mine, theirs = [*mine, *self.module.buffers()], [*theirs, *network.buffers()]
+        floats = [m.is_floating_point() and self.count > 0 for m in mine]
+        for average, current, is_float in zip(mine, theirs, floats, strict=True):
+            if not is_float:
+                average.copy_(current)
+        if self.count:
+            average = get_ema_multi_avg_fn(average_decay(self.decay, self.count))
+            average(list(compress(mine, floats)), list(compress(theirs, floats)), self.n_averaged)
+        self.count += 1
+        self.n_averaged += 1
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor], **more: Any) -> Any:
+        found = super().load_state_dict(state, **more)
+        self.count = int(self.n_averaged)
+        return found
 
 
 def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: list[nn.Parameter]) -> None:
@@ -81,32 +98,43 @@ class TorchLearner:
                     parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
                 )
             )
+        self.parameters = list(network.parameters())
         self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
-        self.average = (
-            AveragedModel(network, multi_avg_fn=averaging(recipe.ema), use_buffers=True) if recipe.ema else None
-        )
+        self.average = Average(network, recipe.ema) if recipe.ema else None
         self.kept = Losses(self.average.module) if self.average else losses
 
-    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> float:
-        self.network.train()
+    def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
+        if not self.network.training:  # going through all modules takes as long as a small layer
+            self.network.train()
         optimizer = self.optimizers[objective]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        self.losses.zero_grad()
-        loss = self.losses(objective, self._tensors(inputs, noise)).mean()
-        self.fabric.backward(loss)
+        for parameter in self.parameters:
+            parameter.grad = None
+        means: dict[str, float] = {}
+        done = 0.0
+        for share, *part in parts_of(self.recipe.accumulate, inputs, noise):
+            done += share
+            with self.fabric.no_backward_sync(self.losses, enabled=self.world_size > 1 and done < 0.999):
+                outputs = self.losses(objective, self._tensors(*part))
+                loss = outputs["loss"].mean()
+                self.fabric.backward(loss if share == 1 else loss * share)
+            for name, value in outputs.items():
+                mean = loss if name == "loss" else value.float().mean()
+                means[name] = means.get(name, 0.0) + share * float(mean.detach())
         if self.recipe.clip:
             self.fabric.clip_gradients(self.losses, optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
         optimizer.step()
         if self.average:
             self.average.update_parameters(self.network)
-        return float(loss.detach())
+        return means
 
-    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> np.ndarray:
+    def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         self.kept.eval()
         with torch.no_grad():
-            return self.kept(objective, self._tensors(inputs, noise)).float().cpu().numpy()
+            outputs = self.kept(objective, self._tensors(inputs, noise))
+        return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
     def _tensors(self, *arrays: Arrays) -> dict[str, torch.Tensor]:
         return {name: self.network.tensor(a) for part in arrays for name, a in part.items()}

@@ -1,0 +1,90 @@
+"""What a training computes on: rows, their order and noise, each a function of the split and the step.
+
+Nothing is drawn and nothing is remembered: batch 1,000 of a recipe is the same rows with the same noise whether the 999
+before it were made in this process, in another one, or never.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import noise
+from zoo.data import Dataset
+from zoo.network import Objective, Recipe
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.int64]
+EVALUATION_ROWS = 512  # of a batch of validation, at most
+
+
+class Batch(NamedTuple):
+    """What an objective is computed on: the data, and the noise of its examples."""
+
+    inputs: dict[str, Array]
+    noise: dict[str, Array]
+
+
+class Batches:
+    """The batches of a recipe over a data set.
+
+    A step of training takes `size` rows of its epoch's order; what is left of the rows waits for another epoch's order.
+    A step of validation takes the next `EVALUATION_ROWS` rows, about.
+    """
+
+    def __init__(self, data: Dataset, recipe: Recipe, objectives: Mapping[str, Objective]) -> None:
+        self.data, self.objectives, self.seed = data, objectives, recipe.seed
+        self.size = min(recipe.batch_size, len(data.train))
+        self.per_epoch = len(data.train) // self.size
+        self.steps = self.per_epoch * recipe.epochs
+        self.validation_steps = math.ceil(len(data.validation) / EVALUATION_ROWS)
+
+    def training(self, step: int, *, rank: int = 0, world_size: int = 1) -> Iterator[tuple[str, Batch]]:
+        """The objectives of a step with their batches, in the order in which they are trained: of `world_size`
+        processes, the share of number `rank`."""
+        rows, examples = self.rows("train", step)
+        mine = slice(rank, None, world_size)
+        for name in self.objectives:
+            yield name, self.batch("train", name, rows[mine], examples[mine])
+
+    def validation(self, objective: str) -> Iterator[Batch]:
+        """All rows for validation, a batch at a time."""
+        for step in range(self.validation_steps):
+            yield self.batch("validation", objective, *self.rows("validation", step))
+
+    def rows(self, split: str, step: int) -> tuple[Rows, Rows]:
+        """The rows of a step, and the indices of their noise. A row for training has other noise in each epoch."""
+        if split == "validation":
+            rows = np.array_split(np.arange(len(self.data.validation)), self.validation_steps)[step]
+            return rows, rows
+        epoch, place = divmod(step, self.per_epoch)
+        order = epoch_order(len(self.data.train), self.seed, epoch)
+        first = place * self.size
+        return order[first : first + self.size], np.arange(step * self.size, (step + 1) * self.size)
+
+    def batch(self, split: str, objective: str, rows: Rows, examples: Rows) -> Batch:
+        """These rows of a split as the inputs of an objective, and the noise of these examples."""
+        loss = self.objectives[objective].loss
+        x, y = self.data.split(split)
+        inputs = {"x": x[rows]}
+        if "label" in loss.inputs:
+            assert y is not None
+            inputs["label"] = y[rows]
+        fresh = {
+            name: noise.draw(declared, examples, seed=self.seed, stream=f"{split}/{objective}/{name}")
+            for name, declared in loss.noise.items()
+        }
+        return Batch(inputs, fresh)
+
+
+@functools.lru_cache(maxsize=1)  # it takes longer than a step, and serves a whole epoch
+def epoch_order(count: int, seed: int, epoch: int) -> Rows:
+    """The order of `count` training rows in an epoch."""
+    order = noise.permutation(count, seed=seed, stream=f"order/{epoch}")
+    order.flags.writeable = False
+    return order

@@ -1,0 +1,197 @@
+"""The loop of a training: steps, the end of each epoch, and what others are told of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import interrupts
+from zoo.data import Dataset
+from zoo.errors import CorruptFile, ZooError
+from zoo.network import Learner, Network
+from zoo.training import saving
+from zoo.training.batches import Batches
+from zoo.training.recipe import learning_rate
+from zoo.training.run import STATE, Position, RunRecord, is_over, position_in
+from zoo.training.saving import Saver, Snapshot
+
+
+class Interrupted(ZooError):
+    """Ctrl-C or SIGTERM, whose number is `signal`: the step was finished and the run saved."""
+
+    signal = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a training is, after each step. `record` is what was asked for."""
+
+    record: RunRecord
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    losses: Mapping[str, float]  # this epoch's mean so far, by objective, and of further outputs
+    validation: float | None
+    best: float | None
+    learning_rate: float
+    latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
+    row: Mapping[str, float] | None  # at the end of an epoch, what it adds to the history
+
+
+Progress = Callable[[Status], None]
+
+
+class Loop:
+    """A training from where it is to its end."""
+
+    def __init__(
+        self, record: RunRecord, network: Network, learner: Learner, data: Dataset, progress: Progress | None
+    ) -> None:
+        self.record, self.recipe = record, record.recipe
+        self.network, self.learner, self.progress = network, learner, progress
+        self.batches = Batches(data, record.recipe, network.objectives())
+        objectives = self.batches.objectives
+        self.first = next(iter(objectives))
+        self.figures = [figure_name(name, output) for name, o in objectives.items() for output in o.loss.outputs]
+        self.at = Position()
+        self.best: dict[str, npt.NDArray[Any]] = {}
+
+    # ---- what is saved -----------------------------------------------------------------------------------------
+
+    def restore(self, folder: Path) -> None:
+        """Go to where a run was saved, if it was."""
+        path = folder / f"{STATE}.json"
+        if not path.exists():
+            return
+        meta, state, self.best = saving.read(folder)
+        self.at = at = position_in(meta, path)
+        steps, names = self.batches.steps, set(self.figures)
+        epoch = at.step // self.batches.per_epoch
+        if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
+            raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
+        try:
+            self.learner.load_state(state)
+        except MemoryError:
+            raise
+        except Exception as error:  # a framework's own
+            raise CorruptFile(f"the weights file of {path} is no state of this training: {error}") from error
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(asdict(self.at), self.learner.state(), self.card(), self.best)
+
+    def card(self) -> dict[str, Any]:
+        """What `model.json` says of the best weights."""
+        at, record, spec = self.at, self.record, self.record.spec
+        return {
+            "architecture": spec.name,
+            "plugin": record.plugin,
+            "family": spec.family,
+            **self.network.describe(),
+            "card": {
+                "data": record.data,
+                "label": record.label,
+                "epoch": at.best_epoch,
+                "validation": {self.first: at.best},
+                "recipe": asdict(record.recipe),
+            },
+        }
+
+    # ---- the loop ----------------------------------------------------------------------------------------------
+
+    def run(self, saver: Saver | None) -> None:
+        """Train to the end; `Interrupted` where a signal has come. Without a saver another process saves."""
+        with interrupts.held() as stopped:
+            while not self.at.done:
+                self.step()
+                if self.at.step % self.batches.per_epoch == 0:
+                    self.end_epoch()
+                number = stopped()
+                if saver and (number or self.at.done or saver.is_due()):
+                    saver.save(self.snapshot, wait=bool(number or self.at.done))
+                if number:
+                    raise self.interrupted(number, saver)
+
+    def interrupted(self, number: int, saver: Saver | None) -> Interrupted:
+        error = Interrupted(
+            f"stopped at step {self.at.step} of {self.batches.steps}; nothing is lost. "
+            f"Go on: zoo train --resume {saver.folder if saver else 'RUN'}"
+        )
+        error.signal = number
+        return error
+
+    def step(self) -> None:
+        at, learner = self.at, self.learner
+        rate = learning_rate(self.recipe, at.step, self.batches.steps)
+        figures: dict[str, float] = {}
+        for name, batch in self.batches.training(at.step, rank=learner.rank, world_size=learner.world_size):
+            means = learner.step(name, *batch, rate)
+            if not math.isfinite(means["loss"]):
+                raise ZooError(
+                    f"the {name} loss is {means['loss']} at step {at.step}. Try a lower learning rate (now "
+                    f"{self.recipe.learning_rate:g}), or clipping: --set clip=1."
+                )
+            figures |= {figure_name(name, output): mean for output, mean in means.items()}
+        for name, mean in figures.items():
+            at.sums[name] = at.sums.get(name, 0.0) + mean
+        at.step += 1
+        at.curve.add(at.step, figures)
+        self.report(figures, rate)
+
+    def end_epoch(self) -> None:
+        at, patience, epoch = self.at, self.recipe.patience, self.at.step // self.batches.per_epoch
+        found = self.validate()
+        validation = found["validation"]
+        if not patience or at.best is None or validation < at.best:
+            at.best, at.best_epoch = validation, epoch
+            self.best = {name: np.array(array) for name, array in self.learner.weights().items()}
+        means = {name: total / self.batches.per_epoch for name, total in at.sums.items()}
+        at.history.append({"epoch": epoch, **means, **found})
+        at.sums = {}
+        at.done = is_over(at, self.recipe)
+        self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
+
+    def validate(self) -> dict[str, float]:
+        """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
+        found: dict[str, list[Any]] = {}
+        for batch in self.batches.validation(self.first):
+            for output, values in self.learner.evaluate(self.first, *batch).items():
+                found.setdefault(figure_name("validation", output), []).append(values)
+        return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
+
+    def report(self, figures: Mapping[str, float], rate: float) -> None:
+        """Tell whoever listens of a step with its `figures`, or without them of the end of an epoch."""
+        if not self.progress or self.learner.rank:
+            return
+        at, per_epoch = self.at, self.batches.per_epoch
+        done = at.step % per_epoch or per_epoch
+        means = {name: total / done for name, total in at.sums.items()}
+        last = at.history[-1] if at.history else {}
+        if not means:
+            means = {name: last[name] for name in self.figures if name in last}
+        self.progress(
+            Status(
+                record=self.record,
+                step=at.step,
+                steps=self.batches.steps,
+                epoch=math.ceil(at.step / per_epoch),
+                epochs=self.recipe.epochs,
+                losses=means,
+                validation=last.get("validation"),
+                best=at.best,
+                learning_rate=rate,
+                latest=figures,
+                row=None if figures else last,
+            )
+        )
+
+
+def figure_name(objective: str, output: str) -> str:
+    """What an output of an objective is called in tables: a loss as its objective."""
+    return objective if output == "loss" else f"{objective}.{output}"

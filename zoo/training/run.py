@@ -1,0 +1,109 @@
+"""A run: the folder that a training is kept in.
+
+`recipe.json` is what was asked for, `training.json` with its weights is where the training is, and `model.json` with
+its weights is the best so far, which is what `zoo.load` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zoo import checkpoint, spaces
+from zoo.api import MODEL, Record
+from zoo.data import resolve
+from zoo.errors import InputError, ZooError
+from zoo.files import atomic_write
+from zoo.network import Recipe
+from zoo.spaces import Space
+from zoo.training.history import Curve
+
+RECIPE, STATE, LOCK = "recipe.json", "training", "training.lock"
+SCHEMA = 1
+
+
+class RunRecord(Record, kw_only=True, omit_defaults=True):
+    """`recipe.json`: what was asked for."""
+
+    data: str
+    label: str | None = None
+    digest: str
+    recipe: Recipe
+    device: str
+    devices: int
+    precision: str
+
+
+@dataclass
+class Position:
+    """Where a training is: the part of its state that is not arrays."""
+
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # of the losses of this epoch so far
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # a row for each epoch
+    curve: Curve = field(default_factory=Curve)
+    done: bool = False
+
+
+def is_over(at: Position, recipe: Recipe) -> bool:
+    """Whether a training that has ended so many epochs has no more to do."""
+    epochs, patience = len(at.history), recipe.patience
+    return epochs >= recipe.epochs or bool(patience and epochs - at.best_epoch >= patience)
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write or replace `recipe.json`."""
+    data = {"schema": SCHEMA, **msgspec.to_builtins(record)}
+    with atomic_write(folder / RECIPE, force=True) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
+
+
+def read_record(run: Path) -> RunRecord:
+    """What was asked for; `InputError` for a folder that is no run."""
+    path = run / RECIPE
+    if not path.exists():
+        raise InputError(
+            f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}."
+        )
+    return checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
+
+
+def read_position(run: Path) -> Position:
+    """Where a training is that has been saved, without its weights; at the beginning if it has not."""
+    path = run / f"{STATE}.json"
+    return position_in(checkpoint.read_json(path, SCHEMA), path) if path.exists() else Position()
+
+
+def position_in(meta: Mapping[str, Any], path: Path) -> Position:
+    """The position in a run's `training.json`."""
+    return checkpoint.convert(meta.get("position", {}), Position, path)
+
+
+def files_of(folder: Path) -> set[str] | None:
+    """The files of a run in its folder; None if it is no run."""
+    try:
+        preview = preview_name(spaces.from_json(read_record(folder).space))
+    except ZooError:
+        return None
+    patterns = [checkpoint.digests(name) for name in (MODEL, STATE)]
+    weights = {p.name for p in folder.iterdir() if any(pattern.fullmatch(p.name) for pattern in patterns)}
+    return weights | {RECIPE, LOCK, f"{MODEL}.json", f"{STATE}.json", preview}
+
+
+def preview_name(space: Space) -> str:
+    """The file in a run's folder that shows samples: a picture, strings or a table."""
+    from zoo.io import formats
+
+    return f"samples{next(s for s in ('.png', '.txt', '.csv') if s in formats(space))}"
+
+
+def where(data: str | Path) -> str:
+    """A data set's name, or the absolute path of a file: a run may be resumed from another folder."""
+    found = resolve(data)
+    return str(found.resolve()) if isinstance(found, Path) else str(data)
