@@ -9,7 +9,7 @@ A data set gives rows by number, whatever they lie in (arrays, memory maps, file
     len(data.splits["train"])                  # how many rows
     data.splits["train"][rows]                 # a batch: {"x": (N, *space.shape), "label": (N,), ...} of numpy arrays
     data.splits["train"].take("x", rows)       # one of them
-    data.splits["train"].sample(100_000)       # all observations, or so many of them: for means and the like
+    data.splits["train"].sample(2**28)         # all observations, or so many bytes of them: for means and the like
 
 where `rows` is an array of numbers or a slice. The names in a batch are those that losses and methods take: `x`,
 `label` where there are classes, and those of `data.inputs`. The arrays have the dtypes of the space, and their values
@@ -293,7 +293,9 @@ def load_dataset(
     label: str | None = None,
     split: str | None = None,
     size: int | str | tuple[int, int] | None = None,
+    types: Mapping[str, str] | str | None = None,
     spaces: tuple[type[Space], ...] | None = None,
+    space: Space | None = None,
     find: Callable[[str], DatasetSpec] | None = None,
 ) -> Dataset:
     """The data set of a name, a file (`zoo.data.SUFFIXES`), a folder, a pattern such as `parts/*.parquet`, or of what
@@ -306,7 +308,9 @@ def load_dataset(
       validation and test in it has such splits too. Else rows are split by a fixed permutation.
     - `size` is what images of a folder are brought to: 64, "64x48" (width x height), "64:pad" or "64:stretch"; by
       default what is longer is cut.
-    - `spaces` are the kinds of sample space that will do.
+    - `types` are the kinds of columns of a table, where they are not to be found from the values: {"age": "integer",
+      "id": "drop"}, or "age=integer,id=drop" (`zoo.data.infer`).
+    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
     - `find` turns a name into its spec; by default `zoo.registry.dataset`.
     """
     from zoo.data.files import Asked, read_dataset
@@ -314,7 +318,7 @@ def load_dataset(
 
     if isinstance(source, Dataset):
         return source
-    asked = Asked(label, split, None if size is None else Size.of(size), spaces)
+    asked = Asked(label, split, None if size is None else Size.of(size), types, spaces, space)
     if not isinstance(source, (str, Path)):
         from zoo.data.given import dataset_of
 
@@ -322,7 +326,8 @@ def load_dataset(
     found = resolve(source, find)
     if isinstance(found, Path):
         return read_dataset(found, asked)
-    given = [word for word, value in (("label", label), ("split", split), ("size", size)) if value is not None]
+    words = {"label": label, "split": split, "size": size, "types": types}
+    given = [word for word, value in words.items() if value is not None]
     if given:
         raise InputError(
             f"data set {found.name!r} brings its own classes and splits; {given[0]} is for files. Leave it out."

@@ -32,8 +32,11 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table as Records
 from zoo.data import SUFFIXES, Dataset, split_rows, warn_of_copies, with_splits
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images, read_images
+from zoo.data.infer import infer, parse_types
+from zoo.data.records import read_codes
 from zoo.data.sources import Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
 from zoo.data.tables import (
@@ -68,7 +71,7 @@ def column_names(space: Space) -> tuple[str, ...]:
     """The columns of this space in a table: its own names, `text`, or `x0`, `x1`, ..."""
     if isinstance(space, Text):
         return (TEXT_COLUMN,)
-    return (space.names if isinstance(space, Real) else ()) or numbered("x", space.size)
+    return (space.names if isinstance(space, (Real, Records)) else ()) or numbered("x", space.size)
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:
@@ -91,7 +94,12 @@ class Asked(NamedTuple):
     label: str | None = None
     split: str | None = None
     size: Size | None = None
+    types: Mapping[str, str] | str | None = None
     spaces: tuple[type[Space], ...] | None = None
+    space: Space | None = None
+
+    def allows(self, kind: type[Space]) -> bool:
+        return self.spaces is None or issubclass(kind, self.spaces)
 
 
 ANYTHING = Asked()
@@ -123,7 +131,7 @@ def make_dataset(
 ) -> Dataset:
     """A data set of all its rows, in splits of its own or by the fixed permutation."""
     x, space = found.x, found.space
-    if not isinstance(x, ImageFiles):
+    if not isinstance(x, ImageFiles) and not isinstance(space, Records):
         check_rows(space, x, source or name)
     classes = y = None
     if found.classes is not None:
@@ -299,7 +307,33 @@ def _no_column(path: str | Path, asked: Asked, why: str) -> None:
 
 
 def read_table(table: Table, asked: Asked) -> Found:
-    """The numbers of a table, besides the columns of classes and splits."""
+    """The rows of a table, besides the columns of classes and splits: as real vectors if they are numbers that float32
+    holds and nothing else is asked for, or with the kinds of their columns."""
+    if isinstance(asked.space, Records):
+        return _read_records(table, asked)
+    if asked.types is None and asked.allows(Real):
+        try:
+            return _read_numbers(table, asked)
+        except InputError:
+            if not asked.allows(Records):
+                raise
+    return _read_records(table, asked)
+
+
+def _read_records(table: Table, asked: Asked) -> Found:
+    """Rows of a table as the codes of their values."""
+    others = [name for name in (asked.label, asked.split) if name is not None]
+    words = [table.words(table.column(name)) for name in others]
+    space = asked.space
+    if not isinstance(space, Records):
+        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(others, "drop")})
+    x = read_codes(table, space)
+    classes = words.pop(0) if asked.label is not None else None
+    return Found(x, space, classes, words[0] if words else None)
+
+
+def _read_numbers(table: Table, asked: Asked) -> Found:
+    """Rows of a table as real vectors."""
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
     columns = [i for i in range(table.width) if i not in others]
     if not columns:
@@ -572,6 +606,8 @@ def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> 
 
 def _fits(space: Space) -> tuple[str, ...]:
     """The kinds of file that can hold observations of this space."""
+    if isinstance(space, Records):
+        return TABLES
     if isinstance(space, Text):
         return (".txt", *TABLES, *ARRAYS)
     return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
@@ -592,6 +628,8 @@ def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array
 
 def _table_rows(path: Path, space: Space, label: str | None) -> Array:
     table = open_parts(find_parts(path) or [path])
+    if isinstance(space, Records):
+        return space.check(read_codes(table, space)[:])
     needed = isinstance(space, Real) and bool(space.names)
     columns = _choose(table, column_names(space), label, needed=needed, what=space.describe())
     if isinstance(space, Text):

@@ -119,6 +119,14 @@ def table_of(data: Any) -> Table | None:
     return found
 
 
+def columns_of(data: Any, names: Sequence[str], where: str) -> Any:
+    """The numbers (N, columns) of a table or frame: the columns of these names, or all in their order."""
+    table = table_of(data)
+    assert table is not None
+    table.where = where
+    return table.read([table.column(name) for name in names or table.names])[0][:]
+
+
 # ---- Hugging Face ---------------------------------------------------------------------------------------------------
 
 

@@ -143,9 +143,10 @@ class Split:
         return self.space.check(found, self.name)
 
     def sample(self, most: int) -> Array:
-        """The observations, or `most` of them, evenly spread, if there are more."""
+        """The observations, or, if they take more than `most` bytes, so many of them, evenly spread."""
         count = len(self)
-        return self.take("x", slice(None) if count <= most else np.arange(most) * count // most)
+        rows = max(1, most // max(1, self.take("x", slice(0, 1)).nbytes))
+        return self.take("x", slice(None) if count <= rows else np.arange(rows) * count // rows)
 
     @cached_property
     def in_memory(self) -> bool:
