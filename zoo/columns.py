@@ -106,12 +106,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_d
 class Category(Column, frozen=True, kw_only=True, tag="category", omit_defaults=True):
     """One of some `values`, all strings or all integers; `ordered` if their order means something."""
 
-    values: tuple[str, ...] | tuple[int, ...]
+    values: tuple[str | int, ...]
     ordered: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < len(self.values):
             raise ValueError(f"category {self.name!r} has a value twice")
+        if len(set(map(type, self.values))) > 1:
+            raise ValueError(f"category {self.name!r} has both strings and integers")
 
     @property
     def kind(self) -> str:
@@ -390,11 +392,11 @@ class Table(Space):
 
     def check(self, x: Any, name: str = "x") -> Array:
         """The codes (N, codes) of rows: of a table of pyarrow, pandas or polars, a dict of columns, or codes."""
-        if isinstance(x, np.ndarray) or (isinstance(x, (list, tuple)) and not (x and isinstance(x[0], Mapping))):
-            return super().check(x, name)
-        from zoo.data.records import encode_rows
+        if not (isinstance(x, np.ndarray) or (isinstance(x, (list, tuple)) and not (x and isinstance(x[0], Mapping)))):
+            from zoo.data.records import encode_rows
 
-        return encode_rows(self, x, name)
+            x = encode_rows(self, x, name)
+        return super().check(x, name)
 
     def _check_values(self, array: Array, name: str) -> Array:
         codes = levels_in(array, self.levels, self.dtype, name, self.describe())

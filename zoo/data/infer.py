@@ -284,8 +284,8 @@ def _kind(sketch: Sketch) -> str:
         raise Unclear(f"has dates in several formats ({found}); write all in one, or leave it out: --types {name}=drop")
     if sketch.numbers > sketch.present / 2 and not sketch.zeros:
         raise Unclear(
-            f"has {sketch.present - sketch.numbers:,} words{_shown(sketch)} among {sketch.numbers:,} numbers; make them "
-            f"numbers or empty, or take all for words: --types {name}=category"
+            f"has {sketch.present - sketch.numbers:,} words{_shown(sketch)} among {sketch.numbers:,} numbers; make "
+            f"them numbers or empty, or take all for words: --types {name}=category"
         )
     return "category"
 

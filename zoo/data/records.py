@@ -56,13 +56,8 @@ def parse(values: Any, column: Column) -> Any:
         bad = (numbers != np.floor(numbers)) | (np.abs(numbers) >= 2**63)
         raise Problem(f"is no {column.kind}", values, bad if bad.any() else np.ones(len(values), bool)) from None
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        raise Problem(
-            f"holds {values.type}, and the column is of the kind {column.kind}", values, _all(values)
-        ) from None
-
-
-def _all(values: Any) -> Any:
-    return np.asarray(values.is_valid())
+        every = np.asarray(values.is_valid())
+        raise Problem(f"holds {values.type}, and the column is of the kind {column.kind}", values, every) from None
 
 
 def _parse_words(words: Any, column: Column) -> Any:
