@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli import options
@@ -53,11 +55,12 @@ def command(
     from zoo.evaluation import evaluate
 
     model = rows.open_model(name, device)
+    reading: dict[str, Any] = {}
     if data is None:
-        data, label = rows.trained_on(model, label)
+        data, label, reading = rows.trained_on(model, label)
     found, named = rows.find(data)
     split = named if data.endswith(f":{named}") else split
-    dataset = load_dataset(found, label=label)
+    dataset = load_dataset(found, label=label, spaces=(type(model.space),), space=model.space, **reading)
     dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:

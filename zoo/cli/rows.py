@@ -313,9 +313,9 @@ def done(out: Path | None, count: int) -> None:
         note(f"these are the first {count} rows; --out FILE writes all of them")
 
 
-def trained_on(model: Model, label: str | None) -> tuple[str, str | None]:
-    """The data that a model was trained on, and the column of its classes."""
+def trained_on(model: Model, label: str | None) -> tuple[str, str | None, dict[str, Any]]:
+    """The data that a model was trained on, the column of its classes, and what else was said of how to read it."""
     card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
     if not card.get("data"):
         raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return str(card["data"]), label or card.get("label")
+    return str(card["data"]), label or card.get("label"), dict(card.get("reading", {}))

@@ -149,8 +149,9 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     with _header(path) as image:
-        turned = image.getexif().get(ORIENTATION) in TURNED
         raw = str(image.tile[0][3]) if image.tile else ""
+        # Pillow decodes a PNG without EXIF to look for it at the end
+        turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(ORIENTATION) in TURNED
         if image.mode in DEEP or ";16" in raw:
             raise InputError(f"{path} has 16 or more bits a pixel; expected 8. Convert it, or give the images as .npz.")
         size = image.size[::-1] if turned else image.size

@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.integer[Any]]
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd
 WIDE = 1024  # bytes of a row
-BLOCK_BYTES = 2**22  # of rows that are looked at one after another
+BLOCK_BYTES = 2**20  # of rows that are looked at one after another
 
 
 class Source(Protocol):
