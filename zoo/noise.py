@@ -149,7 +149,7 @@ def ascending(keys: U64) -> npt.NDArray[np.integer[Any]]:
     six bytes a key and little more."""
     if len(keys) <= BLOCK:
         return np.argsort(keys, kind="stable").astype(np.int64, copy=False)
-    order = np.empty(len(keys), dtype=np.uint32 if len(keys) <= 2**32 else np.int64)
+    order: npt.NDArray[np.integer[Any]] = np.empty(len(keys), dtype=np.uint32 if len(keys) <= 2**32 else np.int64)
     some = np.sort(keys[:: len(keys) // SHARES**2])
     edges = [0, *(int(k) for k in some[:: max(1, len(some) // SHARES)][1:]), 2**64]
     done = 0

@@ -211,7 +211,7 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
     return count
 
 
-def _values(name: str, array: Array, space: Space | None) -> Sequence[Sequence[Any]]:
+def _values(name: str, array: Array, space: Space | None) -> Any:
     """The values of each row of an array, as they are printed; a value that is missing is empty."""
     if name == "x" and isinstance(space, Table):
         columns = (column.to_pylist() for column in space.decode(array).columns)

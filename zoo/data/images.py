@@ -149,7 +149,8 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     with _header(path) as image:
-        raw = str(image.tile[0][3]) if image.tile else ""
+        tiles = getattr(image, "tile", None)
+        raw = str(tiles[0][3]) if tiles else ""
         # Pillow decodes a PNG without EXIF to look for it at the end
         turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(ORIENTATION) in TURNED
         if image.mode in DEEP or ";16" in raw:
@@ -224,7 +225,8 @@ class ImageFiles:
         self.paths, self.shape, self.size = paths, shape, size
         self.scale = np.rint(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8) if levels < 256 else None
         self.bytes = int(np.prod(shape)) * len(paths)
-        self._lock, self._kept = threading.Lock(), None
+        self._lock = threading.Lock()
+        self._kept: Array | None = None
         self._known = np.zeros(len(paths), dtype=bool)
         self.whole = self._decode_all() if self.bytes <= available() // SHARE else None
 
@@ -267,7 +269,8 @@ class ImageFiles:
         if image.size != (width, height):
             raise _other_size(path, image.size, (width, height), "")
         array = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(self.shape)
-        return array if self.scale is None else self.scale[array]
+        scaled: Array = array if self.scale is None else self.scale[array]
+        return scaled
 
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:

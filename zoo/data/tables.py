@@ -49,7 +49,7 @@ class Words:
         return len(self.places)
 
     def __getitem__(self, row: int) -> str:
-        return self.names[self.places[row]]
+        return self.names[int(self.places[row])]
 
 
 class Table:
@@ -130,11 +130,11 @@ class Table:
         if bad is not None:
             raise InputError(f"{self.where}: column {self.titles[i]!r} holds {bad!r}; expected names or integers.")
         mine = np.array([known.setdefault(str(v), len(known)) for v in values], dtype=np.int32)
-        return mine[column.indices.to_numpy()]
+        return np.asarray(mine[column.indices.to_numpy()])
 
     def strings(self, column: int, *, empty: bool = False) -> list[str]:
         """One column as strings; `empty` ones only if they may be."""
-        found: list[str] = []
+        found: list[Any] = []
         for batch in self.batches((), (column,)):
             values = batch.column(0)
             known = values.dictionary.to_pylist()
@@ -217,6 +217,8 @@ def find_parts(source: str | Path) -> list[Path]:
 
 class ArrowTable(Table):
     """Whatever gives record batches of one schema: a table of pyarrow, an Arrow file, a frame."""
+
+    table: Any  # of pyarrow, where there is one
 
     def __init__(self, where: str, schema: Any) -> None:
         names = tuple(schema.names)

@@ -57,11 +57,12 @@ def train(
         run = os.environ.get(PLACE, out)
         return resume(run, data=None if isinstance(data, (str, Path)) else data, progress=progress)
     check_output_folder(out, force, marker=files_of)
-    reading = {name: value for name, value in (("split", split), ("size", size), ("types", types)) if value is not None}
+    said = {"split": split, "size": size, "types": types}
+    reading: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     spaces = registry.network_class(registry.architecture(architecture)).spaces
     dataset = load_dataset(data, label=label, spaces=spaces, **reading)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
-    asked = {"data": source, "label": label, "reading": reading}
+    asked: dict[str, Any] = {"data": source, "label": label, "reading": reading}
     asked |= {"device": device, "devices": devices, "precision": precision}
     record = plan(architecture, dataset, asked, config, recipe)
     return begin(record, dataset, out, save_every, force, progress)
