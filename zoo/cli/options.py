@@ -81,6 +81,12 @@ check = click.option(
 )
 
 
+start = click.option(
+    "--start", type=int, default=0, show_default=True, metavar="N", help="The first row, to go on where a job stopped."
+)
+keep = click.option("--keep", multiple=True, metavar="COLUMN", help="Write this column of the data too, such as an id.")
+
+
 def method_options(function: F) -> F:
     """What every command has that runs a method over rows of a file."""
     wanted: tuple[Callable[[F], F], ...] = (
@@ -93,6 +99,8 @@ def method_options(function: F) -> F:
         seed,
         seeds,
         stream,
+        start,
+        keep,
         chunk,
         device,
     )

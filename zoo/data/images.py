@@ -208,13 +208,6 @@ def open_images(
     return ImageFiles(paths, (target[1], target[0], channels), levels, size)
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int], levels: int = 256) -> npt.NDArray[np.uint8]:
-    """Images as one array, as `open_images` has them."""
-    size = int(np.prod(shape)) * len(paths)
-    check_fits(size, f"{len(paths):,} images such as {paths[0]}", "Take fewer or smaller ones.")
-    return open_images(paths, shape, levels)[:]
-
-
 class ImageFiles:
     """Images as a `Source`. Few are decoded at once; of many, each is when its row is asked for, and kept on disk where
     there is room."""

@@ -142,6 +142,11 @@ class Split:
             return found.astype(self.space.dtype, copy=False)
         return self.space.check(found, self.name)
 
+    @property
+    def observations(self) -> Source:
+        """The observations as a source whose rows have been checked."""
+        return _Checked(self)
+
     def sample(self, most: int) -> Array:
         """The observations, or, if they take more than `most` bytes, so many of them, evenly spread."""
         count = len(self)
@@ -151,6 +156,17 @@ class Split:
     @cached_property
     def in_memory(self) -> bool:
         return all(in_memory(source) for source in self.sources.values())
+
+
+@dataclass(frozen=True)
+class _Checked:
+    split: Split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, rows: Any) -> Array:
+        return self.split.take("x", rows)
 
 
 def row_hashes(source: Source) -> npt.NDArray[np.uint64]:
