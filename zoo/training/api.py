@@ -22,7 +22,7 @@ from zoo.training.recipe import merge_recipe
 from zoo.training.run import LOCK, RunRecord, files_of, read_position, read_record, where, write_record
 from zoo.training.saving import Saver, size_of
 
-ADAPT_BYTES = 2**28  # of observations that a network takes its means and the like from, at most
+ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
