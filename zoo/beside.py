@@ -16,7 +16,7 @@ def held_out_rows(data: Dataset, count: int, labels: npt.NDArray[np.int64] | Non
     row i is of class `labels[i]`; a class that has too few rows shows them again."""
     order = noise.permutation(len(data.test), seed=seed, stream="beside")
     if labels is None:
-        return data.test[order[:count]]
+        return np.asarray(data.test[order[:count]])
     classes = data.split("test")[1]
     if classes is None:
         raise InputError(f"{data.name} has no classes, and samples of some were asked for.")
@@ -27,7 +27,7 @@ def held_out_rows(data: Dataset, count: int, labels: npt.NDArray[np.int64] | Non
             assert data.classes is not None
             raise InputError(f"the test split of {data.name} has no row of class {data.classes.names[label]}.")
         chosen[places] = np.resize(rows, len(places))
-    return data.test[chosen]
+    return np.asarray(data.test[chosen])
 
 
 def nearest_training_rows(data: Dataset, x: Array) -> Array:
@@ -35,9 +35,9 @@ def nearest_training_rows(data: Dataset, x: Array) -> Array:
     `zoo.evaluation`: between standardized columns, or between levels as they are. Needs scikit-learn."""
     from zoo.evaluation.vectors import nearest, vectorizer
 
-    vectors = vectorizer(data.space, data.train)
-    found: Array = data.train[nearest(vectors(x), vectors(data.train))[1]]
-    return found
+    rows = np.asarray(data.train[:])
+    vectors = vectorizer(data.space, rows)
+    return np.asarray(rows[nearest(vectors(x), vectors(rows))[1]])
 
 
 __all__ = ["held_out_rows", "nearest_training_rows"]

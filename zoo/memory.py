@@ -74,13 +74,15 @@ def _left(folder: Path, most: str, used: str) -> Iterator[int]:
 
 
 def _limit() -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """What `ulimit -v` and `ulimit -d` leave: of all addresses, and of memory that is the process's own."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            yield limit - in_use()[0]
+        limits = zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), in_use(), strict=True)
+        for kind, used in limits:
+            limit, _ = resource.getrlimit(kind)
+            if limit != resource.RLIM_INFINITY:
+                yield limit - used
 
 
 @contextmanager

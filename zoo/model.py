@@ -49,7 +49,8 @@ class Model(ABC):
         index: Seeds | None = None,
         **more: Any,
     ) -> Array:
-        """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`.
+        """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`. Of a `Table` space, a
+        `pyarrow.Table`.
 
         A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is made. Seeds and
         indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
@@ -75,7 +76,8 @@ class Model(ABC):
         return self._first("predict", {"x": x}, seed=seed, **more)
 
     def _first(self, method: str, inputs: Mapping[str, Any], **more: Any) -> Array:
-        return self.run(method, inputs, **more)[FIRST_OUTPUT[method]]
+        found = self.run(method, inputs, **more)[FIRST_OUTPUT[method]]
+        return self.space.shown(found) if FIRST_OUTPUT[method] == "x" else found
 
     # ---- running -----------------------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ class Space:
         """`count` observations for tests: "random", at the "boundary" of the space, or in its "tail"."""
         raise NotImplementedError
 
+    def shown(self, array: Array) -> Any:
+        """Observations as a caller gets them."""
+        return array
+
     def describe(self) -> str:
         raise NotImplementedError
 
@@ -96,6 +100,13 @@ class Real(Space):
     @property
     def discrete(self) -> bool:
         return False
+
+    def check(self, x: Any, name: str = "x") -> Array:
+        if hasattr(x, "__arrow_c_stream__"):
+            from zoo.data.given import columns_of
+
+            x = columns_of(x, self.names, name)
+        return super().check(x, name)
 
     def _check_values(self, array: Array, name: str) -> Array:
         return finite(array, name)
@@ -329,9 +340,15 @@ def from_json(data: Mapping[str, Any]) -> Space:
 
     fields = dict(data)
     kind = fields.pop("type", None)
-    if not isinstance(kind, str) or kind not in SPACES:
-        raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}.")
-    cls = SPACES[kind]
+    cls: type[Space]
+    if kind == "table":
+        from zoo.columns import Table
+
+        cls = Table
+    elif isinstance(kind, str) and kind in SPACES:
+        cls = SPACES[kind]
+    else:
+        raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}, table.")
     unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
     try:
         if unknown:

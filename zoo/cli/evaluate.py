@@ -62,11 +62,12 @@ def command(
     model = rows.open_model(name, device, **opening)
     if settings:
         rows.check_settings(model, "sample", settings)
+    reading: dict[str, Any] = {}
     if data is None:
-        data, label = rows.trained_on(model, label)
+        data, label, reading = rows.trained_on(model, label)
     found, named = rows.find(data)
     split = named if data.endswith(f":{named}") else split
-    dataset = load_dataset(found, label=label)
+    dataset = load_dataset(found, label=label, spaces=(type(model.space),), space=model.space, **reading)
     dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:

@@ -51,6 +51,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 chunk = click.option("--chunk", type=int, metavar="N", help="Rows at a time; changes speed and memory, not the rows.")
 class_of_rows = click.option("--class", "chosen", metavar="CLASS", help="The class of all rows: its name or number.")
 label = click.option("--label", metavar="COLUMN", help="The column (in NPZ: array) of a data file that is the class.")
+split_column = click.option(
+    "--split-column", metavar="COLUMN", help="The column that says of each row: train, validation or test."
+)
+image_size = click.option(
+    "--size", metavar="N|WxH[:crop|pad|stretch]", help="Bring images of a folder to one size; by default they are cut."
+)
+types = click.option(
+    "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
@@ -98,6 +107,12 @@ def untrusted(function: F) -> F:
     return command  # type: ignore[return-value]  # it takes other arguments
 
 
+start = click.option(
+    "--start", type=int, default=0, show_default=True, metavar="N", help="The first row, to go on where a job stopped."
+)
+keep = click.option("--keep", multiple=True, metavar="COLUMN", help="Write this column of the data too, such as an id.")
+
+
 def method_options(function: F) -> F:
     """What every command has that runs a method over rows of a file."""
     wanted: tuple[Callable[[F], F], ...] = (
@@ -110,6 +125,8 @@ def method_options(function: F) -> F:
         seed,
         seeds,
         stream,
+        start,
+        keep,
         chunk,
         device,
         untrusted,

@@ -112,10 +112,11 @@ def load_real(model: Model, data: str | None) -> Dataset:
     from zoo.cli import rows
     from zoo.data import load_dataset
 
-    label = None
+    label, reading = None, dict[str, Any]()
     if data is None:
-        data, label = rows.trained_on(model, None)
-    return load_dataset(rows.find(data)[0], label=label).fitted(model.space, model.classes)
+        data, label, reading = rows.trained_on(model, None)
+    given = load_dataset(rows.find(data)[0], label=label, spaces=(type(model.space),), space=model.space, **reading)
+    return given.fitted(model.space, model.classes)
 
 
 def save_beside(

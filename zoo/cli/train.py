@@ -23,6 +23,8 @@ EXAMPLES = """\b
 Examples:
   zoo train realnvp --data moons --out runs/moons --epochs 20
   zoo train maf --data measurements.csv --label species --out runs/maf --set hidden=128 --set clip=1
+  zoo train made --data people.csv --types age=integer,id=drop --out runs/people
+  zoo train ddpm --data photos/ --size 64 --out runs/photos
   zoo train --resume runs/maf
 """
 PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "64-true"]
@@ -32,9 +34,14 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 
 @click.command("train", epilog=EXAMPLES)
 @click.argument("architecture", required=False)
-@click.option("--data", metavar="NAME|FILE|FOLDER", help="A data set by name, a file, or a folder of images.")
+@click.option(
+    "--data", metavar="NAME|FILE|FOLDER|PATTERN", help="A data set by name, a file, a folder, or 'parts/*.parquet'."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="The folder to keep the run in.")
 @options.label
+@options.split_column
+@options.image_size
+@options.types
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
 @click.option("--learning-rate", type=float, metavar="X", help="The highest of the schedule.")
@@ -53,6 +60,9 @@ def command(
     data: str | None,
     out: Path | None,
     label: str | None,
+    split_column: str | None,
+    size: str | None,
+    types: str | None,
     settings: dict[str, str],
     device: str,
     devices: int,
@@ -87,6 +97,9 @@ def command(
         config, more = split_settings(spec, settings, {k: v for k, v in recipe.items() if v is not None})
         given: dict[str, Any] = {
             "label": label,
+            "split": split_column,
+            "size": size,
+            "types": types,
             "config": config,
             "device": device,
             "devices": devices,

@@ -9,7 +9,7 @@ A data set gives rows by number, whatever they lie in (arrays, memory maps, file
     len(data.splits["train"])                  # how many rows
     data.splits["train"][rows]                 # a batch: {"x": (N, *space.shape), "label": (N,), ...} of numpy arrays
     data.splits["train"].take("x", rows)       # one of them
-    data.splits["train"].sample(100_000)       # all observations, or so many of them: for means and the like
+    data.splits["train"].sample(2**28)         # all observations, or so many bytes of them: for means and the like
 
 where `rows` is an array of numbers or a slice. The names in a batch are those that losses and methods take: `x`,
 `label` where there are classes, and those of `data.inputs`. The arrays have the dtypes of the space, and their values
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -41,8 +42,9 @@ if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets 
 
 SPLITS = ("train", "validation", "test")
 MIN_ROWS = 10
+CHANCE_BITS = 40  # of rows that are hardly equal by chance
 # what a file may be called; a folder holds images
-SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".txt")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npz", ".npy", ".txt")
 
 
 class Law(Protocol):
@@ -99,18 +101,19 @@ class Dataset:
                 sources[key] = by_split[split]
             splits[split] = Split(space, sources, what)
         self.splits: Mapping[str, Split] = splits
+        self._whole: dict[str, tuple[Array, npt.NDArray[np.int64] | None]] = {}
 
     @property
     def train(self) -> Array:
-        return self.splits["train"].take("x")
+        return self.split("train")[0]
 
     @property
     def validation(self) -> Array:
-        return self.splits["validation"].take("x")
+        return self.split("validation")[0]
 
     @property
     def test(self) -> Array:
-        return self.splits["test"].take("x")
+        return self.split("test")[0]
 
     @property
     def labels(self) -> Mapping[str, npt.NDArray[np.int64]] | None:
@@ -118,11 +121,14 @@ class Dataset:
         return None if self.classes is None else {name: split.take("label") for name, split in self.splits.items()}
 
     def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
-        """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays."""
+        """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays. They
+        are read once and kept."""
         if name not in SPLITS:
             raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
-        split = self.splits[name]
-        return split.take("x"), None if self.classes is None else split.take("label")
+        if name not in self._whole:
+            split = self.splits[name]
+            self._whole[name] = split.take("x"), None if self.classes is None else split.take("label")
+        return self._whole[name]
 
     def fitted(self, space: Space, classes: Labels | None = None) -> Dataset:
         """These rows as observations of a model's `space`, with the numbers of its `classes`.
@@ -150,14 +156,14 @@ class Dataset:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
         import numpy as np
 
-        from zoo.data.sources import blocks
+        from zoo.data.sources import blocks, known_hashes, row_hashes
 
         about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
         total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for name, split in self.splits.items():
             for key, source in split.sources.items():
-                if known := getattr(source, "digest", None):
-                    total.update(f"{name} {key} {known}".encode())
+                if known_hashes(source):
+                    total.update(f"{name} {key} {len(split)}".encode() + row_hashes(source).tobytes())
                     continue
                 first = split.take(key, slice(0, 1))
                 said = "" if key in ("x", "label") else f"{key} "
@@ -189,7 +195,6 @@ def split_rows(
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
     from zoo.data.frozen import split_order
-    from zoo.data.sources import Taken
 
     count = len(x)
     if count < MIN_ROWS:
@@ -197,11 +202,80 @@ def split_rows(
     order = split_order(count)
     ends = (0, count - count // 10 - count // 5, count - count // 5, count)
     rows = {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
-    labels = None if y is None else {split: y[r] for split, r in rows.items()}
+    return _taken(name, space, x, rows, y, classes, source, law)
+
+
+def with_splits(
+    name: str,
+    space: Space,
+    x: Source,
+    splits: Mapping[str, npt.NDArray[np.integer[Any]]],
+    y: Array | None = None,
+    *,
+    classes: Labels | None = None,
+    source: str = "",
+) -> Dataset:
+    """A data set in splits of its own: the numbers of the rows of each. A split that is not there is taken from the
+    training rows, a tenth for validation and a fifth for testing, always the same rows."""
+    from zoo.data.frozen import split_order
+
+    if "train" not in splits or len(splits["train"]) < MIN_ROWS:
+        count = len(splits.get("train", ()))
+        raise InputError(f"{name} has {count} training rows; expected at least {MIN_ROWS}.")
+    rows, train = dict(splits), splits["train"]
+    order = split_order(len(train))
+    for split, share in (("validation", 10), ("test", 5)):
+        if split not in rows:
+            cut = len(train) // share
+            rows[split], order = train[order[-cut:]], order[:-cut]
+            rows["train"] = train[order]
+            _warn(f"{name} has no {split} rows of its own; {cut:,} of its training rows are taken for that.")
+    return _taken(name, space, x, rows, y, classes, source, None)
+
+
+def _taken(
+    name: str,
+    space: Space,
+    x: Source,
+    rows: Mapping[str, npt.NDArray[np.integer[Any]]],
+    y: Array | None,
+    classes: Labels | None,
+    source: str,
+    law: Law | None,
+) -> Dataset:
+    from zoo.data.sources import Taken
+
+    labels = None if y is None else {split: y[rows[split]] for split in SPLITS}
     if labels is not None and classes is not None:
         _warn_of_absent(name, labels["train"], classes)
-    train, validation, held_out = (Taken(x, rows[split]) for split in SPLITS)
-    return Dataset(name, space, train, validation, held_out, labels, classes, source, law)
+    train, validation, test = (Taken(x, rows[split]) for split in SPLITS)
+    return Dataset(name, space, train, validation, test, labels, classes, source, law)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ZooWarning, stacklevel=3)
+
+
+def warn_of_copies(data: Dataset) -> None:
+    """A `ZooWarning` that says how many held-out rows are training rows too. Where there are few possible rows, some
+    are equal by chance, and nothing is said."""
+    import numpy as np
+
+    from zoo.data.sources import row_hashes
+
+    levels = getattr(data.space, "levels", 2**32)
+    if data.space.size * math.log2(levels) < CHANCE_BITS:
+        return
+    known = row_hashes(data.splits["train"].sources["x"])
+    known.sort()
+    for name in ("validation", "test"):
+        mine = row_hashes(data.splits[name].sources["x"])
+        copies = int((known[np.minimum(np.searchsorted(known, mine), len(known) - 1)] == mine).sum())
+        if copies:
+            _warn(
+                f"{data.name}: {copies:,} of {len(data.splits[name]):,} {name} rows are training rows too, so what is "
+                "measured on them says less of new rows."
+            )
 
 
 def _warn_of_absent(name: str, labels: npt.NDArray[np.int64], classes: Labels) -> None:
@@ -210,29 +284,54 @@ def _warn_of_absent(name: str, labels: npt.NDArray[np.int64], classes: Labels) -
     absent = [repr(word) for i, word in enumerate(classes.names) if i not in seen]
     if absent:
         shown = ", ".join(absent[:5]) + (f", ... ({len(absent)} in all)" if len(absent) > 5 else "")
-        warnings.warn(
-            f"{name}: no training row has the class {shown}, so a model cannot learn it. Add rows or leave it out.",
-            ZooWarning,
-            stacklevel=3,
-        )
+        _warn(f"{name}: no training row has the class {shown}, so a model cannot learn it. Add rows or leave it out.")
 
 
 def load_dataset(
-    source: str | Path, *, label: str | None = None, find: Callable[[str], DatasetSpec] | None = None
+    source: Any,
+    *,
+    label: str | None = None,
+    split: str | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    types: Mapping[str, str] | str | None = None,
+    spaces: tuple[type[Space], ...] | None = None,
+    space: Space | None = None,
+    find: Callable[[str], DatasetSpec] | None = None,
 ) -> Dataset:
-    """The data set of a name, a file (`zoo.data.SUFFIXES`) or a folder of images.
+    """The data set of a name, a file (`zoo.data.SUFFIXES`), a folder, a pattern such as `parts/*.parquet`, or of what
+    is in memory already: arrays, frames, data sets of torch and Hugging Face (`zoo.data.given`).
 
     A bare name is looked for among the installed data sets first: write `./digits` for a folder called digits.
-    `label` is the column (in NPZ files the array) that holds the class; it is never part of the observations.
-    `find` turns a name into its spec; by default `zoo.registry.dataset`.
-    """
-    from zoo.data.files import read_dataset
 
+    - `label` is the column (in NPZ files the array) that holds the class; it is never part of the observations.
+    - `split` is the column that says of each row whether it is of train, validation or test. A folder with train,
+      validation and test in it has such splits too. Else rows are split by a fixed permutation.
+    - `size` is what images of a folder are brought to: 64, "64x48" (width x height), "64:pad" or "64:stretch"; by
+      default what is longer is cut.
+    - `types` are the kinds of columns of a table, where they are not to be found from the values: {"age": "integer",
+      "id": "drop"}, or "age=integer,id=drop" (`zoo.data.infer`).
+    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
+    - `find` turns a name into its spec; by default `zoo.registry.dataset`.
+    """
+    from zoo.data.files import Asked, read_dataset
+    from zoo.data.images import Size
+
+    if isinstance(source, Dataset):
+        return source
+    asked = Asked(label, split, None if size is None else Size.of(size), types, spaces, space)
+    if not isinstance(source, (str, Path)):
+        from zoo.data.given import dataset_of
+
+        return dataset_of(source, asked)
     found = resolve(source, find)
     if isinstance(found, Path):
-        return read_dataset(found, label=label)
-    if label is not None:
-        raise InputError(f"data set {found.name!r} brings its own classes; a label column is for files. Leave it out.")
+        return read_dataset(found, asked)
+    words = {"label": label, "split": split, "size": size, "types": types}
+    given = [word for word, value in words.items() if value is not None]
+    if given:
+        raise InputError(
+            f"data set {found.name!r} brings its own classes and splits; {given[0]} is for files. Leave it out."
+        )
     from zoo.registry import import_target
 
     dataset = import_target(found, f"data set {found.name!r}")()
@@ -251,7 +350,7 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
             return (find or _registered)(str(source))
     except UnknownName:
         pass
-    if path.exists():
+    if path.exists() or _matches(path):
         return path
     if is_name:
         known = _names() if find is None else []
@@ -259,6 +358,13 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
         near = did_you_mean(str(source), known)
         raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
     raise InputError(f"there is no file or folder {str(source)!r}. Check the name; you are in {Path.cwd()}.")
+
+
+def _matches(path: Path) -> bool:
+    """Whether a path is a pattern of files that there are."""
+    import glob
+
+    return glob.has_magic(str(path)) and bool(glob.glob(str(path)))
 
 
 def _registered(name: str) -> DatasetSpec:

@@ -23,16 +23,20 @@ from zoo.training.recipe import merge_recipe
 from zoo.training.run import LOCK, RunRecord, files_of, read_position, read_record, where, write_record
 from zoo.training.saving import Saver, size_of
 
+ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
 
 def train(
     architecture: str,
-    data: str | Path | Dataset,
+    data: Any,
     out: str | Path,
     *,
     label: str | None = None,
+    split: str | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    types: Mapping[str, str] | str | None = None,
     config: Mapping[str, Any] | None = None,
     device: str = "cpu",
     devices: int = 1,
@@ -44,18 +48,23 @@ def train(
 ) -> EagerModel:
     """Train an architecture and return the model; everything is kept in the folder `out`.
 
-    `data` is the name of a data set, a file or folder (`zoo.load_dataset`), or a `Dataset`. `config` are settings of
+    `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size` and
+    `types` say how to read it, as they do to `zoo.load_dataset`. `config` are settings of
     the architecture, `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on. It is
     saved every `save_every` seconds; by default as often as takes little time.
     """
     out = Path(out)
     if is_worker():  # a data-parallel process: the first one made the run
         run = os.environ.get(PLACE, out)
-        return resume(run, data=data if isinstance(data, Dataset) else None, progress=progress)
+        return resume(run, data=None if isinstance(data, (str, Path)) else data, progress=progress)
     check_output_folder(out, force, marker=files_of)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
-    source = dataset.name if isinstance(data, Dataset) else where(data)
-    asked = {"data": source, "label": label, "device": device, "devices": devices, "precision": precision}
+    said = {"split": split, "size": size, "types": types}
+    reading: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    spaces = registry.network_class(registry.architecture(architecture)).spaces
+    dataset = load_dataset(data, label=label, spaces=spaces, **reading)
+    source = where(data) if isinstance(data, (str, Path)) else dataset.name
+    asked: dict[str, Any] = {"data": source, "label": label, "reading": reading}
+    asked |= {"device": device, "devices": devices, "precision": precision}
     record = plan(architecture, dataset, asked, config, recipe)
     return begin(record, dataset, out, save_every, force, progress)
 
@@ -126,7 +135,7 @@ def begin(
 def resume(
     run: str | Path,
     *,
-    data: Dataset | None = None,
+    data: Any = None,
     save_every: float | None = None,
     progress: Progress | None = None,
 ) -> EagerModel:
@@ -135,7 +144,8 @@ def resume(
     record = read_record(run)
     if read_position(run).done:
         return load(run, device=record.device)
-    dataset = data or load_dataset(record.data, label=record.label)
+    spaces = registry.network_class(record.spec).spaces
+    dataset = load_dataset(record.data if data is None else data, label=record.label, spaces=spaces, **record.reading)
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
     return go_on(run, run, dataset, save_every, progress, ExitStack())
@@ -158,7 +168,7 @@ def go_on(
         failpoint("run.locked")
         merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
         network = record.network(seed=record.recipe.seed, device=record.device)
-        network.adapt(data.train)
+        network.adapt(data.splits["train"].sample(ADAPT_BYTES))
         with made_from(f"the training of {run}"):
             learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
         loop = Loop(record, network, learner, data, progress)

@@ -97,6 +97,7 @@ class Loop:
             "card": {
                 "data": record.data,
                 "label": record.label,
+                "reading": record.reading,
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},
                 "recipe": asdict(record.recipe),

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from zoo.artifact import SCHEMA
 from zoo.artifact.description import PREFIX, TEXT
 from zoo.budget import Cost
+from zoo.columns import Table
 from zoo.eager import EagerModel
 from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Discrete, Image, Real, Space, Text
@@ -109,7 +110,8 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             meaning = "latents"
         case "log_prob":
             kind, facts["unit"] = DENSITIES.get(str(model.density), ""), "nats"
-            what = "log-probability" if model.space.discrete else "log-density"
+            discrete = model.space.discrete and not isinstance(model.space, Table)
+            what = "log-probability" if discrete else "log-density"
             meaning = f"{what} of each observation in nats ({kind})"
         case "conditionals":
             meaning, facts["unit"] = "terms of log_prob in nats, one for each dimension in the model's order", "nats"
@@ -136,6 +138,9 @@ def observations(space: Space) -> tuple[str, str]:
             return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
         case Discrete(width=width, levels=levels):
             return f"{width} whole numbers from 0 to {levels - 1} in each row", "levels"
+        case Table(names=names):
+            coded = "codes of the values of a table, as the columns of the sample space say (docs/data.md of genzoo)"
+            return f"{coded}: {', '.join(names[:LISTED])}{', ...' * (len(names) > LISTED)}", "codes"
         case Real(names=names):
             columns = f", columns {', '.join(names)}" if names else ""
             return f"real numbers in the units of the data{columns}", "units of the data"
