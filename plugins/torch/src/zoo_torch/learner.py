@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,8 @@ class TorchLearner:
             )
         self.parameters = list(network.parameters())
         self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
+        if devices == 1 and precision == "32-true":  # the wrappers do nothing then, in as long as a small layer takes
+            self.losses, wrapped = losses, optimizers
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
         self.average = Average(network, recipe.ema) if recipe.ema else None
         self.kept = Losses(self.average.module) if self.average else losses
@@ -116,7 +119,7 @@ class TorchLearner:
         done = 0.0
         for share, *part in parts_of(self.recipe.accumulate, inputs, noise):
             done += share
-            with self.fabric.no_backward_sync(self.losses, enabled=self.world_size > 1 and done < 0.999):
+            with self._among_processes(last=done > 0.999):
                 outputs = self.losses(objective, self._tensors(*part))
                 loss = outputs["loss"].mean()
                 self.fabric.backward(loss if share == 1 else loss * share)
@@ -129,6 +132,10 @@ class TorchLearner:
         if self.average:
             self.average.update_parameters(self.network)
         return means
+
+    def _among_processes(self, last: bool) -> AbstractContextManager[Any]:
+        """Where gradients of several processes are added up: after the `last` part of a batch."""
+        return nullcontext() if last or self.world_size == 1 else self.fabric.no_backward_sync(self.losses)
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         self.kept.eval()
