@@ -637,6 +637,20 @@ def test_train_export_and_verify(tmp_path, monkeypatch):
     call("evaluate", "art")  # knows the file and the column that it was trained on
 
 
+def test_a_run_is_extended_and_is_the_start_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("train", "realnvp", "--data", "moons", "--out", "run", *SMALL, "--epochs", 1, "--batch-size", 1000)
+    fails("train", "--resume", "run", "--epochs", 1, says="has trained 1 epochs; got epochs=1")
+    fails("train", "--resume", "run", "--seed", 1, says=["leave out --seed", "but for --device"])
+    assert "epoch 2 of at most 2" in call("train", "--resume", "run", "--epochs", 2, "--device", "cpu").stdout
+    tune = ["--data", "moons", "--epochs", 1, "--batch-size", 1000]
+    fails("train", "maf", "--from", "run", *tune, "--out", "tuned", says="fit no maf")
+    result = call("train", "--from", "run", *tune, "--out", "tuned")
+    assert "training realnvp on moons, from " in result.stderr
+    assert json.loads((tmp_path / "tuned" / "recipe.json").read_text())["start"] == str(tmp_path / "run")
+    call("train", "mlp.digits", "--data", "digits", "--epochs", 1, "--out", "digits")
+
+
 def test_ctrl_c_saves_the_run_and_resume_finishes_it(tmp_path):
     run = tmp_path / "run"
     args = ["train", "realnvp", "--data", "moons", "--out", str(run), *SMALL, "--epochs", "60"]

@@ -90,12 +90,19 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
     """A trained model in its framework: a preset by name, or the folder of a run or checkpoint."""
     from zoo.eager import EagerModel
 
-    folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
-    meta, arrays = checkpoint.load(folder, MODEL)
-    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device)
+    _, label = _folder(name, "checkpoint", f"{MODEL}.json")
+    record, arrays, meta = read_checkpoint(name)
+    network = record.network(device=device)
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
     return EagerModel(network, label, meta)
+
+
+def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[str, Any]]:
+    """What a preset's checkpoint or that of a folder says of its network, its weights, and all of its JSON."""
+    folder, _ = _folder(name, "checkpoint", f"{MODEL}.json")
+    meta, arrays = checkpoint.load(folder, MODEL)
+    return checkpoint.convert(meta, Record, folder / f"{MODEL}.json"), arrays, meta
 
 
 def open(name: str | Path, *, device: str = "auto") -> Artifact:

@@ -76,6 +76,7 @@ class Loop:
         epoch = at.step // self.batches.per_epoch
         if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
             raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
+        at.done = False  # it is gone on with: longer, if it was
         try:
             self.learner.load_state(state)
         except MemoryError:
@@ -97,6 +98,7 @@ class Loop:
             "card": {
                 "data": record.data,
                 "label": record.label,
+                **({} if record.start is None else {"start": record.start}),
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},
                 "recipe": asdict(record.recipe),

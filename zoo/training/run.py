@@ -33,6 +33,7 @@ class RunRecord(Record, kw_only=True, omit_defaults=True):
     label: str | None = None
     digest: str
     recipe: Recipe
+    start: str | None = None  # whose weights it began with: a preset, or the absolute path of a run
     device: str
     devices: int
     precision: str
@@ -74,10 +75,15 @@ def read_record(run: Path) -> RunRecord:
     return checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
 
 
+def is_saved(run: Path) -> bool:
+    """Whether the training of a run has been saved."""
+    return (run / f"{STATE}.json").exists()
+
+
 def read_position(run: Path) -> Position:
     """Where a training is that has been saved, without its weights; at the beginning if it has not."""
     path = run / f"{STATE}.json"
-    return position_in(checkpoint.read_json(path, SCHEMA), path) if path.exists() else Position()
+    return position_in(checkpoint.read_json(path, SCHEMA), path) if is_saved(run) else Position()
 
 
 def position_in(meta: Mapping[str, Any], path: Path) -> Position:
