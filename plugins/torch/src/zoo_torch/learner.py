@@ -43,13 +43,12 @@ class Average(AveragedModel):
     def __init__(self, network: TorchNetwork, decay: float) -> None:
         super().__init__(network, use_buffers=True)
         self.decay, self.count = decay, 0
-        self.parameters_of = [(list(self.module.parameters()), list(network.parameters()))]
+        self.mine, self.theirs = list(self.module.parameters()), list(network.parameters())
 
     @torch.no_grad()
     def update_parameters(self, network: TorchNetwork) -> None:
-        """Parameters stay what they are, so they are looked for once: on every step, that takes as long as all else."""
-        (mine, theirs), *_ = self.parameters_of
-        mine, theirs = [*mine, *self.module.buffers()], [*theirs, *network.buffers()]
+        """Parameters stay what they are, so they are looked for once: in every step, that takes as long as all else."""
+        mine, theirs = [*self.mine, *self.module.buffers()], [*self.theirs, *network.buffers()]
         floats = [m.is_floating_point() and self.count > 0 for m in mine]
         for average, current, is_float in zip(mine, theirs, floats, strict=True):
             if not is_float:
