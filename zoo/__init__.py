@@ -38,6 +38,7 @@ _LAZY = {
     "Image": "zoo.spaces",
     "Text": "zoo.spaces",
     "Labels": "zoo.spaces",
+    "Table": "zoo.columns",
     "Normal": "zoo.signature",
     "Uniform": "zoo.signature",
     "Noise": "zoo.signature",
@@ -49,13 +50,14 @@ _LAZY = {
 }
 __all__ = [
     "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
-    "Noise", "Normal", "Option", "Real", "Tensor", "Text", "Uniform", "ZooError", "create", "evaluate", "export",
-    "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "Noise", "Normal", "Option", "Real", "Table", "Tensor", "Text", "Uniform", "ZooError", "create", "evaluate",
+    "export", "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from zoo.about import show
     from zoo.api import create, export, load, open, verify
+    from zoo.columns import Table
     from zoo.data import load_dataset
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.data.arrow import arrow
 from zoo.data.files import column_names, numbered
 from zoo.data.tables import is_number, shorten
@@ -78,6 +79,8 @@ def formats(space: Space | None) -> tuple[str, ...]:
     without = {
         ".png": space is None or not picture_limit(space),
         ".txt": not isinstance(space, Text),
+        ".npz": isinstance(space, Table),
+        ".npy": isinstance(space, Table),
     }
     return tuple(s for s in SUFFIXES if not without.get(s, False))
 
@@ -177,8 +180,12 @@ def _batch(chunk: Chunk, space: Space | None, names: Names) -> Any:
     columns: dict[str, Any] = {}
     for name, array in chunk.items():
         array = np.asarray(array)
-        if name == "x" and isinstance(space, Text):
+        if name == "x" and isinstance(space, Table):
             titles: Sequence[str] = names["x"]
+            values = space.decode(array).combine_chunks().columns
+            values = [v.combine_chunks() for v in values]
+        elif name == "x" and isinstance(space, Text):
+            titles = names["x"]
             values = [pa.array(space.decode(array), pa.string())]
         else:
             flat = array.reshape(len(array), -1)

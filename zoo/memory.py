@@ -71,11 +71,12 @@ def _left(folder: Path, most: str, used: str) -> Iterator[int]:
 
 
 def _limit() -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """What `ulimit -v` and `ulimit -d` leave: of all addresses, and of memory that is the process's own."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            yield limit - pages * os.sysconf("SC_PAGE_SIZE")
+        pages = [int(n) for n in Path("/proc/self/statm").read_text().split()]
+        for kind, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+            limit, _ = resource.getrlimit(kind)
+            if limit != resource.RLIM_INFINITY:
+                yield limit - used * os.sysconf("SC_PAGE_SIZE")

@@ -68,7 +68,8 @@ class Model(ABC):
         index: Seeds | None = None,
         **more: Any,
     ) -> Array:
-        """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`.
+        """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`. Of a `Table` space, a
+        `pyarrow.Table`.
 
         A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is made. Seeds and
         indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
@@ -94,7 +95,8 @@ class Model(ABC):
         return self._first("predict", {"x": x}, seed=seed, **more)
 
     def _first(self, method: str, inputs: Mapping[str, Any], **more: Any) -> Array:
-        return self.run(method, inputs, **more)[FIRST_OUTPUT[method]]
+        found = self.run(method, inputs, **more)[FIRST_OUTPUT[method]]
+        return self.space.shown(found) if FIRST_OUTPUT[method] == "x" else found
 
     # ---- running -----------------------------------------------------------------------------------------------
 
@@ -127,10 +129,13 @@ class Model(ABC):
 
         A method without observations as inputs has `count` rows, or as many as there are seeds or indices; elsewhere
         the inputs give their number. Row i has the index `start + i`, or, where each row has a seed of its own, 0.
+
+        By keyword, a class goes by its name: `label=3` is the class "3" where classes are whole numbers. In `inputs`
+        are arrays as the graph of an artifact takes them, and an integer is a class's place in `classes.names`.
         """
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
-        arrays, options = self._arguments(method, signature, {**(inputs or {}), **more}, rows.count)
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **self.called(more)}, rows.count)
         rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
         chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
         return self._chunks(method, arrays, rows, options, chunk, progress)
@@ -186,6 +191,12 @@ class Model(ABC):
         """Give back the memory of what is made again when it is needed, such as sessions."""
 
     # ---- checking ----------------------------------------------------------------------------------------------
+
+    def called(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a caller gave by keyword, with integer labels for classes that are called by whole numbers."""
+        if self.classes is None or given.get("label") is None:
+            return given
+        return {**given, "label": self.classes.named(given["label"])}
 
     def signature(self, method: str) -> Signature:
         if method not in self.signatures:

@@ -34,6 +34,7 @@ WORDS = (
 # would stay, and the first of the four rounds would mix little.
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+BLOCK = 2**16  # rows whose keys are made at a time
 CACHED = 2**14  # numbers that are drawn at a time: what they are made from stays in the processor's cache
 U64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -135,4 +136,7 @@ def _normals(uniforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def permutation(count: int, *, seed: int, stream: str) -> Numbers:
     """A random order of `range(count)`, the same on every machine."""
     # of a seed of the stream's own: a stream adds one number to all keys, which turns their order round like a wheel
-    return np.argsort(row_keys(derive_seed(seed, stream), np.arange(count)), kind="stable").astype(np.int64)
+    own, keys = derive_seed(seed, stream), np.empty(count, dtype=np.uint64)
+    for low in range(0, count, BLOCK):  # what keys are made from takes eight times their memory
+        keys[low : low + BLOCK] = row_keys(own, np.arange(low, min(low + BLOCK, count)))
+    return np.argsort(keys, kind="stable").astype(np.int64, copy=False)

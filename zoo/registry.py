@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, ZooError, did_you_mean
 from zoo.plugins import Problem, load_plugins
 from zoo.signature import METHODS
-from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec
+from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec, natural
 
 if TYPE_CHECKING:
     from zoo.network import Network
@@ -171,11 +170,6 @@ def list_models(
     ['vae', 'vae.digits']
     """
     return qualified(find_models(pattern, family=family, method=method, framework=framework))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which `net10` comes after `net9`."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> Any:

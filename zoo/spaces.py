@@ -66,6 +66,10 @@ class Space:
         """`count` observations for tests: "random", at the "boundary" of the space, or in its "tail"."""
         raise NotImplementedError
 
+    def shown(self, array: Array) -> Any:
+        """Observations as a caller gets them."""
+        return array
+
     def describe(self) -> str:
         raise NotImplementedError
 
@@ -96,6 +100,13 @@ class Real(Space):
     @property
     def discrete(self) -> bool:
         return False
+
+    def check(self, x: Any, name: str = "x") -> Array:
+        if hasattr(x, "__arrow_c_stream__"):
+            from zoo.data.given import columns_of
+
+            x = columns_of(x, self.names, name)
+        return super().check(x, name)
 
     def _check_values(self, array: Array, name: str) -> Array:
         return finite(array, name)
@@ -239,15 +250,24 @@ class Text(Space):
 
 @dataclass(frozen=True)
 class Labels:
-    """Classes of a conditional model or a classifier, in the order of their integer labels."""
+    """Classes of a conditional model or a classifier, in the order of their integer labels.
+
+    A class is called by its name. Where names are whole numbers, such as "1", "2", "3", an integer is a name too: 1 is
+    the class "1", whose label is 0. Where none is, an integer is a label.
+    """
 
     names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def numeric(self) -> bool:
+        """Whether integers are names."""
+        return any(map(is_whole, self.names))
+
     def check(self, label: Any, count: int | None = None, name: str = "label") -> Array:
-        """Integer labels of shape `(N,)` from integers or class names; one label stands for `count` rows, read-only."""
+        """Integer labels of shape `(N,)` from labels or class names; one label stands for `count` rows, read-only."""
         import numpy as np
 
         values = np.asarray(label)
@@ -257,11 +277,7 @@ class Labels:
         elif values.ndim != 1 or (count is not None and len(values) != count):
             raise InputError(f"{name} has shape {values.shape}; expected one label, or one for each of {count} rows.")
         if values.dtype.kind in "US":
-            known = {n: i for i, n in enumerate(self.names)}
-            for v in values:
-                if str(v) not in known and not str(v).isdigit():
-                    raise InputError(f"unknown class {str(v)!r}; {self.describe()}.")
-            values = np.array([known[str(v)] if str(v) in known else int(v) for v in values], dtype=np.int64)
+            values = self._of_names(values)
         if values.dtype.kind not in "iu":
             raise InputError(f"{name} has dtype {values.dtype}; expected integers or class names; {self.describe()}.")
         bad = (values < 0) | (values >= len(self.names))
@@ -270,9 +286,49 @@ class Labels:
         values = values.astype(np.int64)
         return np.broadcast_to(values, (count or 1,)) if one else values  # a view: a hundred million rows cost nothing
 
+    def named(self, label: Any) -> Any:
+        """What a caller calls classes, integers or names, as something that `check` takes: integers that are names
+        become labels."""
+        import numpy as np
+
+        if self.names == tuple(map(str, range(len(self.names)))):
+            return label  # each is called by its label
+        values = np.asarray(label)
+        if values.dtype.kind == "b" or (values.dtype.kind in "iu" and self.numeric):
+            return self._of_names(values.reshape(-1)).reshape(values.shape)
+        return label
+
+    def called(self, labels: Array) -> Array:
+        """What a caller calls these integer labels: the other way of `named`."""
+        import numpy as np
+
+        if not self.numeric:
+            return labels
+        whole = all(map(is_whole, self.names))
+        return np.array([int(n) for n in self.names] if whole else self.names)[labels]
+
+    def _of_names(self, values: Array) -> Array:
+        """The integer labels of names (N,). Of classes that are no numbers, a string of digits is a label."""
+        import numpy as np
+
+        known = {n: i for i, n in enumerate(self.names)}
+        different, first, places = np.unique(values, return_index=True, return_inverse=True)
+        if not self.numeric:
+            known = {str(v): int(v) for v in different if str(v).isdecimal()} | known
+        found = np.array([known.get(str(v), -1) for v in different], dtype=np.int64)
+        if (found < 0).any():
+            unknown = str(values[first[found < 0].min()])
+            raise InputError(f"unknown class {unknown if is_whole(unknown) else repr(unknown)}; {self.describe()}.")
+        return found[places.reshape(values.shape)]
+
     def describe(self) -> str:
         shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
         return f"the {len(self.names)} classes are {shown}"
+
+
+def is_whole(word: str) -> bool:
+    """Whether a word is a whole number as Python writes it."""
+    return word.removeprefix("-").isdecimal() and word.isascii() and str(int(word)) == word
 
 
 SPACES: dict[str, type[Space]] = {cls.type: cls for cls in (Real, Discrete, Image, Text)}
@@ -284,9 +340,12 @@ def from_json(data: Mapping[str, Any]) -> Space:
 
     fields = dict(data)
     kind = fields.pop("type", None)
-    if not isinstance(kind, str) or kind not in SPACES:
-        raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}.")
-    cls = SPACES[kind]
+    if kind == "table":
+        from zoo.columns import Table as cls
+    elif isinstance(kind, str) and kind in SPACES:
+        cls = SPACES[kind]
+    else:
+        raise InputError(f"unknown sample space {kind!r}; expected one of {', '.join(SPACES)}, table.")
     unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
     try:
         if unknown:

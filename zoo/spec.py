@@ -61,6 +61,11 @@ def _check_named(spec: ModelSpec | DatasetSpec | ExporterSpec) -> None:
     _require(bool(TARGET.fullmatch(spec.target)), spec, f"target {spec.target!r} is not 'module:attribute'")
 
 
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which `net10` comes after `net9`."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """An architecture: code that becomes a model by training.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -54,8 +53,8 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
 
     import numpy as np
 
-    given: dict[str, Any] = {"label": np.arange(count) % len(source.classes)} if labels and source.classes else {}
-    theirs = source.sample(count, seed=SEED, **given)
+    given = {"label": np.arange(count) % len(source.classes)} if labels and source.classes else {}
+    theirs = source.run("sample", given, count=count, seed=SEED)["x"]
     ours = np.load(drawn)["x"]
     shown = {"data": dataset.test[:count], f"{source.network.framework} samples": theirs, "artifact samples": ours}
     io.save_picture(picture, panels(dataset.space, shown, COLUMNS), force=force)

@@ -21,6 +21,7 @@ from zoo.artifact import Artifact
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
+from zoo.columns import Table
 from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.files import column_names, numbered, read_labels, read_latents, read_rows
 from zoo.data.tables import open_table
@@ -78,7 +79,7 @@ def check_settings(model: Model, method: str, settings: Mapping[str, str]) -> No
 
 
 def class_of(model: Model, chosen: str) -> int:
-    """The number of a class by its name or number."""
+    """The integer label of a class by its name, or by its label where no class is a whole number."""
     if model.classes is None:
         raise InputError(f"{model.name} has no classes; leave out --class.")
     return int(model.classes.check([chosen], name="--class")[0])
@@ -202,12 +203,20 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
         if isinstance(space, Text):
             click.echo("\n".join(map(shown, space.decode(part["x"]))))
         else:
-            flat = [np.asarray(a).reshape(len(a), -1) for a in part.values()]
+            flat = [_values(name, array, space) for name, array in part.items()]
             table.writerows([shown(str(v)) for a in flat for v in a[i]] for i in range(wanted))
         count += wanted
         if count == limit:
             break
     return count
+
+
+def _values(name: str, array: Array, space: Space | None) -> Sequence[Sequence[Any]]:
+    """The values of each row of an array, as they are printed; a value that is missing is empty."""
+    if name == "x" and isinstance(space, Table):
+        columns = (column.to_pylist() for column in space.decode(array).columns)
+        return [["" if v is None else v for v in row] for row in zip(*columns, strict=True)]
+    return np.asarray(array).reshape(len(array), -1)
 
 
 def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -219,7 +228,8 @@ def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: Path | None) -> Iterator[Chunk]:
-    """Chunks with the class of each row, where there is room for it: its name in tables, its number in NPZ files."""
+    """Chunks with the class of each row, where there is room for it: its name in tables; in NPZ files its number, which
+    is its name where classes are whole numbers."""
     suffix = ".csv" if out is None else out.suffix.lower()
     if suffix in (".csv", ".tsv"):
         io.warn_of_formulas("the output" if out is None else str(out), classes.names)
@@ -231,7 +241,7 @@ def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: P
         if suffix in TABLES:
             yield {**chunk, LABEL: names[part]}
         else:
-            yield {**chunk, LABEL: part} if suffix == ".npz" else chunk
+            yield {**chunk, LABEL: classes.called(part)} if suffix == ".npz" else chunk
 
 
 def with_predictions(chunks: Iterable[Chunk], classes: Labels, out: Path | None) -> Iterator[Chunk]:

@@ -108,10 +108,10 @@ def draw(
         raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
     if chosen != ALL or ALL in model.classes.names:
         label = class_of(model, chosen)
-        chunks = model.stream("sample", count=count, start=start, progress=show, label=label, **given)
+        chunks = model.stream("sample", {"label": label}, count=count, start=start, progress=show, **given)
         return with_classes(chunks, np.broadcast_to(label, count), model.classes, out)
     read_rows(count, given["seed"], start=start)
-    model.stream("sample", count=1, label=0, **{**given, "seed": 0})
+    model.stream("sample", {"label": 0}, count=1, **{**given, "seed": 0})
     return _blocks(model, count, start, given, out, show)
 
 
@@ -139,5 +139,5 @@ def _blocks(
             if show:
                 show(low + done, count)
 
-        chunks = model.stream("sample", count=size, label=labels, progress=moved, **{**given, **rows})
+        chunks = model.stream("sample", {"label": labels}, count=size, progress=moved, **{**given, **rows})
         yield from with_classes(chunks, labels, model.classes, out)

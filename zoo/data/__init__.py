@@ -1,34 +1,50 @@
-"""Data sets: arrays in data units, in three splits that never change.
+"""Data sets: observations in data units, in three splits that never change.
 
 `load_dataset` takes the name of an installed data set, a file or a folder. A file is split by a fixed permutation
 of its rows, so the test rows are the same in every run and on every machine.
+
+A data set gives rows by number, whatever they lie in (arrays, memory maps, files): `data.splits["train"]` is a
+`zoo.data.sources.Split`, and
+
+    len(data.splits["train"])                  # how many rows
+    data.splits["train"][rows]                 # a batch: {"x": (N, *space.shape), "label": (N,), ...} of numpy arrays
+    data.splits["train"].take("x", rows)       # one of them
+    data.splits["train"].sample(2**28)         # all observations, or so many bytes of them: for means and the like
+
+where `rows` is an array of numbers or a slice. The names in a batch are those that losses and methods take: `x`,
+`label` where there are classes, and those of `data.inputs`. The arrays have the dtypes of the space, and their values
+have been checked. What is in memory is not copied: a batch is the only thing that is made. `data.train` and
+`data.split("train")` read all rows into an array, so they are for what fits into memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zoo.errors import InputError, PluginError, UnknownName, did_you_mean
+from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
 from zoo.spaces import Labels, Space, Text
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
     import numpy as np
     import numpy.typing as npt
 
+    from zoo.data.sources import Source, Split
     from zoo.spec import DatasetSpec
 
     Array = npt.NDArray[Any]
 
 SPLITS = ("train", "validation", "test")
 MIN_ROWS = 10
+CHANCE_BITS = 40  # of rows that are hardly equal by chance
 # what a file may be called; a folder holds images
-SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".txt")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npz", ".npy", ".txt")
 
 
 class Law(Protocol):
@@ -41,43 +57,78 @@ class Law(Protocol):
         """Observations that are in no split, and their classes if the data set has any."""
 
 
-@dataclass(frozen=True, eq=False)
 class Dataset:
-    """Observations of one sample space in three splits, each `(N, *space.shape)`.
+    """Observations of one sample space in three splits, and what is known of them.
 
-    `labels` has the integer class of each row by split, `classes` the names of the classes. `law` is what all rows come
-    from, where it is known.
+    `train`, `validation` and `test` are sources of observations (N, *space.shape): arrays, or anything that gives rows
+    by number (`zoo.data.sources`). `labels` has the integer class of each row by split, `classes` the names of the
+    classes, `inputs` further arrays that methods and losses take, by name and split: `{"prompt": {"train": ...}}`.
+    `law` is what all rows come from, where it is known.
     """
 
-    name: str
-    space: Space
-    train: Array
-    validation: Array
-    test: Array
-    labels: Mapping[str, npt.NDArray[np.int64]] | None = None
-    classes: Labels | None = None
-    source: str = ""
-    law: Law | None = None
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        train: Source,
+        validation: Source,
+        test: Source,
+        labels: Mapping[str, npt.NDArray[np.int64]] | None = None,
+        classes: Labels | None = None,
+        source: str = "",
+        law: Law | None = None,
+        inputs: Mapping[str, Mapping[str, Source]] | None = None,
+    ) -> None:
+        from zoo.data.sources import Split, check_rows, in_memory
 
-    def __post_init__(self) -> None:
-        if (self.labels is None) != (self.classes is None):
-            raise InputError(f"data set {self.name}: give both labels and classes, or neither.")
-        labels = {}
-        for split in SPLITS:
-            x = self.space.check(getattr(self, split), f"{split} of data set {self.name}")
-            object.__setattr__(self, split, x)
-            if self.labels is not None and self.classes is not None:
-                if split not in self.labels:
-                    raise InputError(f"data set {self.name} has no labels for {split}; expected {', '.join(SPLITS)}.")
-                y = self.classes.check(self.labels[split], len(x), f"{split} labels of data set {self.name}")
-                labels[split] = y
-        object.__setattr__(self, "labels", labels or None)
+        if (labels is None) != (classes is None):
+            raise InputError(f"data set {name}: give both labels and classes, or neither.")
+        self.name, self.space, self.classes, self.source, self.law = name, space, classes, source, law
+        self.inputs = dict(inputs or {})
+        splits = {}
+        for split, x in zip(SPLITS, (train, validation, test), strict=True):
+            what = f"{split} of data set {name}"
+            if in_memory(x):
+                check_rows(space, x, what)
+            sources: dict[str, Source] = {"x": x}
+            if labels is not None and classes is not None:
+                if split not in labels:
+                    raise InputError(f"data set {name} has no labels for {split}; expected {', '.join(SPLITS)}.")
+                sources["label"] = classes.check(labels[split], len(x), f"{split} labels of data set {name}")
+            for key, by_split in self.inputs.items():
+                if split not in by_split or len(by_split[split]) != len(x):
+                    raise InputError(f"data set {name}: {key} is not there for each of the {len(x)} rows of {split}.")
+                sources[key] = by_split[split]
+            splits[split] = Split(space, sources, what)
+        self.splits: Mapping[str, Split] = splits
+        self._whole: dict[str, tuple[Array, npt.NDArray[np.int64] | None]] = {}
+
+    @property
+    def train(self) -> Array:
+        return self.split("train")[0]
+
+    @property
+    def validation(self) -> Array:
+        return self.split("validation")[0]
+
+    @property
+    def test(self) -> Array:
+        return self.split("test")[0]
+
+    @property
+    def labels(self) -> Mapping[str, npt.NDArray[np.int64]] | None:
+        """The integer class of each row by split; None where there are no classes."""
+        return None if self.classes is None else {name: split.take("label") for name, split in self.splits.items()}
 
     def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
-        """Observations and labels (None where there are none) of "train", "validation" or "test"."""
+        """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays. They
+        are read once and kept."""
         if name not in SPLITS:
             raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
-        return getattr(self, name), None if self.labels is None else self.labels[name]
+        if name not in self._whole:
+            split = self.splits[name]
+            self._whole[name] = split.take("x"), None if self.classes is None else split.take("label")
+        return self._whole[name]
 
     def fitted(self, space: Space, classes: Labels | None = None) -> Dataset:
         """These rows as observations of a model's `space`, with the numbers of its `classes`.
@@ -87,43 +138,55 @@ class Dataset:
         """
         if space == self.space and (classes is None or self.classes is None or classes == self.classes):
             return self
-        rows: dict[str, Any] = {split: fitted_rows(self, getattr(self, split), space) for split in SPLITS}
-        labels = self.labels
+        check_kind(self, space)
+        from zoo.data.sources import Mapped
+
+        have, labels = self.space, self.labels
+        rows: list[Source] = [split.sources["x"] for split in self.splits.values()]
+        if isinstance(space, Text) and isinstance(have, Text):
+            rows = [Mapped(x, lambda tokens: space.check(have.decode(tokens), self.name)) for x in rows]
         if labels is not None and classes is not None and self.classes is not None:
             names = self.classes.names
             labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
-        return replace(self, space=space, labels=labels, classes=(classes or self.classes) if labels else None, **rows)
+        new, (train, validation, test) = (classes or self.classes) if labels else None, rows
+        return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, self.inputs)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
         import numpy as np
 
+        from zoo.data.sources import blocks, known_hashes, row_hashes
+
         about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
         total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        for split in SPLITS:
-            for array in self.split(split):
-                if array is not None:
-                    total.update(f"{split} {array.dtype.str} {array.shape}".encode())
-                    total.update(np.ascontiguousarray(array).data)
+        for name, split in self.splits.items():
+            for key, source in split.sources.items():
+                if known_hashes(source):
+                    total.update(f"{name} {key} {len(split)}".encode() + row_hashes(source).tobytes())
+                    continue
+                first = split.take(key, slice(0, 1))
+                said = "" if key in ("x", "label") else f"{key} "
+                total.update(f"{said}{name} {first.dtype.str} {(len(split), *first.shape[1:])}".encode())
+                for rows in blocks(source):
+                    total.update(np.ascontiguousarray(split.take(key, rows)).data)
         return total.hexdigest()
 
 
-def fitted_rows(dataset: Dataset, x: Array, space: Space) -> Array:
-    """Rows of a data set as observations of another space of the same kind."""
+def check_kind(dataset: Dataset, space: Space) -> None:
+    """`InputError` if the rows of a data set cannot be observations of `space`, whatever their values."""
     have = dataset.space
     if isinstance(space, Text) and isinstance(have, Text):
-        return space.check(have.decode(x), dataset.name)
+        return
     names = [getattr(s, "names", ()) for s in (space, have)]
     if type(have) is not type(space) or have.shape != space.shape or (all(names) and names[0] != names[1]):
         raise InputError(f"the model takes {space.describe()}; {dataset.name} is {have.describe()}.")
-    return space.check(x, dataset.name)
 
 
 def split_rows(
     name: str,
     space: Space,
-    x: Array,
+    x: Source,
     y: Array | None = None,
     *,
     classes: Labels | None = None,
@@ -131,37 +194,144 @@ def split_rows(
     law: Law | None = None,
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
-    import numpy as np
-
     from zoo.data.frozen import split_order
 
     count = len(x)
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
     order = split_order(count)
-    held_out, test = count // 10, count // 5
-    rows = dict(zip(SPLITS, np.split(order, [count - held_out - test, count - test]), strict=True))
-    labels = None if y is None else {split: y[r] for split, r in rows.items()}
-    parts = {split: x[r] for split, r in rows.items()}
-    return Dataset(name, space, **parts, labels=labels, classes=classes, source=source, law=law)
+    ends = (0, count - count // 10 - count // 5, count - count // 5, count)
+    rows = {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
+    return _taken(name, space, x, rows, y, classes, source, law)
+
+
+def with_splits(
+    name: str,
+    space: Space,
+    x: Source,
+    splits: Mapping[str, npt.NDArray[np.integer[Any]]],
+    y: Array | None = None,
+    *,
+    classes: Labels | None = None,
+    source: str = "",
+) -> Dataset:
+    """A data set in splits of its own: the numbers of the rows of each. A split that is not there is taken from the
+    training rows, a tenth for validation and a fifth for testing, always the same rows."""
+    from zoo.data.frozen import split_order
+
+    if "train" not in splits or len(splits["train"]) < MIN_ROWS:
+        count = len(splits.get("train", ()))
+        raise InputError(f"{name} has {count} training rows; expected at least {MIN_ROWS}.")
+    rows, train = dict(splits), splits["train"]
+    order = split_order(len(train))
+    for split, share in (("validation", 10), ("test", 5)):
+        if split not in rows:
+            cut = len(train) // share
+            rows[split], order = train[order[-cut:]], order[:-cut]
+            rows["train"] = train[order]
+            _warn(f"{name} has no {split} rows of its own; {cut:,} of its training rows are taken for that.")
+    return _taken(name, space, x, rows, y, classes, source, None)
+
+
+def _taken(
+    name: str,
+    space: Space,
+    x: Source,
+    rows: Mapping[str, npt.NDArray[np.integer[Any]]],
+    y: Array | None,
+    classes: Labels | None,
+    source: str,
+    law: Law | None,
+) -> Dataset:
+    from zoo.data.sources import Taken
+
+    labels = None if y is None else {split: y[rows[split]] for split in SPLITS}
+    if labels is not None and classes is not None:
+        _warn_of_absent(name, labels["train"], classes)
+    train, validation, test = (Taken(x, rows[split]) for split in SPLITS)
+    return Dataset(name, space, train, validation, test, labels, classes, source, law)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ZooWarning, stacklevel=3)
+
+
+def warn_of_copies(data: Dataset) -> None:
+    """A `ZooWarning` that says how many held-out rows are training rows too. Where there are few possible rows, some
+    are equal by chance, and nothing is said."""
+    import numpy as np
+
+    from zoo.data.sources import row_hashes
+
+    levels = getattr(data.space, "levels", 2**32)
+    if data.space.size * math.log2(levels) < CHANCE_BITS:
+        return
+    known = row_hashes(data.splits["train"].sources["x"])
+    known.sort()
+    for name in ("validation", "test"):
+        mine = row_hashes(data.splits[name].sources["x"])
+        copies = int((known[np.minimum(np.searchsorted(known, mine), len(known) - 1)] == mine).sum())
+        if copies:
+            _warn(
+                f"{data.name}: {copies:,} of {len(data.splits[name]):,} {name} rows are training rows too, so what is "
+                "measured on them says less of new rows."
+            )
+
+
+def _warn_of_absent(name: str, labels: npt.NDArray[np.int64], classes: Labels) -> None:
+    """A `ZooWarning` that names the classes which no training row has."""
+    seen = set(labels.tolist())
+    absent = [repr(word) for i, word in enumerate(classes.names) if i not in seen]
+    if absent:
+        shown = ", ".join(absent[:5]) + (f", ... ({len(absent)} in all)" if len(absent) > 5 else "")
+        _warn(f"{name}: no training row has the class {shown}, so a model cannot learn it. Add rows or leave it out.")
 
 
 def load_dataset(
-    source: str | Path, *, label: str | None = None, find: Callable[[str], DatasetSpec] | None = None
+    source: Any,
+    *,
+    label: str | None = None,
+    split: str | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    types: Mapping[str, str] | str | None = None,
+    spaces: tuple[type[Space], ...] | None = None,
+    space: Space | None = None,
+    find: Callable[[str], DatasetSpec] | None = None,
 ) -> Dataset:
-    """The data set of a name, a file (`zoo.data.SUFFIXES`) or a folder of images.
+    """The data set of a name, a file (`zoo.data.SUFFIXES`), a folder, a pattern such as `parts/*.parquet`, or of what
+    is in memory already: arrays, frames, data sets of torch and Hugging Face (`zoo.data.given`).
 
     A bare name is looked for among the installed data sets first: write `./digits` for a folder called digits.
-    `label` is the column (in NPZ files the array) that holds the class; it is never part of the observations.
-    `find` turns a name into its spec; by default `zoo.registry.dataset`.
-    """
-    from zoo.data.files import read_dataset
 
+    - `label` is the column (in NPZ files the array) that holds the class; it is never part of the observations.
+    - `split` is the column that says of each row whether it is of train, validation or test. A folder with train,
+      validation and test in it has such splits too. Else rows are split by a fixed permutation.
+    - `size` is what images of a folder are brought to: 64, "64x48" (width x height), "64:pad" or "64:stretch"; by
+      default what is longer is cut.
+    - `types` are the kinds of columns of a table, where they are not to be found from the values: {"age": "integer",
+      "id": "drop"}, or "age=integer,id=drop" (`zoo.data.infer`).
+    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
+    - `find` turns a name into its spec; by default `zoo.registry.dataset`.
+    """
+    from zoo.data.files import Asked, read_dataset
+    from zoo.data.images import Size
+
+    if isinstance(source, Dataset):
+        return source
+    asked = Asked(label, split, None if size is None else Size.of(size), types, spaces, space)
+    if not isinstance(source, (str, Path)):
+        from zoo.data.given import dataset_of
+
+        return dataset_of(source, asked)
     found = resolve(source, find)
     if isinstance(found, Path):
-        return read_dataset(found, label=label)
-    if label is not None:
-        raise InputError(f"data set {found.name!r} brings its own classes; a label column is for files. Leave it out.")
+        return read_dataset(found, asked)
+    words = {"label": label, "split": split, "size": size, "types": types}
+    given = [word for word, value in words.items() if value is not None]
+    if given:
+        raise InputError(
+            f"data set {found.name!r} brings its own classes and splits; {given[0]} is for files. Leave it out."
+        )
     from zoo.registry import import_target
 
     dataset = import_target(found, f"data set {found.name!r}")()
@@ -180,7 +350,7 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
             return (find or _registered)(str(source))
     except UnknownName:
         pass
-    if path.exists():
+    if path.exists() or _matches(path):
         return path
     if is_name:
         known = _names() if find is None else []
@@ -188,6 +358,13 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
         near = did_you_mean(str(source), known)
         raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
     raise InputError(f"there is no file or folder {str(source)!r}. Check the name; you are in {Path.cwd()}.")
+
+
+def _matches(path: Path) -> bool:
+    """Whether a path is a pattern of files that there are."""
+    import glob
+
+    return glob.has_magic(str(path)) and bool(glob.glob(str(path)))
 
 
 def _registered(name: str) -> DatasetSpec:

@@ -8,9 +8,10 @@ from zoo.errors import MissingDependency
 
 
 def arrow() -> Any:
-    """The module pyarrow, with `pyarrow.csv` and `pyarrow.parquet` in it."""
+    """The module pyarrow, with `pyarrow.compute`, `pyarrow.csv` and `pyarrow.parquet` in it."""
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError as error:

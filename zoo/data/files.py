@@ -20,25 +20,48 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
+import sys
+import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from zoo.data import SUFFIXES, Dataset, split_rows
-from zoo.data.images import IMAGE_SUFFIXES, find_images, read_images
-from zoo.data.tables import FEWER, MAX_CLASSES, ROW, WORD, Table, check_utf8, first_line, open_table, shorten
-from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.columns import Table as Records
+from zoo.data import SUFFIXES, Dataset, split_rows, warn_of_copies, with_splits
+from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images, read_images
+from zoo.data.infer import infer, parse_types
+from zoo.data.records import read_codes
+from zoo.data.sources import Parts, Source, blocks, check_rows
+from zoo.data.spool import SHARE, scratch
+from zoo.data.tables import (
+    BLOCK,
+    FEWER,
+    MAX_CLASSES,
+    WORD,
+    ManyTables,
+    Table,
+    Words,
+    check_utf8,
+    find_parts,
+    first_line,
+    open_parts,
+    open_table,
+    shorten,
+)  # fmt: skip
+from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
 from zoo.files import open_regular
-from zoo.memory import check_fits
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
+from zoo.memory import available, check_fits
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Text, is_whole
+from zoo.spec import natural
 
 Array = npt.NDArray[Any]
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARRAYS = (".npz", ".npy")
 MAX_LINE = 200
 TEXT_COLUMN = "text"
@@ -48,7 +71,7 @@ def column_names(space: Space) -> tuple[str, ...]:
     """The columns of this space in a table: its own names, `text`, or `x0`, `x1`, ..."""
     if isinstance(space, Text):
         return (TEXT_COLUMN,)
-    return (space.names if isinstance(space, Real) else ()) or numbered("x", space.size)
+    return (space.names if isinstance(space, (Real, Records)) else ()) or numbered("x", space.size)
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:
@@ -57,35 +80,200 @@ def numbered(name: str, count: int) -> tuple[str, ...]:
 
 # ---- a data set -----------------------------------------------------------------------------------------------------
 
+# what the parts of a data set with a split of its own are called
+NAMES_OF_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "held_out"), "test"),
+}
 
-def read_dataset(path: str | Path, *, label: str | None = None) -> Dataset:
-    """The data set of a file or folder, split by rows. `label` names the column or array of the classes."""
-    path = Path(path)
-    kind = _kind(path)
-    words: Sequence[Any] | Array | None = None
-    if kind == "folder":
-        _no_label(path, label, "its sub-folders are the classes")
-        paths, names = find_images(path)
-        x: Array = read_images(paths)
-        space: Space = Image(*x.shape[1:])
-        words = names or None
-    elif kind == ".txt":
-        _no_label(path, label, "a text file has no classes")
-        x, space = _text(path)
-    elif kind in TABLES:
-        x, space, words = _table(path, label)
-    elif kind in ARRAYS:
-        x, words = _arrays(path, label)
-        x, space = _array_space(path, x)
-    else:
-        raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
-    x = space.check(x, str(path))
+
+class Asked(NamedTuple):
+    """What a user says of data beside where it is. See `zoo.data.load_dataset`."""
+
+    label: str | None = None
+    split: str | None = None
+    size: Size | None = None
+    types: Mapping[str, str] | str | None = None
+    spaces: tuple[type[Space], ...] | None = None
+    space: Space | None = None
+
+    def allows(self, kind: type[Space]) -> bool:
+        return self.spaces is None or issubclass(kind, self.spaces)
+
+
+ANYTHING = Asked()
+
+
+class Found(NamedTuple):
+    """All rows of what was read: observations of a space, the class of each and the split of each, where known."""
+
+    x: Source
+    space: Space
+    classes: Words | Array | Sequence[str] | None = None
+    split: Words | None = None
+
+
+def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
+    """The data set of a file, a folder, or a pattern of files such as `parts/*.parquet`."""
+    path = Path(source)
+    splits = find_splits(path)
+    if splits:
+        found, counts = read_splits(str(path), splits, asked)
+        return make_dataset(path.name, found, str(source), rows_of_parts(counts))
+    parts = find_parts(source)
+    found = _read_parts(parts, asked) if parts else _read(path, asked)
+    return make_dataset(path.name, found, str(source), rows_of_words(str(source), found.split))
+
+
+def make_dataset(
+    name: str, found: Found, source: str, splits: Mapping[str, npt.NDArray[np.integer[Any]]] | None = None
+) -> Dataset:
+    """A data set of all its rows, in splits of its own or by the fixed permutation."""
+    x, space = found.x, found.space
+    if not isinstance(x, ImageFiles) and not isinstance(space, Records):
+        check_rows(space, x, source or name)
     classes = y = None
-    if words is not None:
-        if len(words) != len(x):
-            raise InputError(f"{path} has {len(x)} observations and {len(words)} classes; expected as many.")
-        y, classes = make_labels(path, words)
-    return split_rows(path.name, space, x, y, classes=classes, source=str(path))
+    if found.classes is not None:
+        if len(found.classes) != len(x):
+            raise InputError(f"{source} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
+        y, classes = make_labels(source, found.classes)
+    known: dict[str, Any] = {"classes": classes, "source": source}
+    if splits is None:
+        data = split_rows(name, space, x, y, **known)
+    else:
+        data = with_splits(name, space, x, splits, y, **known)
+    warn_of_copies(data)
+    return data
+
+
+def find_splits(folder: Path) -> dict[str, Path]:
+    """The parts of a folder that are called `train`, `validation` and `test`, if it has the first and another: folders
+    of images, or files."""
+    if not folder.is_dir():
+        return {}
+    found: dict[str, Path] = {}
+    others = []
+    for path in sorted(p for p in folder.iterdir() if p.name[0] not in "._"):
+        kind = NAMES_OF_SPLITS.get((path.stem if path.is_file() else path.name).lower())
+        readable = path.is_dir() or path.suffix.lower() in SUFFIXES
+        if kind is None or not readable:
+            others.append(path.name)
+        elif kind in found:
+            raise InputError(f"{folder} has {found[kind].name} and {path.name}, both for {kind}; expected one of them.")
+        else:
+            found[kind] = path
+    if "train" not in found or len(found) < 2:
+        return {}
+    if others:
+        say(f"{folder}: left out {shorten(others, 3)}, which are in none of the splits {', '.join(found)}.")
+    return {kind: found[kind] for kind in ("train", "validation", "test") if kind in found}
+
+
+def rows_of_parts(counts: Mapping[str, int]) -> dict[str, npt.NDArray[np.integer[Any]]]:
+    """The row numbers of splits that come one after another."""
+    ends = np.cumsum([0, *counts.values()])
+    return {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(counts)}
+
+
+def rows_of_words(where: str, words: Words | None) -> dict[str, npt.NDArray[np.integer[Any]]] | None:
+    """The row numbers of the splits that a column names."""
+    if words is None:
+        return None
+    unknown = [n for n in words.names if n.lower() not in NAMES_OF_SPLITS]
+    if unknown:
+        raise InputError(
+            f"{where}: the column of splits has {shorten([repr(n) for n in unknown], 3)}; expected train, validation "
+            "and test."
+        )
+    kinds = np.array([NAMES_OF_SPLITS[n.lower()] for n in words.names])[words.places]
+    return {name: np.flatnonzero(kinds == name) for name in ("train", "validation", "test") if (kinds == name).any()}
+
+
+def _read(path: Path, asked: Asked) -> Found:
+    """What one file or folder holds."""
+    kind = _kind(path)
+    if kind == "folder":
+        _no_column(path, asked, "its sub-folders are the classes")
+        return images_of(*find_images(path), asked.size)
+    if asked.size is not None:
+        raise InputError(f"{path} is no folder of images; a size is for those. Leave it out.")
+    if kind == ".txt":
+        _no_column(path, asked, "a text file has no classes")
+        return Found(*_text(path))
+    if kind in TABLES:
+        return read_table(open_table(path), asked)
+    if kind in ARRAYS:
+        if asked.split is not None:
+            raise InputError(f"{path} has no columns; expected a table, or a folder with train, validation and test.")
+        x, classes = _arrays(path, asked.label)
+        return Found(*array_space(str(path), [x]), classes)
+    raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
+
+
+def _read_parts(parts: Sequence[Path], asked: Asked) -> Found:
+    """Several files as one table, or their images."""
+    if all(p.suffix.lower() in IMAGE_SUFFIXES for p in parts):
+        return images_of(list(parts), [], asked.size)
+    odd = next((p for p in parts if p.suffix.lower() not in TABLES), None)
+    if odd is not None:
+        raise InputError(f"{odd} is no table; several files are read as one where all are {', '.join(TABLES)}.")
+    for part in parts:
+        _kind(part)
+    return read_table(open_parts(parts), asked)
+
+
+def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[Found, dict[str, int]]:
+    """All rows of the parts of a data set one after another, and how many each part has."""
+    if all(path.is_dir() and not find_parts(path) for path in splits.values()):
+        _no_column(folder, asked, "sub-folders are the classes")
+        images = {name: find_images(path) for name, path in splits.items()}
+        if len({bool(found.classes) for found in images.values()}) > 1:
+            raise InputError(f"{folder}: some of {', '.join(splits)} have a folder for each class and some have none.")
+        paths = [p for found in images.values() for p in found.paths]
+        classes = [c for found in images.values() for c in found.classes]
+        return images_of(paths, classes, asked.size), {name: len(found.paths) for name, found in images.items()}
+    kinds = {_kind(path) for path in splits.values()}
+    if kinds <= {*TABLES, "folder"}:
+        tables = {name: open_parts(find_parts(path) or [path]) for name, path in splits.items()}
+        counts = {name: table.count_rows() for name, table in tables.items()}
+        return read_table(ManyTables(list(tables.values())), asked), counts
+    if kinds == {".txt"}:
+        _no_column(folder, asked, "a text file has no classes")
+        strings = {name: _strings(path) for name, path in splits.items()}
+        space = text_space([s for each in strings.values() for s in each])
+        x = np.concatenate([_encode(splits[name], space, each, "line") for name, each in strings.items()])
+        return Found(x, space), {name: len(each) for name, each in strings.items()}
+    if kinds <= set(ARRAYS):
+        arrays = {name: _arrays(path, asked.label) for name, path in splits.items()}
+        found = join_arrays(folder, list(arrays.values()))
+        return found, {name: len(x) for name, (x, _) in arrays.items()}
+    raise InputError(f"{folder}: its parts are {', '.join(sorted(kinds))}; expected files of one kind.")
+
+
+def join_arrays(where: str, pairs: Sequence[tuple[Array, Any]]) -> Found:
+    """Observations and classes of several parts as one."""
+    if len({(x.dtype, x.shape[1:]) for x, _ in pairs}) > 1 or len({y is None for _, y in pairs}) > 1:
+        shapes = " and ".join(f"{x.dtype} {x.shape}" for x, _ in pairs)
+        raise InputError(f"{where}: the parts hold {shapes}; expected one dtype and shape, and classes in all or none.")
+    labels = [y for _, y in pairs if y is not None]
+    return Found(*array_space(where, [x for x, _ in pairs]), np.concatenate(labels) if labels else None)
+
+
+def images_of(paths: Sequence[Any], classes: Words | Sequence[str] | None, size: Size | None) -> Found:
+    """The images of files, or of open ones."""
+    x = open_images(paths, size=size)
+    return Found(x, Image(*x.shape), classes or None)
+
+
+def text_of(where: str, strings: Sequence[str]) -> Found:
+    """Strings as they are, and the space that just holds them."""
+    space = text_space(strings)
+    return Found(_encode(Path(where), space, strings, "string"), space)
+
+
+def say(message: str) -> None:
+    warnings.warn(message, ZooWarning, stacklevel=3)
 
 
 def _kind(path: Path) -> str:
@@ -112,24 +300,58 @@ def _kind(path: Path) -> str:
     return suffix
 
 
-def _no_label(path: Path, label: str | None, why: str) -> None:
-    if label is not None:
-        raise InputError(f"{path} has no column {label!r}: {why}. Leave the label out.")
+def _no_column(path: str | Path, asked: Asked, why: str) -> None:
+    for what, name in (("label", asked.label), ("column of splits", asked.split)):
+        if name is not None:
+            raise InputError(f"{path} has no column {name!r}: {why}. Leave the {what} out.")
 
 
-def _table(path: Path, label: str | None) -> tuple[Array, Space, list[str] | None]:
-    table = open_table(path)
-    chosen = None if label is None else table.column(label)
-    columns = [i for i in range(table.width) if i != chosen]
+def read_table(table: Table, asked: Asked) -> Found:
+    """The rows of a table, besides the columns of classes and splits: as real vectors if they are numbers that float32
+    holds and nothing else is asked for, or with the kinds of their columns."""
+    if isinstance(asked.space, Records):
+        return _read_records(table, asked)
+    if asked.types is None and asked.allows(Real):
+        try:
+            return _read_numbers(table, asked)
+        except InputError:
+            if not asked.allows(Records):
+                raise
+    return _read_records(table, asked)
+
+
+def _read_records(table: Table, asked: Asked) -> Found:
+    """Rows of a table as the codes of their values."""
+    others = [name for name in (asked.label, asked.split) if name is not None]
+    words = [table.words(table.column(name)) for name in others]
+    space = asked.space
+    if not isinstance(space, Records):
+        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(others, "drop")})
+    x = read_codes(table, space)
+    classes = words.pop(0) if asked.label is not None else None
+    return Found(x, space, classes, words[0] if words else None)
+
+
+def _read_numbers(table: Table, asked: Asked) -> Found:
+    """Rows of a table as real vectors."""
+    others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
+    columns = [i for i in range(table.width) if i not in others]
     if not columns:
-        raise InputError(f"{path} has no column besides the class {label!r}; expected columns of numbers.")
-    x, words = table.read(columns, [] if chosen is None else [chosen], False)
+        what = "the class" if asked.label else "the split"
+        raise InputError(
+            f"{table.where} has no column besides {what} {asked.label or asked.split!r}; expected columns of numbers."
+        )
+    x, words = table.read(columns, others)
     names = tuple(table.names[i] for i in columns) if table.names else ()
-    return x, Real(len(columns), names), words[0] if words else None
+    classes = words.pop(0) if asked.label is not None else None
+    return Found(x, Real(len(columns), names), classes, words[0] if words else None)
 
 
-def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
-    """Integer labels and their names. Classes that are whole numbers keep their numeric order."""
+def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
+    """Integer labels and their names, in natural order: whole numbers as numbers, "class 10" after "class 9"."""
+    if isinstance(words, Words):
+        y, classes = make_labels(path, words.names)
+        return y[words.places], classes
     values = np.asarray(words)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -140,14 +362,13 @@ def make_labels(path: Path, words: Sequence[Any] | Array) -> tuple[npt.NDArray[n
     names, y = np.unique(values, return_inverse=True)
     if len(names) > MAX_CLASSES:
         raise InputError(f"{path}: the class has {len(names)} different values; expected at most {MAX_CLASSES}.")
-    if values.dtype.kind == "U" and all(_whole(str(n)) for n in names):
-        order = sorted(range(len(names)), key=lambda i: int(names[i]))
-        names, y = names[order], np.argsort(order)[y]
-    return y.astype(np.int64), Labels(tuple(str(n) for n in names))
+    order = sorted(range(len(names)), key=lambda i: _class_order(str(names[i])))
+    return np.argsort(order)[y].astype(np.int64), Labels(tuple(str(names[i]) for i in order))
 
 
-def _whole(word: str) -> bool:
-    return word.removeprefix("-").isdecimal() and str(int(word)) == word
+def _class_order(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """Sort key: whole numbers first, then names in natural order."""
+    return (int(name), []) if is_whole(name) else (sys.maxsize, natural(name))
 
 
 # ---- NPZ and NPY ----------------------------------------------------------------------------------------------------
@@ -158,6 +379,7 @@ class Header(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    fortran: bool
 
     @property
     def bytes(self) -> int:
@@ -183,8 +405,8 @@ def _headers(path: Path) -> dict[str, Header]:
 def _header(file: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return Header(shape, dtype)
+    shape, fortran, dtype = read(file)
+    return Header(shape, dtype, fortran)
 
 
 def _check_length(path: Path, header: Header, length: int) -> None:
@@ -199,14 +421,23 @@ def _check_length(path: Path, header: Header, length: int) -> None:
 
 
 def _load_array(path: Path, name: str, header: Header) -> Array:
-    """One array of a file."""
-    copy = 4 if header.dtype.kind == "f" else 8 if len(header.shape) < 3 else 1  # Real, Discrete, Image
-    rows = header.shape[0] if header.shape else 1
-    need = math.prod(header.shape) * (header.dtype.itemsize + 4 * copy + 4) + ROW * rows
-    check_fits(need, f"{path}, an array of shape {header.shape},", FEWER)
-    with _readable(path), open_regular(path) as file:  # numpy would leave a damaged one open
-        loaded = np.load(file, allow_pickle=False)
-        return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[name])
+    """One array of a file: in memory, or, where it would take much of it, as a map of the disk."""
+    if header.bytes <= available() // SHARE:
+        with _readable(path), open_regular(path) as file:  # numpy would leave a damaged one open
+            loaded = np.load(file, allow_pickle=False)
+            return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[name])
+    with open_regular(path) as file:
+        zipped = file.peek(2)[:2] == b"PK"
+    with _readable(path):
+        if not zipped:
+            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            _header(member)
+            with scratch(str(path), header.bytes) as out:
+                shutil.copyfileobj(member, out, BLOCK)
+                out.flush()
+                order: Literal["F", "C"] = "F" if header.fortran else "C"
+                return np.memmap(out, dtype=header.dtype, mode="r", shape=header.shape, order=order)
 
 
 @contextmanager
@@ -239,29 +470,46 @@ def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")
     return _load_array(path, name, headers[name]), y
 
 
-def _array_space(path: Path, x: Array) -> tuple[Array, Space]:
-    """The sample space of an array, by its dtype and shape (see the table above)."""
-    if x.ndim == 0 or x.size == 0:
-        raise InputError(f"{path}: the observations have shape {x.shape}; expected at least one row.")
+def array_space(where: str, parts: Sequence[Array]) -> tuple[Source, Space]:
+    """The rows of arrays of one dtype and shape as one source, and their sample space (see the table above)."""
+    x = parts[0]
+    if x.ndim == 0 or any(part.size == 0 for part in parts):
+        raise InputError(f"{where}: the observations have shape {x.shape}; expected at least one row.")
     if x.dtype.kind not in "buif":
-        raise InputError(f"{path}: the observations have dtype {x.dtype}; expected numbers.")
+        raise InputError(f"{where}: the observations have dtype {x.dtype}; expected numbers.")
     if x.ndim <= 2:
-        x = x.reshape(len(x), -1)
+        rows = _joined([part.reshape(len(part), -1) for part in parts])
+        width = rows[:1].shape[1]
         if x.dtype.kind == "f":
-            return x, Real(x.shape[1])
-        if x.min() < 0:
-            raise InputError(f"{path} has the integer {x.min()}; expected 0, 1, ...; floats for real numbers.")
-        return x, Discrete(x.shape[1], max(2, int(x.max()) + 1))
+            return rows, Real(width)
+        low, high = _extremes(rows)
+        if low < 0:
+            raise InputError(f"{where} has the integer {low}; expected 0, 1, ...; floats for real numbers.")
+        return rows, Discrete(width, max(2, high + 1))
     if x.ndim <= 4 and x.dtype == np.uint8:
-        x = x.reshape(*x.shape[:3], -1)
-        height, width, channels = x.shape[1:]
+        rows = _joined([part.reshape(*part.shape[:3], -1) for part in parts])
+        height, width, channels = rows[:1].shape[1:]
         if channels > 4 and height <= 4:
-            raise InputError(f"{path}: images of shape {x.shape[1:]}; expected channels last: x.transpose(0, 2, 3, 1).")
-        return x, Image(height, width, channels, 256 if x.max() > 16 else max(2, int(x.max()) + 1))
+            raise InputError(
+                f"{where}: images of shape {(height, width, channels)}; expected channels last: "
+                "x.transpose(0, 2, 3, 1)."
+            )
+        high = _extremes(rows)[1]
+        return rows, Image(height, width, channels, 256 if high > 16 else max(2, high + 1))
     raise InputError(
-        f"{path}: the observations have shape {x.shape} and dtype {x.dtype}; expected numbers of shape (N, width), or "
+        f"{where}: the observations have shape {x.shape} and dtype {x.dtype}; expected numbers of shape (N, width), or "
         "uint8 images of shape (N, height, width, channels)."
     )
+
+
+def _joined(parts: Sequence[Array]) -> Source:
+    return parts[0] if len(parts) == 1 else Parts(parts)
+
+
+def _extremes(x: Source) -> tuple[int, int]:
+    """The lowest and the highest of all integers."""
+    found = [(int(part.min()), int(part.max())) for part in (x[rows] for rows in blocks(x))]
+    return min(low for low, _ in found), max(high for _, high in found)
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------
@@ -280,8 +528,8 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _text(path: Path) -> tuple[Array, Text]:
-    """The strings of a file and the space that just holds them. Blank lines do not count."""
+def _strings(path: Path) -> list[str]:
+    """The lines of a text file that are not blank."""
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE:
@@ -292,7 +540,17 @@ def _text(path: Path) -> tuple[Array, Text]:
     strings = [line for line in lines if line.strip()]
     if not strings:
         raise InputError(f"{path} is empty; expected a string a line.")
-    space = Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
+    return strings
+
+
+def text_space(strings: Sequence[str]) -> Text:
+    """The space that just holds these strings."""
+    return Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
+
+
+def _text(path: Path) -> tuple[Array, Text]:
+    strings = _strings(path)
+    space = text_space(strings)
     return _encode(path, space, strings, "line"), space
 
 
@@ -337,16 +595,19 @@ def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> 
         words = find_images(path)[1]
     elif kind in TABLES and label is not None:
         table = open_table(path)
-        words = table.strings(table.column(label))
+        found = table.words(table.column(label))
+        return classes.check(found.names, name=f"{path}: the class")[found.places]
     elif kind in ARRAYS:
         words = _arrays(path, label)[1]
     if words is None or len(words) == 0:
         raise InputError(f"{path} has no classes; say which column has them (--label NAME); {classes.describe()}.")
-    return classes.check(words, name=f"{path}: the class")
+    return classes.check(classes.named(words), name=f"{path}: the class")
 
 
 def _fits(space: Space) -> tuple[str, ...]:
     """The kinds of file that can hold observations of this space."""
+    if isinstance(space, Records):
+        return TABLES
     if isinstance(space, Text):
         return (".txt", *TABLES, *ARRAYS)
     return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
@@ -366,12 +627,14 @@ def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array
 
 
 def _table_rows(path: Path, space: Space, label: str | None) -> Array:
-    table = open_table(path)
+    table = open_parts(find_parts(path) or [path])
+    if isinstance(space, Records):
+        return space.check(read_codes(table, space)[:])
     needed = isinstance(space, Real) and bool(space.names)
     columns = _choose(table, column_names(space), label, needed=needed, what=space.describe())
     if isinstance(space, Text):
         return _encode(path, space, table.strings(columns[0], empty=True), "row")
-    x = table.numbers(columns)
+    x = table.read(columns)[0][:]
     return space.check(x.reshape(len(x), *space.shape), str(path))
 
 
@@ -384,14 +647,14 @@ def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bo
     if table.names and needed:
         near = did_you_mean(missing[0], table.names)
         raise InputError(
-            f"{table.path} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "
+            f"{table.where} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "
             f"{shorten(table.names)}.{near}"
         )
     skip = None if label is None else table.column(label)
     columns = [i for i in range(table.width) if i != skip]
     if len(columns) != len(names):
         besides = f" besides {label!r}" if label is not None else ""
-        raise InputError(f"{table.path} has {len(columns)} columns{besides}; expected {len(names)} for {what}.")
+        raise InputError(f"{table.where} has {len(columns)} columns{besides}; expected {len(names)} for {what}.")
     return columns
 
 
@@ -410,7 +673,7 @@ def read_latents(path: str | Path, shape: Sequence[int]) -> Array:
         names = numbered("z", math.prod(shape))
         if table.names == ("z",) and len(names) == 1:
             names = ("z",)
-        x = table.numbers(_choose(table, names, None, needed=False, what=what))
+        x = table.read(_choose(table, names, None, needed=False, what=what))[0][:]
         return x.reshape(len(x), *shape)
     if kind not in ARRAYS:
         raise InputError(f"{path} cannot hold {what}; expected {', '.join((*TABLES, *ARRAYS))}.")

@@ -1,61 +1,189 @@
-"""Tables: CSV and Parquet files as columns by name.
+"""Tables: CSV, Parquet and Arrow files, and frames in memory, as columns by name.
 
-A first CSV row with anything that is not a number is the header. pyarrow does the reading; where it cannot, or
-where a value is missing or not finite, the file is read again by the slow csv module, to say in which line and
-column the trouble is.
+A first CSV row with anything that is not a number is the header. Rows come from the start, a block at a time, so a
+table may be larger than memory. pyarrow does the reading; where it cannot, or where a value is missing or not finite,
+a CSV file is read again by the slow csv module, to say in which line and column the trouble is.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
+import json
 import math
-import os
+import re
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.data.arrow import arrow
-from zoo.errors import CorruptFile, InputError, did_you_mean
-from zoo.memory import available, check_fits
+from zoo.data.sources import Array, Source
+from zoo.data.spool import Spool
+from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
 
-Array = npt.NDArray[Any]
 MAX_CLASSES = 1000
 BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
-# bytes of memory from the file to the data set, measured: of a number, of a string, and of a row beside its values
+BATCH = 1 << 15  # rows
+# bytes of memory of a number, of a string, and of a row beside its values, where a file is read as a whole
 CELL, WORD, ROW = 40, 80, 64
 FEWER = "Take fewer rows or columns, or a machine with more."
+EXACT = 2**24  # whole numbers up to here are float32 numbers
+SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 
 
 @dataclass(frozen=True)
-class Table:
-    """The columns of a file, not read yet. `names` is empty for a CSV file without a header."""
+class Words:
+    """A column of words: its values are `names[places]`."""
 
-    path: Path
+    names: list[str]
+    places: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, row: int) -> str:
+        return self.names[self.places[row]]
+
+
+class Table:
+    """Columns by name, whose rows are read from the start. `names` is empty for a CSV file without a header."""
+
+    where: str  # what messages call it
     names: tuple[str, ...]
     width: int
-    read: Callable[[Sequence[int], Sequence[int], bool], tuple[Array, list[list[str]]]]
+    typed = True  # whether columns have types of their own; in CSV files all are words
 
-    def numbers(self, columns: Sequence[int]) -> Array:
-        """These columns as float32, shape `(N, len(columns))`; all of them finite."""
-        return self.read(columns, (), False)[0]
+    def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
+        """Record batches of these columns: numbers as numbers, words as dictionaries of strings."""
+        raise NotImplementedError
 
-    def strings(self, column: int, *, empty: bool = False) -> list[str]:
-        """This column as strings; `empty` ones only if they may be."""
-        return self.read((), (column,), empty)[1][0]
+    def values(self) -> Iterator[Any]:
+        """Record batches of all columns as they are; those of CSV files are strings."""
+        raise NotImplementedError
+
+    def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
+        """Raise the error of the first value that is at fault, where a second reading can tell more of it."""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return self.names or tuple(f"column {i + 1}" for i in range(self.width))
 
     def column(self, name: str) -> int:
         """The place of a column by its name."""
         if not self.names:
-            raise InputError(f"{self.path} has no header, so no column {name!r}. Add a first line with the names.")
+            raise InputError(f"{self.where} has no header, so no column {name!r}. Add a first line with the names.")
         if name not in self.names:
             near = did_you_mean(name, self.names)
-            raise InputError(f"{self.path} has no column {name!r}; its columns are {shorten(self.names)}.{near}")
+            raise InputError(f"{self.where} has no column {name!r}; its columns are {shorten(self.names)}.{near}")
         return self.names.index(name)
+
+    def read(self, numbers: Sequence[int], words: Sequence[int] = ()) -> tuple[Source, list[Words]]:
+        """Columns as float32, shape `(N, len(numbers))`, all of them finite, and others as words."""
+        spool, row = Spool(self.where), 0
+        known: list[dict[str, int]] = [{} for _ in words]
+        places: list[list[npt.NDArray[np.int32]]] = [[] for _ in words]
+        merged: dict[str, tuple[float, float]] = {}
+        for batch in self.batches(numbers, words):
+            block = np.empty((batch.num_rows, len(numbers)), dtype=np.float32)
+            for place, i in enumerate(numbers):
+                values = _floats(self, i, batch.column(place))
+                with np.errstate(over="ignore", invalid="ignore"):
+                    block[:, place] = values
+                if self.titles[i] not in merged and (pair := _merged(values, block[:, place])):
+                    merged[self.titles[i]] = pair
+            if not np.isfinite(block).all():
+                self.explain(numbers, ())
+                _refuse_missing(self, block, row, numbers)
+            for n, i in enumerate(words):
+                places[n].append(self._places(batch.column(len(numbers) + n), i, known[n], row))
+            spool.add(block)
+            row += len(block)
+        if not row:
+            raise InputError(f"{self.where} is empty: it has {self.width} columns and 0 rows.")
+        _warn_of_merged(self.where, merged)
+        return spool.finish(), [Words(list(k), np.concatenate(p)) for k, p in zip(known, places, strict=True)]
+
+    def words(self, column: int) -> Words:
+        """One column as words, none of them missing."""
+        return self.read((), (column,))[1][0]
+
+    def count_rows(self) -> int:
+        return sum(batch.num_rows for batch in self.batches((), (0,)))
+
+    def _places(self, column: Any, i: int, known: dict[str, int], row: int) -> npt.NDArray[np.int32]:
+        """Places of a batch of words in the dictionary `known`, which grows."""
+        values = column.dictionary.to_pylist()
+        if column.null_count or (not self.typed and "" in values):
+            self.explain((), (i,))
+            missing = int(np.asarray(column.is_null()).argmax())
+            raise InputError(f"{self.where}, row {row + missing + 1}, column {self.titles[i]!r} is missing.")
+        if all(isinstance(v, float) and v.is_integer() for v in values):
+            values = [int(v) for v in values]  # integers that pandas stored as floats
+        bad = next((v for v in values if not isinstance(v, (str, int))), None)
+        if bad is not None:
+            raise InputError(f"{self.where}: column {self.titles[i]!r} holds {bad!r}; expected names or integers.")
+        mine = np.array([known.setdefault(str(v), len(known)) for v in values], dtype=np.int32)
+        return mine[column.indices.to_numpy()]
+
+    def strings(self, column: int, *, empty: bool = False) -> list[str]:
+        """One column as strings; `empty` ones only if they may be."""
+        found: list[str] = []
+        for batch in self.batches((), (column,)):
+            values = batch.column(0)
+            known = values.dictionary.to_pylist()
+            found += [known[i] if i is not None else None for i in values.indices.to_pylist()]
+            if None in found or (not empty and "" in found):
+                self.explain((), (column,))
+                bad = next(i for i, v in enumerate(found) if not v)
+                raise InputError(f"{self.where}, row {bad + 1}, column {self.titles[column]!r} is missing.")
+        return list(map(str, found))
+
+
+def _floats(table: Table, i: int, column: Any) -> Array:
+    """A column of a batch as numbers; missing ones become NaN."""
+    pa = arrow()
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        name = table.titles[i]
+        raise InputError(f"{table.where}: column {name!r} holds {column.type}; expected numbers.{label_hint(name)}")
+    if column.null_count:
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _merged(values: Array, held: Array) -> tuple[float, float] | None:
+    """The first number of many that float32 takes for another one: what it is, and what it becomes."""
+    if values.dtype.kind not in "iuf" or values.dtype.itemsize <= 2:
+        return None
+    large = np.abs(held) >= EXACT
+    if not large.any():
+        return None
+    wrong = np.flatnonzero(large & np.isfinite(held) & (held.astype(np.float64) != values.astype(np.float64)))
+    return (values[wrong[0]].item(), held[wrong[0]].item()) if len(wrong) else None
+
+
+def _warn_of_merged(where: str, merged: dict[str, tuple[float, float]]) -> None:
+    for name, (value, held) in merged.items():
+        warnings.warn(
+            f"{where}: column {name!r} has numbers that float32 does not tell apart: {value} becomes {held:.0f}. Leave "
+            f"the column out, or keep its numbers exactly in a table: --types {name}=integer.",
+            ZooWarning,
+            stacklevel=2,
+        )
+
+
+def _refuse_missing(table: Table, block: Array, row: int, numbers: Sequence[int]) -> None:
+    at, place = (int(i) for i in np.argwhere(~np.isfinite(block))[0])
+    raise InputError(
+        f"{table.where}, row {row + at + 1}, column {table.titles[numbers[place]]!r} is missing or not finite "
+        f"({block[at, place]}); expected float32 numbers everywhere. Drop the row or fill it in."
+    )
 
 
 def shorten(names: Sequence[str], most: int = 12) -> str:
@@ -63,151 +191,254 @@ def shorten(names: Sequence[str], most: int = 12) -> str:
 
 
 def open_table(path: Path) -> Table:
-    """The table of a .csv, .tsv or .parquet file."""
-    return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
+    """The table of a .csv, .tsv, .parquet, .arrow or .feather file."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return ParquetTable(path)
+    return ArrowTable.of_file(path) if suffix in (".arrow", ".feather") else CsvTable(path)
 
 
-# ---- Parquet --------------------------------------------------------------------------------------------------------
+def find_parts(source: str | Path) -> list[Path]:
+    """The files that a pattern such as `parts/*.parquet` names, or those of a folder that holds tables and nothing
+    else, in natural order; none where it is neither."""
+    from zoo.spec import natural
+
+    path = Path(source)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.is_file() and p.name[0] not in "._"]
+        found = found if found and all(p.suffix.lower() in SUFFIXES for p in found) else []
+    else:
+        found = [] if path.exists() or not glob.has_magic(str(source)) else [Path(p) for p in glob.glob(str(source))]
+    return sorted(found, key=lambda p: natural(str(p)))
 
 
-def _open_parquet(path: Path) -> Table:
-    pa = arrow()
-    try:
-        file = pa.parquet.ParquetFile(path)
-        schema = file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptFile(f"{path} is not a readable Parquet file: {first_line(error)}") from None
-    names = tuple(schema.names)
-    if not names or file.metadata.num_rows == 0:
-        raise InputError(f"{path} is empty: it has {len(names)} columns and {file.metadata.num_rows} rows.")
-    repeated, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise InputError(f"{path} has two columns {repeated!r}; give each its own name.")
+# ---- Arrow ----------------------------------------------------------------------------------------------------------
 
-    def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
-        for i in numbers:
-            kind = schema.types[i]
-            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-                raise InputError(f"{path}: column {names[i]!r} holds {kind}; expected numbers.{label_hint(names[i])}")
-        rows, groups = file.metadata.num_rows, range(file.metadata.num_row_groups)
-        words = sum(file.metadata.row_group(g).column(i).total_uncompressed_size for g in groups for i in strings)
-        check_fits(
-            rows * (ROW + CELL * len(numbers) + WORD * len(strings)) + 2 * words, f"{path}, {rows:,} rows,", FEWER
-        )
-        try:
-            table = pa.parquet.read_table(
-                path,
-                columns=[names[i] for i in (*numbers, *strings)],
-                read_dictionary=[names[i] for i in strings],
-                use_threads=False,  # where a thread cannot be started, for want of memory, Arrow waits for it forever
-                pre_buffer=False,
+
+class ArrowTable(Table):
+    """Whatever gives record batches of one schema: a table of pyarrow, an Arrow file, a frame."""
+
+    def __init__(self, where: str, schema: Any) -> None:
+        names = tuple(schema.names)
+        self.where, self.schema = where, schema
+        repeated, times = Counter(names).most_common(1)[0] if names else ("", 0)
+        if times > 1:
+            raise InputError(f"{where} has two columns {repeated!r}; give each its own name.")
+        left_out = [n for n in names if n in _row_numbers(schema)]
+        if left_out:
+            warnings.warn(
+                f"{where}: left out the column {left_out[0]!r}, the row numbers of pandas. Write without: "
+                "to_parquet(..., index=False).",
+                ZooWarning,
+                stacklevel=4,
             )
-        except MemoryError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptFile(f"{path} is not a readable Parquet file: {first_line(error)}") from None
-        out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
-        for place, i in enumerate(numbers):
-            column = table.column(names[i])
-            with np.errstate(over="ignore", invalid="ignore"):
-                out[:, place] = column.cast(pa.float64()).to_numpy() if column.null_count else column.to_numpy()
-        _check_finite(path, out, [names[i] for i in numbers])
-        return out, [_parquet_strings(path, names[i], table.column(names[i])) for i in strings]
+        self.names = tuple(n for n in names if n not in left_out)
+        self.width = len(self.names)
+        if not names:
+            raise InputError(f"{where} is empty: it has no columns.")
 
-    return Table(path, names, len(names), read)
+    @classmethod
+    def of_table(cls, where: str, table: Any) -> ArrowTable:
+        """A table of pyarrow in memory."""
+        found = cls(where, table.schema)
+        found.table = table
+        return found
+
+    @classmethod
+    def of_file(cls, path: Path) -> ArrowTable:
+        """An Arrow file, mapped into memory: its rows are read from the disk as they are needed."""
+        pa = arrow()
+        import pyarrow.feather
+        import pyarrow.ipc
+
+        with _readable(path, "Arrow"):
+            try:
+                with pa.memory_map(str(path)) as file:
+                    table = pyarrow.ipc.open_file(file).read_all()
+            except pa.ArrowInvalid:  # compressed, of the first version, or a stream
+                try:
+                    with pa.memory_map(str(path)) as file:
+                        table = pyarrow.ipc.open_stream(file).read_all()
+                except pa.ArrowInvalid:
+                    table = pyarrow.feather.read_table(path)
+        return cls.of_table(str(path), table)
+
+    def count_rows(self) -> int:
+        return int(self.table.num_rows)
+
+    def selected(self, names: Sequence[str]) -> Iterator[Any]:
+        """Record batches with these columns."""
+        return iter(self.table.select(list(names)).to_batches(max_chunksize=BATCH))
+
+    def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
+        pa = arrow()
+        for i in numbers:
+            kind = self.schema.field(self.names[i]).type
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+                name = self.names[i]
+                raise InputError(f"{self.where}: column {name!r} holds {kind}; expected numbers.{label_hint(name)}")
+        for batch in self.selected([self.names[i] for i in (*numbers, *words)]):
+            columns = batch.columns[: len(numbers)]
+            for column in batch.columns[len(numbers) :]:
+                column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+                columns.append(column)
+            if not columns:
+                yield batch
+                continue
+            yield pa.RecordBatch.from_arrays(columns, names=[str(i) for i in range(len(columns))])
+
+    def values(self) -> Iterator[Any]:
+        return self.selected(self.names)
 
 
-def _check_finite(path: Path, values: Array, names: Sequence[str]) -> None:
-    good = np.isfinite(values)
-    if not good.all():
-        row, place = (int(i) for i in np.argwhere(~good)[0])
-        raise InputError(
-            f"{path}, row {row + 1}, column {names[place]!r} is missing or not finite ({values[row, place]}); expected "
-            "float32 numbers everywhere. Drop the row or fill it in."
-        )
+class ParquetTable(ArrowTable):
+    """A Parquet file, or several of one schema, read a part at a time."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths, self.count = paths, 0
+        schemas = []
+        for path in paths:
+            with _readable(path, "Parquet"), self.opened(path) as file:
+                schemas.append(file.schema_arrow)
+                self.count += file.metadata.num_rows
+        where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+        super().__init__(where, schemas[0])
+        if self.count == 0:
+            raise InputError(f"{where} is empty: it has {self.width} columns and 0 rows.")
+        for path, schema in zip(paths, schemas, strict=True):
+            if not set(self.names) <= set(schema.names):
+                missing = next(n for n in self.names if n not in schema.names)
+                raise InputError(f"{path} has no column {missing!r}, which {paths[0]} has; expected the same in each.")
+
+    def count_rows(self) -> int:
+        return self.count
+
+    @staticmethod
+    def opened(path: Path) -> Any:
+        # where a thread cannot be started, for want of memory, Arrow waits for it forever: no buffering ahead
+        return arrow().parquet.ParquetFile(path, pre_buffer=False)
+
+    def selected(self, names: Sequence[str]) -> Iterator[Any]:
+        for path in self.paths:
+            with _readable(path, "Parquet"), self.opened(path) as file:
+                for batch in file.iter_batches(batch_size=BATCH, columns=list(names), use_threads=False):
+                    yield batch.select(list(names))
 
 
-def _parquet_strings(path: Path, name: str, column: Any) -> list[str]:
-    values = _values(column)
-    if None in values:
-        raise InputError(f"{path}, row {values.index(None) + 1}, column {name!r} is missing.")
-    if all(isinstance(v, float) and v.is_integer() for v in values):
-        values = [int(v) for v in values]  # integers that pandas stored as floats
-    bad = next((v for v in values if not isinstance(v, (str, int))), None)
-    if bad is not None:
-        raise InputError(f"{path}: column {name!r} holds {bad!r}; expected names or integers.")
-    return [str(v) for v in values]
+class ManyTables(Table):
+    """Several tables with the same columns as one."""
+
+    def __init__(self, parts: Sequence[Table]) -> None:
+        first, self.parts = parts[0], parts
+        self.where, self.names, self.width, self.typed = first.where, first.names, first.width, first.typed
+        for part in parts:
+            if set(part.names) != set(first.names) or part.width != first.width:
+                raise InputError(
+                    f"{part.where} has the columns {shorten(part.titles)}; {first.where} has "
+                    f"{shorten(first.titles)}. Expected the same in each."
+                )
+
+    def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
+        for part in self.parts:
+            yield from part.batches(self._places_in(part, numbers), self._places_in(part, words))
+
+    def values(self) -> Iterator[Any]:
+        for part in self.parts:
+            for batch in part.values():
+                yield batch.select(list(self.titles))
+
+    def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
+        for part in self.parts:
+            part.explain(self._places_in(part, numbers), self._places_in(part, words))
+
+    def _places_in(self, part: Table, columns: Sequence[int]) -> list[int]:
+        return [part.names.index(self.names[i]) if self.names else i for i in columns]
 
 
-def _values(column: Any) -> list[Any]:
-    """A column as a list. Strings that repeat, of a column with a dictionary, are one object each."""
-    if not hasattr(column.type, "index_type"):
-        return list(column.to_pylist())
-    values: list[Any] = []
-    for chunk in column.chunks:
-        known = [*chunk.dictionary.to_pylist(), None]
-        values += [known[i] for i in chunk.indices.fill_null(len(known) - 1).to_pylist()]
-    return values
+def open_parts(paths: Sequence[Path]) -> Table:
+    """The tables of several files as one."""
+    if len(paths) > 1 and all(p.suffix.lower() == ".parquet" for p in paths):
+        return ParquetTable(*paths)
+    tables = [open_table(path) for path in paths]
+    return tables[0] if len(tables) == 1 else ManyTables(tables)
+
+
+def _row_numbers(schema: Any) -> set[str]:
+    """The columns in which pandas kept an index without a name."""
+    about = (schema.metadata or {}).get(b"pandas")
+    try:
+        kept = json.loads(about)["index_columns"] if about else []
+    except (ValueError, KeyError, TypeError):
+        return set()
+    return {n for n in kept if isinstance(n, str) and re.fullmatch(r"__index_level_\d+__", n)}
+
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    """Whatever pyarrow raises in the block becomes a `CorruptFile`, but a shortage of memory."""
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except (arrow().ArrowException, OSError) as error:
+        raise CorruptFile(f"{path} is not a readable {kind} file: {first_line(error)}") from None
 
 
 # ---- CSV ------------------------------------------------------------------------------------------------------------
 
 
-def _open_csv(path: Path) -> Table:
-    rows = _rows(path, delimiter := _delimiter(path))
-    try:
-        line, first = next(rows)
-    except StopIteration:
-        raise InputError(f"{path} is empty; expected a table of numbers.") from None
-    names = _header(path, line, first)
-    if names and next(rows, None) is None:
-        raise InputError(f"{path} has a header and no rows.")
-    rows.close()
-    shown = names or tuple(f"column {i + 1}" for i in range(len(first)))
+class CsvTable(Table):
+    """A CSV file. Its columns have no types: they are read as what is asked for."""
 
-    def read(numbers: Sequence[int], strings: Sequence[int], empty: bool) -> tuple[Array, list[list[str]]]:
-        pa = arrow()
-        _check_memory(path, delimiter, len(strings))
-        words_of = pa.dictionary(pa.int32(), pa.string())
-        types = {shown[i]: pa.float32() for i in numbers} | dict.fromkeys((shown[i] for i in strings), words_of)
-        read_options = pa.csv.ReadOptions(column_names=None if names else shown, block_size=BLOCK)
-        parse_options = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        convert_options = pa.csv.ConvertOptions(
-            column_types=types, include_columns=list(types), strings_can_be_null=False, quoted_strings_can_be_null=False
-        )
+    typed = False
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.where = path, str(path)
+        self.delimiter = _delimiter(path)
+        rows = _rows(path, self.delimiter)
         try:
-            table = pa.csv.read_csv(path, read_options, parse_options, convert_options)
+            line, first = next(rows)
+        except StopIteration:
+            raise InputError(f"{path} is empty; expected a table of numbers.") from None
+        self.names = _header(path, line, first)
+        if self.names and next(rows, None) is None:
+            raise InputError(f"{path} has a header and no rows.")
+        rows.close()
+        self.width = len(first)
+
+    def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
+        pa = arrow()
+        kinds = [pa.float64()] * len(numbers) + [pa.dictionary(pa.int32(), pa.string())] * len(words)
+        return self._stream([*numbers, *words], kinds, numbers)
+
+    def values(self) -> Iterator[Any]:
+        return self._stream(range(self.width), [arrow().string()] * self.width, ())
+
+    def _stream(self, columns: Sequence[int], kinds: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
+        pa = arrow()
+        titles = self.titles
+        wanted = [titles[i] for i in columns]
+        try:
+            reader = pa.csv.open_csv(
+                self.path,
+                pa.csv.ReadOptions(column_names=None if self.names else titles, block_size=BLOCK, use_threads=False),
+                pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                pa.csv.ConvertOptions(
+                    column_types=dict(zip(wanted, kinds, strict=True)),
+                    include_columns=wanted,
+                    strings_can_be_null=False,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+            yield from (batch for batch in reader if batch.num_rows)
         except MemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
-            _diagnose(path, delimiter, shown, numbers, (), bool(names))
-            raise InputError(f"{path} cannot be read as CSV: {first_line(error)}") from None
-        out = np.empty((table.num_rows, len(numbers)), dtype=np.float32)
-        for place, i in enumerate(numbers):
-            out[:, place] = table.column(shown[i]).to_numpy()
-        words = [_values(table.column(shown[i])) for i in strings]
-        if not np.isfinite(out).all() or (not empty and any("" in w for w in words)):
-            _diagnose(path, delimiter, shown, numbers, () if empty else strings, bool(names))
-            _check_finite(path, out, [shown[i] for i in numbers])
-        return out, words
+            self.explain(numbers, ())
+            raise InputError(f"{self.path} cannot be read as CSV: {first_line(error)}") from None
 
-    return Table(path, names, len(first), read)
-
-
-def _check_memory(path: Path, delimiter: str, strings: int) -> None:
-    """`InputError` if the cells of a file do not fit in memory. They are counted only where that is in question."""
-    size = os.path.getsize(path)
-    if size * (CELL + ROW + WORD * strings) // 2 < available():  # a cell has two characters at least
-        return
-    check_fits(size, str(path), FEWER)  # or it would take long to count
-    cells = lines = 0
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            lines += block.count(b"\n")
-            cells += block.count(delimiter.encode())
-    check_fits(
-        CELL * cells + (CELL + ROW) * lines + strings * (WORD * lines + size), f"{path}, {lines:,} lines,", FEWER
-    )
+    def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
+        _diagnose(self.path, self.delimiter, self.titles, numbers, words, bool(self.names))
 
 
 def _delimiter(path: Path) -> str:
@@ -228,7 +459,7 @@ def _rows(path: Path, delimiter: str) -> Any:
 
     def generate() -> Iterator[tuple[int, list[str]]]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+            reader = csv.reader(_lines(file, path), delimiter=delimiter)
             last = 0
             try:
                 for cells in reader:
@@ -240,6 +471,16 @@ def _rows(path: Path, delimiter: str) -> Any:
                 raise InputError(f"{path}, line {reader.line_num}: {error}.") from None
 
     return generate()
+
+
+def _lines(file: IO[str], path: Path) -> Iterator[str]:
+    """The lines of a file, none of which fills the memory."""
+    number = 0
+    while line := file.readline(BLOCK):
+        number += 1
+        if len(line) == BLOCK:
+            raise InputError(f"{path}, line {number} has more than {BLOCK:,} characters; expected a table.")
+        yield line
 
 
 def _header(path: Path, line: int, cells: list[str]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ which anyone can fit. What sees which fault: docs/evaluate.md.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
-from zoo.data import Dataset, load_dataset
+from zoo.data import load_dataset
 from zoo.errors import InputError
 from zoo.evaluation.classes import prediction
 from zoo.evaluation.judge import check_judge, preset_judge
@@ -27,7 +27,7 @@ PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "enco
 
 def evaluate(
     model: Model,
-    data: str | Path | Dataset,
+    data: Any,
     split: str = "test",
     *,
     fresh: int = 0,
@@ -41,7 +41,7 @@ def evaluate(
     `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
     data that looks at samples; by default a preset that was trained on data of that name, if there is one.
     """
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space)
     dataset = dataset.fitted(model.space, model.classes)
     if judge is not None:
         check_judge(judge, dataset)

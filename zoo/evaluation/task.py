@@ -50,4 +50,5 @@ class Task:
             return {}
         if self.y is None:
             raise InputError(f"{method} of {self.model.name} needs a class for each row, and this data has none.")
-        return {"label": self.y}
+        assert self.model.classes is not None
+        return {"label": self.model.classes.called(self.y)}

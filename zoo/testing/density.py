@@ -363,7 +363,10 @@ def log_determinant(subject: Subject) -> None:
     if not has_normal_base(subject):
         raise NotApplicable("sample is not made of one standard normal of the latents' shape, so the base is not known")
     given = {name: eager.network.tensor(np.asarray(o.number, o.dtype)) for name, o in definition.options.items()}
-    given |= {name: eager.network.tensor(np.full(len(x), i)) for name, i in subject.labels("encode").items()}
+    given |= {
+        name: eager.network.tensor(subject.classes.check(label, len(x)).copy())
+        for name, label in subject.labels("encode").items()
+    }
 
     def encode(rows: Any) -> Any:
         z = definition.function(x=rows, **given)

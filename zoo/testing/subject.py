@@ -94,11 +94,13 @@ class Subject:
         inputs = self.inputs(method, count)
         return self.model.run(method, inputs, count=None if inputs else count, **{"seed": 0, **more})
 
-    def labels(self, method: str) -> dict[str, int]:
-        """The class that density and sampler are compared for, where the method takes one."""
-        return (
-            {"label": len(self.model.classes or CLASSES) - 1} if "label" in self.model.signature(method).inputs else {}
-        )
+    def labels(self, method: str) -> dict[str, Any]:
+        """The class that density and sampler are compared for, where the method takes one: the last."""
+        return {"label": self.classes.names[-1]} if "label" in self.model.signature(method).inputs else {}
+
+    @property
+    def classes(self) -> Labels:
+        return self.model.classes or CLASSES
 
     def log_prob(self, x: Array, **more: Any) -> Array:
         """Nats in float64, (N,)."""

@@ -38,16 +38,20 @@ from zoo.training.run import (
 )
 from zoo.training.saving import Saver, size_of
 
+ADAPT_BYTES = 2**28  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
 
 def train(
     architecture: str,
-    data: str | Path | Dataset,
+    data: Any,
     out: str | Path,
     *,
     label: str | None = None,
+    split: str | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    types: Mapping[str, str] | str | None = None,
     config: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     device: str = "cpu",
@@ -62,16 +66,17 @@ def train(
 ) -> EagerModel:
     """Train an architecture and return the model; everything is kept in the folder `out`.
 
-    `data` is the name of a data set, a file or folder (`zoo.load_dataset`), or a `Dataset`. `config` are settings of
-    the architecture, `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on.
-    `start` is a run or a preset to begin with the weights of (fine-tuning), as is a preset in place of an architecture.
+    `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size` and
+    `types` say how to read it, as they do to `zoo.load_dataset`. `config` are settings of the architecture, `recipe`
+    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
+    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
     It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
     `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
     loggers, the module `mlflow`, and so on. In a notebook there is a progress bar, unless `progress` is something else.
     """
     out = Path(out)
-    given = Given(data if isinstance(data, Dataset) else None, save_every, Listeners(progress, callbacks, logger))
+    given = Given(None if isinstance(data, (str, Path)) else data, save_every, Listeners(progress, callbacks, logger))
     if is_worker():  # a data-parallel process: the first one made the run
         run = Path(os.environ.get(PLACE, out))
         return continued(run, read_record(run), given)
@@ -80,18 +85,21 @@ def train(
         start = architecture
     origin = None if start is None else origin_of(start)
     spec = registry.architecture(architecture) if origin is None else origin.spec(architecture)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
-    source = dataset.name if isinstance(data, Dataset) else where(data)
-    asked = {"data": source, "label": label, "device": device, "devices": devices, "precision": precision}
+    reading = {name: value for name, value in (("split", split), ("size", size), ("types", types)) if value is not None}
+    dataset = load_dataset(data, label=label, spaces=registry.network_class(spec).spaces, **reading)
+    source = where(data) if isinstance(data, (str, Path)) else dataset.name
+    asked = {"data": source, "label": label, "reading": reading}
+    asked |= {"device": device, "devices": devices, "precision": precision}
     record = plan(spec, dataset, asked, config, recipe, origin)
     return begin(record, out, replace(given, data=dataset), force)
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a training is given that is not part of its run: the data, if they are loaded, and who is told of it."""
+    """What a training is given that is not part of its run: the data, unless they are read again from where the run
+    says; when to save; and who is told of it."""
 
-    data: Dataset | None
+    data: Any
     save_every: float | None
     listeners: Listeners
 
@@ -162,13 +170,13 @@ def begin(record: RunRecord, out: Path, given: Given, force: bool) -> EagerModel
             return continued(out, record, given)
         os.environ[PLACE] = str(work)
         stack.callback(os.environ.pop, PLACE)
-        return go_on(work, out, record, given, beginning)
+        return go_on(work, out, record, given.data, given, beginning)
 
 
 def resume(
     run: str | Path,
     *,
-    data: Dataset | None = None,
+    data: Any = None,
     device: str | None = None,
     devices: int | None = None,
     precision: str | None = None,
@@ -219,15 +227,15 @@ def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path)
 
 def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
     """Go on with a run as `record` says."""
-    data = given.data or load_dataset(record.data, label=record.label)
-    if data.digest != record.digest:
+    source, spaces = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
+    dataset = load_dataset(source, label=record.label, spaces=spaces, **record.reading)
+    if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
-    return go_on(run, run, record, replace(given, data=data), ExitStack())
+    return go_on(run, run, record, dataset, given, ExitStack())
 
 
-def go_on(work: Path, run: Path, record: RunRecord, given: Given, beginning: ExitStack) -> EagerModel:
+def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Given, beginning: ExitStack) -> EagerModel:
     """Train in the folder `work`. `beginning` is closed at the first save: from then on the folder is `run`."""
-    assert given.data is not None
     with ExitStack() as stack:
         lock = Exclusive(work / LOCK, TRAINED)
         if not is_worker():
@@ -237,10 +245,10 @@ def go_on(work: Path, run: Path, record: RunRecord, given: Given, beginning: Exi
         failpoint("run.locked")
         merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
         network = record.network(seed=record.recipe.seed, device=record.device)
-        data = given.data.fitted(network.space, network.classes)
+        data = dataset.fitted(network.space, network.classes)
         is_begun = is_saved(work)
         if record.start is None:
-            network.adapt(data.train)
+            network.adapt(data.splits["train"].sample(ADAPT_BYTES))
         elif not is_begun:
             network.load_arrays(origin_of(record.start).arrays)
         with made_from(f"the training of {run}"):

@@ -39,10 +39,10 @@ class Batches:
 
     def __init__(self, data: Dataset, recipe: Recipe, objectives: Mapping[str, Objective]) -> None:
         self.data, self.objectives, self.seed = data, objectives, recipe.seed
-        self.size = min(recipe.batch_size, len(data.train))
-        self.per_epoch = len(data.train) // self.size
+        self.size = min(recipe.batch_size, len(data.splits["train"]))
+        self.per_epoch = len(data.splits["train"]) // self.size
         self.steps = self.per_epoch * recipe.epochs
-        self.validation_steps = math.ceil(len(data.validation) / EVALUATION_ROWS)
+        self.validation_steps = math.ceil(len(data.splits["validation"]) / EVALUATION_ROWS)
 
     def training(self, step: int, *, rank: int = 0, world_size: int = 1) -> Iterator[tuple[str, Batch]]:
         """The objectives of a step with their batches, in the order in which they are trained: of `world_size`
@@ -60,21 +60,18 @@ class Batches:
     def rows(self, split: str, step: int) -> tuple[Rows, Rows]:
         """The rows of a step, and the indices of their noise. A row for training has other noise in each epoch."""
         if split == "validation":
-            rows = np.array_split(np.arange(len(self.data.validation)), self.validation_steps)[step]
+            rows = np.array_split(np.arange(len(self.data.splits["validation"])), self.validation_steps)[step]
             return rows, rows
         epoch, place = divmod(step, self.per_epoch)
-        order = epoch_order(len(self.data.train), self.seed, epoch)
+        order = epoch_order(len(self.data.splits["train"]), self.seed, epoch)
         first = place * self.size
         return order[first : first + self.size], np.arange(step * self.size, (step + 1) * self.size)
 
     def batch(self, split: str, objective: str, rows: Rows, examples: Rows) -> Batch:
         """These rows of a split as the inputs of an objective, and the noise of these examples."""
         loss = self.objectives[objective].loss
-        x, y = self.data.split(split)
-        inputs = {"x": x[rows]}
-        if "label" in loss.inputs:
-            assert y is not None
-            inputs["label"] = y[rows]
+        source = self.data.splits[split]
+        inputs = {name: source.take(name, rows) for name in loss.inputs}
         fresh = {
             name: noise.draw(declared, examples, seed=self.seed, stream=f"{split}/{objective}/{name}")
             for name, declared in loss.noise.items()

@@ -31,6 +31,7 @@ class RunRecord(Record, kw_only=True, omit_defaults=True):
 
     data: str
     label: str | None = None
+    reading: dict[str, Any] = {}  # what else was said of how to read the data, as `load_dataset` takes it
     digest: str
     recipe: Recipe
     start: str | None = None  # whose weights it began with: a preset, or the absolute path of a run

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from zoo.artifact import SCHEMA
 from zoo.artifact.description import PREFIX, TEXT
 from zoo.budget import Cost
+from zoo.columns import Table
 from zoo.eager import EagerModel
 from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Discrete, Image, Real, Space, Text
@@ -136,6 +137,9 @@ def observations(space: Space) -> tuple[str, str]:
             return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
         case Discrete(width=width, levels=levels):
             return f"{width} whole numbers from 0 to {levels - 1} in each row", "levels"
+        case Table(names=names):
+            coded = "codes of the values of a table, as the columns of the sample space say (docs/data.md of genzoo)"
+            return f"{coded}: {', '.join(names[:LISTED])}{', ...' * (len(names) > LISTED)}", "codes"
         case Real(names=names):
             columns = f", columns {', '.join(names)}" if names else ""
             return f"real numbers in the units of the data{columns}", "units of the data"

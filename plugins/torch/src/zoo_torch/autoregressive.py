@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from zoo.columns import Table
 from zoo.network import Objective
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Labels, Space, Text
@@ -19,7 +20,8 @@ class Autoregressive(TorchNetwork):
 
     An architecture gives the logits of all dimensions in one pass, `logits`, and those of one dimension from what it
     kept of the others, `advance`. What it keeps are `caches`, float32, zeros at first: the sampler's loop carries them,
-    so no step goes over the past again. In text, token 0 ends a string.
+    so no step goes over the past again. In text, token 0 ends a string. In a table, levels that a code has not are
+    barred, and a code is 0 where the first of its column says all; the density is about the values, in their units.
     """
 
     density = "exact"
@@ -27,8 +29,18 @@ class Autoregressive(TorchNetwork):
 
     def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.dim, self.text = space.size, isinstance(space, Text)
+        self.dim, self.text, self.table = space.size, isinstance(space, Text), isinstance(space, Table)
         self.levels = space.tokens if isinstance(space, Text) else space.levels
+        if isinstance(space, Table):
+            buffers = {
+                "barred": torch.arange(self.levels) >= torch.tensor(space.counts)[:, None],  # (D, K) are no levels
+                "leads": torch.tensor(space.leads),  # (D,) the first code of the column of each
+                "opens": torch.tensor(space.opens),  # (D,) from this level on, the first code says all
+                "log_widths": torch.tensor(space.log_widths(), dtype=torch.float32),  # (D, K), in data units
+                "place_of": torch.arange(self.dim),
+            }
+            for name, value in buffers.items():
+                self.register_buffer(name, value, persistent=False)
 
     def logits(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(N, D) levels -> (N, D, K): of each dimension, given those before it. `keep` (N, *dropped) is for dropout."""
@@ -49,7 +61,13 @@ class Autoregressive(TorchNetwork):
     def conditionals(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(N, *shape) levels -> (N, D) nats: of each dimension, given those before it."""
         x = x.reshape(-1, self.dim).to(torch.int64)
-        each = torch.log_softmax(self.logits(x, keep), 2).gather(2, x[:, :, None])[:, :, 0]
+        logits = self.logits(x, keep)
+        if self.table:
+            logits = torch.where(self.barred, -torch.inf, logits)
+        each = torch.log_softmax(logits, 2).gather(2, x[:, :, None])[:, :, 0]
+        if self.table:
+            said = (x.index_select(1, self.leads) >= self.opens) & (self.leads != self.place_of)
+            return torch.where(said, 0.0, each) - self.log_widths.T.gather(0, x)
         return torch.where(self.before(x) == 0, 0.0, each) if self.text else each  # the end has been said
 
     def log_prob(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -72,10 +90,16 @@ class Autoregressive(TorchNetwork):
     def step(self, i: torch.Tensor, state: State, u: torch.Tensor, temperature: torch.Tensor) -> State:
         x, last = state["x"], state["last"]
         logits, caches = self.advance(i, state)
+        if self.table:
+            logits = torch.where(self.barred.index_select(0, i.reshape(1)), -torch.inf, logits)
         cdf = torch.softmax(logits / temperature, 1).cumsum(1)
         level = (cdf < u[:, None]).sum(1).clamp(max=self.levels - 1)
         if self.text:
             level = torch.where(last == 0, 0, level)
+        if self.table:
+            lead, open_levels = (t.index_select(0, i.reshape(1)) for t in (self.leads, self.opens))
+            said = (x.gather(1, lead.expand(last.shape[0], 1))[:, 0] >= open_levels) & (lead != i)
+            level = torch.where(said, 0, level)
         x = x.scatter(1, i.expand(last.shape[0], 1), level[:, None].to(x.dtype))
         return {**caches, "x": x, "last": level}
 

@@ -25,15 +25,17 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Losses(nn.Module):
-    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act."""
+    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act. They round the tensors
+    that they are given to half precision, so it is given arrays: observations and noise keep their values."""
 
     def __init__(self, network: TorchNetwork) -> None:
         super().__init__()
         self.network = network
         self.objectives = network.objectives()
 
-    def forward(self, objective: str, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, torch.Tensor]:
         loss = self.objectives[objective].loss
+        given = {name: self.network.tensor(array) for part in (inputs, noise) for name, array in part.items()}
         return dict(named(loss.function(**given), loss.outputs))
 
 
@@ -119,7 +121,7 @@ class TorchLearner:
         for share, *part in parts_of(self.recipe.accumulate, inputs, noise):
             done += share
             with self._among_processes(last=done > 0.999):
-                outputs = self.losses(objective, self._tensors(*part))
+                outputs = self.losses(objective, *part)
                 loss = outputs["loss"].mean()
                 self.fabric.backward(loss if share == 1 else loss * share)
             for name, value in outputs.items():
@@ -139,11 +141,8 @@ class TorchLearner:
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         self.kept.eval()
         with torch.no_grad():
-            outputs = self.kept(objective, self._tensors(inputs, noise))
+            outputs = self.kept(objective, inputs, noise)
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
-
-    def _tensors(self, *arrays: Arrays) -> dict[str, torch.Tensor]:
-        return {name: self.network.tensor(a) for part in arrays for name, a in part.items()}
 
     def weights(self) -> dict[str, np.ndarray]:
         return (self.average.module if self.average else self.network).arrays()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.columns import Table
 from zoo.network import Recipe
 from zoo.signature import Tensor
 from zoo.spaces import Discrete, Image, Labels, Space
@@ -30,7 +31,7 @@ class MADE(Autoregressive):
     """
 
     Config = Config
-    spaces = (Image, Discrete)
+    spaces = (Image, Discrete, Table)
     recipe = Recipe(epochs=200, learning_rate=1e-3, weight_decay=0.3, ema=0.99, patience=20)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.columns import Table
 from zoo.errors import InputError
 from zoo.network import Recipe
 from zoo.signature import Tensor
@@ -75,7 +76,7 @@ class Transformer(Autoregressive):
     """Drawing a position takes that position alone through the network: keys and values of those before it are kept."""
 
     Config = Config
-    spaces = (Image, Discrete, Text)
+    spaces = (Image, Discrete, Text, Table)
     recipe = Recipe(epochs=40, learning_rate=3e-3, weight_decay=0.1, clip=1.0, ema=0.99, patience=10)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:

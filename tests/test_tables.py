@@ -1,0 +1,351 @@
+"""Tables as a sample space: kinds of columns, their codes, what is found of a file and what is said of it."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import zoo
+from zoo import columns as c
+from zoo import io
+from zoo.data import load_dataset
+from zoo.data.files import read_rows
+from zoo.errors import InputError, ZooWarning
+from zoo.spaces import Real, from_json
+
+DAY = datetime.date(2026, 11, 28)
+SPACE = zoo.Table(
+    [
+        c.Category(name="city", values=("Basel", "Bern", "Zug"), missing=True),
+        c.Category(name="size", values=("small", "large"), ordered=True),
+        c.Category(name="zip", values=(3000, 6300)),
+        c.Boolean(name="member", missing=True),
+        c.Boolean(name="paid", words=("no", "yes")),
+        c.Integer(name="age", low=0, high=120, missing=True),
+        c.Integer(name="account", low=0, high=2**53),
+        c.Date(name="day", low=0, high=30_000, missing=True),
+        c.Datetime(name="at", low=0, high=2**61, unit="us"),
+        c.Real(name="weight", edges=(0.0, 1.0, 4.0, 100.0), atoms=(7.5,), missing=True),
+    ]
+)
+ROWS = pa.table(
+    {
+        "city": ["Zug", None, "Basel"],
+        "size": ["large", "small", "small"],
+        "zip": [6300, 3000, 3000],
+        "member": [True, None, False],
+        "paid": ["yes", "no", "no"],
+        "age": [None, 0, 120],
+        "account": [2**53, 2**53 - 1, 0],
+        "day": pa.array([DAY, None, datetime.date(1970, 1, 1)], pa.date32()),
+        "at": pa.array([datetime.datetime(2026, 11, 28, 12, 0, 0, 5)] * 3, pa.timestamp("us")),
+        "weight": [7.5, None, 99.0],
+    }
+)
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """A CSV file with these columns, each of as many values."""
+
+    def write(**columns):
+        path = tmp_path / "a.csv"
+        names, rows = list(columns), zip(*columns.values(), strict=True)
+        path.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+        return path
+
+    return write
+
+
+def inferred(path, **more):
+    """The columns of a file by name, and what was said."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        space = load_dataset(path, spaces=(zoo.Table,), **more).space
+    return {column.name: column for column in space.columns}, "\n".join(str(w.message) for w in said)
+
+
+def problems(path, **more):
+    with pytest.raises(InputError) as caught:
+        load_dataset(path, spaces=(zoo.Table,), **more)
+    return str(caught.value)
+
+
+# ---- the space
+
+
+def test_values_come_back_as_they_went_in():
+    codes = SPACE.check(ROWS)
+    assert codes.dtype == np.int64
+    back = SPACE.decode(codes)
+    assert back.drop(["weight"]).equals(ROWS.drop(["weight"]))
+    assert back["weight"].to_pylist()[:2] == [7.5, None]
+    assert back["weight"].to_pylist()[2] == pytest.approx(99, abs=96 / c.FINE / 2)
+    assert np.array_equal(SPACE.check(back), codes), "what is decoded has the same codes"
+
+
+def test_every_code_that_is_allowed_has_values_of_its_own():
+    for kind in ("random", "boundary", "tail"):
+        codes = SPACE.examples(kind, 200)
+        assert np.array_equal(SPACE.check(SPACE.decode(SPACE.check(codes))), codes)
+
+
+def test_codes_that_stand_for_nothing_are_refused():
+    codes = SPACE.check(ROWS)
+    codes[0, 0] = 4
+    with pytest.raises(InputError, match="code 0 is 4, which stands for no value"):
+        SPACE.check(codes)
+    missing = SPACE.check(ROWS)
+    place = next(place for place, column in SPACE.places() if column.name == "day")
+    missing[1, place + 1] = 1  # a second digit of a date that is missing
+    with pytest.raises(InputError, match="stands for no value"):
+        SPACE.check(missing)
+
+
+def test_a_space_is_the_same_from_json():
+    assert from_json(SPACE.to_json()) == SPACE
+
+
+@pytest.mark.parametrize("high", [0, 1, 255, 256, 10**5, 2**31, 2**53])
+def test_whole_numbers_are_exact(high):
+    column = c.Integer(name="n", low=-3, high=high)
+    values = pa.array(sorted({-3, -2, 0, high // 2, high - 1, high} - {-4}))
+    assert column.decode(column.encode(values)).equals(values)
+    assert max(column.levels) <= c.DIGIT
+
+
+def test_columns_are_found_by_name_and_all_problems_are_said_at_once():
+    shuffled = ROWS.select(ROWS.column_names[::-1])
+    assert np.array_equal(SPACE.check(shuffled), SPACE.check(ROWS))
+    wrong = ROWS.set_column(0, "city", pa.array(["Zug", "Rome", None])).set_column(5, "age", pa.array([1, 2, 500]))
+    with pytest.raises(InputError) as caught:
+        SPACE.check(wrong)
+    for words in ("has 2 problems", "column 'city' is none of the 3 values", "'Rome' (row 2)", "'500' (row 3)"):
+        assert words in str(caught.value)
+    with pytest.raises(InputError, match="has no columns 'size', 'zip'"):
+        SPACE.check(ROWS.drop(["size", "zip"]))
+    with pytest.raises(InputError, match="column 'account' is missing"):
+        SPACE.check(ROWS.set_column(6, "account", pa.nulls(3, pa.int64())))
+
+
+def test_rows_may_be_dicts():
+    codes = SPACE.check(ROWS)
+    assert np.array_equal(SPACE.check(ROWS.to_pylist()), codes)
+    assert np.array_equal(SPACE.check(ROWS.to_pydict() | {"age": pa.array([None, 0, 120])}), codes)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_files_hold_values(tmp_path, suffix):
+    path, codes = tmp_path / f"x.{suffix}", SPACE.check(ROWS)
+    io.write(path, [codes], SPACE)
+    assert np.array_equal(read_rows(path, SPACE), codes)
+    with pytest.raises(InputError, match="npz files cannot hold"):
+        io.write(tmp_path / "x.npz", [codes], SPACE)
+
+
+def test_the_density_of_real_numbers_is_one_of_data_units():
+    widths = SPACE.log_widths()
+    place = next(place for place, column in SPACE.places() if column.name == "weight")
+    np.testing.assert_allclose(np.exp(widths[place, :3]) * c.FINE, [1, 3, 96])
+    assert (widths[place, 3:] == 0).all()
+    assert np.delete(widths, place, 0).max() == 0
+
+
+# ---- what is found of a file
+
+
+def test_kinds_are_found_and_said(csv):
+    n = 60
+    path = csv(
+        count=[i % 50 for i in range(n)],
+        price=[i + 0.25 for i in range(n)],
+        word=["a", "b", "NA"] * 20,
+        yes=["yes", "No", "no", "no"] * 15,
+        day=[f"2026-01-{i % 28 + 1:02}" for i in range(n)],
+        german=[f"{i % 28 + 1:02}.01.2026" for i in range(n)],
+        at=[f"2026-01-01 10:{i:02}:00" for i in range(n)],
+        zip=[f"0{i % 5}000" for i in range(n)],
+        large=[2**53 - i for i in range(n)],
+        one=["x"] * n,
+        none=[""] * n,
+    )
+    found, said = inferred(path)
+    kinds = {name: column.kind for name, column in found.items()}
+    assert kinds == {
+        "count": "integer", "price": "real", "word": "category", "yes": "boolean", "day": "date", "german": "date",
+        "at": "datetime", "zip": "category", "large": "integer", "one": "category", "none": "category",
+    }  # fmt: skip
+    assert found["word"].missing
+    assert not found["price"].missing
+    assert found["yes"].words == ("no", "yes")
+    assert (found["large"].low, found["large"].high) == (2**53 - n + 1, 2**53)
+    for words in (
+        "count (integer), price (real), word (category, perhaps missing)",
+        "'one' has one value alone",
+        "'none' has no value at all",
+        "'zip' has numbers that begin with a zero",
+    ):
+        assert words in said
+
+
+def test_values_of_a_file_are_kept(csv):
+    path = csv(
+        day=[f"{i % 28 + 1:02}.02.2026" for i in range(30)], paid=["Yes", *["no", "yes"] * 15][:30], n=['"1,234"'] * 30
+    )
+    with pytest.warns(ZooWarning, match="commas between thousands in 30 values"):
+        data = load_dataset(path)
+    rows = data.space.decode(data.train).to_pydict()
+    assert set(rows["paid"]) == {"no", "yes"}
+    assert set(rows["n"]) == {1234}
+    assert {day.month for day in rows["day"]} == {2}
+
+
+def test_all_problems_of_a_file_are_said_at_once(csv):
+    n = 1100
+    path = csv(
+        mixed=[*range(n - 1), "many"],
+        when=["2026-01-01", "01.02.2026"] * (n // 2),
+        name=[f"n{i}" for i in range(n)],
+        fine=["a", "b"] * (n // 2),
+    )
+    said = problems(path)
+    for words in (
+        "has 3 problems",
+        "column 'mixed' has 1 words ('many') among 1,099 numbers",
+        "column 'when' has dates in several formats",
+        "column 'name' has more than 1,000 different values in 1,100 rows: an identifier or free text",
+        "--types name=drop",
+    ):
+        assert words in said
+
+
+def test_types_override_what_is_found(csv):
+    path = csv(a=[i % 3 for i in range(20)], size=["S", "L"] * 10, id=[f"n{i}" for i in range(20)])
+    types = "a=category,id=drop,size=ordered:S:M:L"
+    found, said = inferred(path, types=types)
+    assert found["a"].values == (0, 1, 2)
+    assert found["size"].values == ("S", "M", "L")
+    assert found["size"].ordered
+    assert "left out id" in said
+    assert inferred(path, types=dict(part.split("=") for part in types.split(",")))[0] == found
+    assert "has values that are no whole numbers ('S', 'L')" in problems(path, types="size=integer")
+    assert "no column 'idd'" in problems(path, types="idd=drop")
+    assert "Did you mean 'category'" in problems(path, types="a=categry")
+
+
+def test_day_and_month_may_be_told_apart(csv):
+    path = csv(when=[f"{i % 9 + 1:02}/{i % 12 + 1:02}/2026" for i in range(36)])
+    found, said = inferred(path)
+    assert found["when"].format == "%d/%m/%Y"
+    assert "may be %d/%m/%Y or %m/%d/%Y; the first is taken" in said
+    assert inferred(path, types={"when": "date:%m/%d/%Y"})[0]["when"].format == "%m/%d/%Y"
+
+
+def test_parquet_says_the_kinds_itself(tmp_path):
+    path = tmp_path / "a.parquet"
+    n = 40
+    table = pa.table(
+        {
+            "whole": pa.array([1.0, None, 3.0, 4.0] * 10),
+            "flag": pa.array([True, False] * 20),
+            "day": pa.array([DAY] * n, pa.date32()),
+            "at": pa.array([datetime.datetime(2026, 1, 1, 0, 0, i) for i in range(n)], pa.timestamp("ns", "UTC")),
+            "grade": pa.DictionaryArray.from_arrays([0, 1] * 20, ["low", "high"], ordered=True),
+            "real": np.linspace(0, 1, n),
+        }
+    )
+    pq.write_table(table, path)
+    found, _ = inferred(path)
+    assert [column.kind for column in found.values()] == [
+        "integer", "boolean", "date", "datetime", "ordered category", "real",
+    ]  # fmt: skip
+    assert found["grade"].values == ("low", "high")
+    codes = read_rows(path, zoo.Table(tuple(found.values())))
+    back = zoo.Table(tuple(found.values())).decode(codes)
+    assert back["at"].equals(table["at"])
+    assert back["whole"].to_pylist() == table["whole"].to_pylist()
+
+
+def test_infinities_and_lists_are_problems(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": [np.inf, *range(19)], "y": [[1, 2]] * 20}), path)
+    said = problems(path)
+    assert "column 'x' has 1 infinite values" in said
+    assert "column 'y' holds list<" in said
+
+
+def test_twelve_rows_and_ten_thousand_columns(csv, tmp_path):
+    found, _ = inferred(csv(x=[i / 7 for i in range(12)], y=["a", "b"] * 6))
+    assert [column.kind for column in found.values()] == ["real", "category"]
+    path = tmp_path / "wide.parquet"
+    pq.write_table(pa.table({f"c{i}": [j % 3 for j in range(12)] for i in range(10_000)}), path)
+    found, said = inferred(path)
+    assert len(found) == 10_000
+    assert "(10000 in all)" in said
+
+
+def test_a_value_that_many_rows_share_is_one_of_its_own(tmp_path):
+    path = tmp_path / "a.parquet"
+    x = np.where(np.arange(1000) % 2, 0.0, np.random.default_rng(0).lognormal(0, 2, 1000))
+    pq.write_table(pa.table({"x": x}), path)
+    found, _ = inferred(path)
+    assert found["x"].atoms == (0.0,)
+    column = found["x"]
+    back = np.asarray(column.decode(column.encode(pa.array(x))))
+    assert (back[1::2] == 0).all()
+    np.testing.assert_allclose(back[::2], x[::2], rtol=0.5, atol=0.01)
+    assert (column.encode(pa.array([1.5 * x.max()])) >= 0).all(), "a new value may be beyond those seen"
+
+
+def test_a_table_of_numbers_stays_real_vectors(csv):
+    path = csv(x=[i / 7 for i in range(30)], y=range(30))
+    assert load_dataset(path).space == Real(2, ("x", "y"))
+    assert isinstance(inferred(path)[0]["x"], c.Real)
+    with pytest.warns(ZooWarning, match="is read as a table"):
+        assert isinstance(load_dataset(path, types={}).space, zoo.Table)
+
+
+def test_a_model_reads_rows_with_its_own_columns(csv):
+    path = csv(x=["a", "b", "c"] * 10)
+    with pytest.warns(ZooWarning):
+        whole = load_dataset(path)
+    part = load_dataset(csv(x=["c", "b"] * 10), space=whole.space)
+    assert part.space == whole.space
+    assert set(part.space.decode(part.train)["x"].to_pylist()) == {"b", "c"}
+
+
+# ---- a model of a table
+
+
+def test_adult_trains_exports_samples_and_scores(tmp_path):
+    """Every part works on rows of values, from the file to the scores of what was sampled."""
+    pytest.importorskip("zoo_torch")
+    pytest.importorskip("zoo_onnx")
+    n = 300
+    rng = np.random.default_rng(0)
+    age = rng.integers(17, 90, n)
+    table = pa.table(
+        {
+            "age": age,
+            "work": np.where(age > 60, "retired", rng.choice(["private", "state"], n)),
+            "hours": np.where(rng.random(n) < 0.1, np.nan, rng.normal(40, 5, n)),
+        }
+    )
+    pq.write_table(table, tmp_path / "people.parquet")
+    with pytest.warns(ZooWarning, match="is read as a table"):
+        model = zoo.train("made", tmp_path / "people.parquet", tmp_path / "run", epochs=3, config={"hidden": 16})
+    rows = model.sample(50, seed=1)
+    assert rows.schema.names == ["age", "work", "hours"]
+    assert set(rows["work"].to_pylist()) <= {"private", "retired", "state"}
+    zoo.export(model, tmp_path / "artifact", check="quick")
+    artifact = zoo.open(tmp_path / "artifact", device="cpu")
+    assert artifact.sample(50, seed=1).equals(rows)
+    np.testing.assert_allclose(artifact.log_prob(rows), model.log_prob(rows), rtol=1e-4)
+    assert np.isfinite(model.log_prob(table)).all()
+    with pytest.raises(InputError, match="'work' is none of the 3 values"):
+        artifact.log_prob(rows.set_column(1, "work", pa.array(["other"] * 50)))

@@ -1,0 +1,181 @@
+"""Data that is in Python already: arrays, frames, and the data sets of torch and Hugging Face.
+
+| given | read as |
+|---|---|
+| a numpy array, a memory map, a tensor of torch or JAX | as in an .npy file |
+| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes |
+| a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
+| a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
+| a list of strings | as a text file |
+| `{"train": ..., "test": ...}` of any of these, such as a `DatasetDict` | these splits |
+
+None of these libraries is imported here: what is given brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data import SPLITS, Dataset
+from zoo.data.arrow import arrow
+from zoo.data.files import (
+    NAMES_OF_SPLITS,
+    Asked,
+    Found,
+    images_of,
+    join_arrays,
+    make_dataset,
+    read_splits,
+    read_table,
+    rows_of_parts,
+    rows_of_words,
+    text_of,
+)  # fmt: skip
+from zoo.data.tables import BATCH, ArrowTable, ManyTables, Table, Words
+from zoo.errors import InputError
+
+NAME = "data"  # what messages call it
+
+
+def dataset_of(data: Any, asked: Asked) -> Dataset:
+    """The data set of what a caller has in Python. `InputError` for what is none."""
+    name = type(data).__name__
+    if isinstance(data, Mapping) and set(map(str, data)) <= set(NAMES_OF_SPLITS):
+        named = {NAMES_OF_SPLITS[str(key)]: part for key, part in data.items()}
+        if len(named) < len(data) or "train" not in named:
+            raise InputError(f"the splits are {', '.join(map(str, data))}; expected train, validation and test.")
+        parts = {split: named[split] for split in SPLITS if split in named}
+        if all(isinstance(part, (str, Path)) for part in parts.values()):
+            found, counts = read_splits(NAME, {split: Path(part) for split, part in parts.items()}, asked)
+            return make_dataset(Path(parts["train"]).name, found, "", rows_of_parts(counts))
+        found, rows = _joined(list(parts.values()), asked)
+        return make_dataset(name, found, "", rows_of_parts(dict(zip(parts, rows, strict=True))))
+    found, _ = _joined([data], asked)
+    return make_dataset(name, found, "", rows_of_words(NAME, found.split))
+
+
+def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
+    """The rows of all parts one after another, and how many each has."""
+    tables = [table_of(part) for part in parts]
+    if all(table is not None for table in tables):
+        known = [table for table in tables if table is not None]
+        if len(known) == 1 and (found := _of_features(known[0], asked)):
+            return found, [len(found.x)]
+        return read_table(ManyTables(known) if len(known) > 1 else known[0], asked), [t.count_rows() for t in known]
+    if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
+        return text_of(NAME, [s for part in parts for s in part]), [len(part) for part in parts]
+    pairs = [_pair(part) for part in parts]
+    if asked.label is not None or asked.split is not None:
+        raise InputError("arrays have no columns by name; give the classes beside them: (X, y), and splits by a dict.")
+    return join_arrays(NAME, pairs), [len(x) for x, _ in pairs]
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    """Observations and classes (None: there are none) of an array, a pair or a `TensorDataset`."""
+    parts = data.tensors if hasattr(data, "tensors") else data if isinstance(data, tuple) else (data,)
+    if len(parts) not in (1, 2):
+        raise InputError(f"{len(parts)} arrays were given; expected the observations, or (X, y) with their classes.")
+    x, *rest = map(_array, parts)
+    return x, rest[0] if rest else None
+
+
+def _array(data: Any) -> Any:
+    """An array as it is, or one over the memory of a tensor."""
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "detach"):  # a tensor of torch, perhaps on a device
+        data = data.detach().cpu()
+    try:
+        array = np.asarray(data)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{type(data).__name__} is no data: {error}") from None
+    if array.dtype.kind == "O" or array.ndim == 0:
+        raise InputError(
+            f"data of type {type(data).__name__} is not known; expected the name of a data set, a file or folder, an "
+            "array, (X, y), or a table of pandas, polars or pyarrow."
+        )
+    return array
+
+
+def table_of(data: Any) -> Table | None:
+    """What is given as a table; None if it is none."""
+    if type(data).__module__.split(".")[0] == "datasets" and hasattr(data, "features"):
+        return FeatureTable(data)
+    if not hasattr(data, "__arrow_c_stream__"):
+        return None
+    pa = arrow()
+    if isinstance(data, pa.Table):
+        table = data
+    elif type(data).__module__.split(".")[0] == "pandas":
+        table = pa.Table.from_pandas(data, preserve_index=False)
+    else:
+        table = pa.table(data)
+    found: Table = ArrowTable.of_table(NAME, table)
+    return found
+
+
+def columns_of(data: Any, names: Sequence[str], where: str) -> Any:
+    """The numbers (N, columns) of a table or frame: the columns of these names, or all in their order."""
+    table = table_of(data)
+    assert table is not None
+    table.where = where
+    return table.read([table.column(name) for name in names or table.names])[0][:]
+
+
+# ---- Hugging Face ---------------------------------------------------------------------------------------------------
+
+
+class FeatureTable(ArrowTable):
+    """A `datasets.Dataset`, which lies on disk: its rows are read as they are asked for."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data.with_format("arrow")
+        self.features = data.features
+        super().__init__(NAME, data.features.arrow_schema)
+
+    def count_rows(self) -> int:
+        return len(self.data)
+
+    def selected(self, names: Sequence[str]) -> Iterator[Any]:
+        for table in self.data.select_columns(list(names)).iter(batch_size=BATCH):
+            yield from table.combine_chunks().to_batches()
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The columns whose feature is of this kind, such as "Image"."""
+        return [name for name, feature in self.features.items() if type(feature).__name__ == kind]
+
+
+class FeatureImages(Sequence[Any]):
+    """The images of a column, each a file or its bytes."""
+
+    def __init__(self, table: FeatureTable, column: str) -> None:
+        self.data, self.column = table.data.select_columns([column]), column
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, row: Any) -> Any:
+        value = self.data[int(row) : int(row) + 1].column(self.column)[0].as_py()
+        return BytesIO(value["bytes"]) if value.get("bytes") is not None else Path(value["path"])
+
+
+def _of_features(table: Table, asked: Asked) -> Found | None:
+    """What a Hugging Face data set holds, by its features; None for another table."""
+    if not isinstance(table, FeatureTable):
+        return None
+    images, labels = table.of_kind("Image"), table.of_kind("ClassLabel")
+    label = asked.label or (labels[0] if len(labels) == 1 else None)
+    classes = None if label is None else table.words(table.column(label))
+    if classes is not None and (names := getattr(table.features[label], "names", None)):
+        classes = Words([names[int(word)] for word in classes.names], classes.places)
+    others = [name for name in table.names if name != label]
+    if images:
+        return images_of(FeatureImages(table, images[0]), classes, asked.size)
+    if others == ["text"]:
+        return text_of(NAME, table.strings(table.column("text")))._replace(classes=classes)
+    return read_table(table, asked._replace(label=label))._replace(classes=classes)

@@ -1,0 +1,414 @@
+"""The kinds of the columns of a table, from their values.
+
+Every column is looked at as a whole before any is read: what is said of it goes into one list. `types` overrides what
+would be found: `age=integer`, `id=drop`, `size=ordered:small:large`, `when=date:%d/%m/%Y`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.columns import AnyColumn, Boolean, Category, Date, Datetime, Integer, Real, Table
+from zoo.data import tables
+from zoo.data.arrow import arrow
+from zoo.data.records import NUMBER, THOUSANDS, WHOLE, is_words, parse_times, plain
+from zoo.errors import InputError, ZooWarning, did_you_mean
+from zoo.spec import natural
+
+KINDS = ("real", "integer", "category", "ordered", "boolean", "date", "datetime", "drop")
+MOST_VALUES = 1000  # of a category
+SAMPLE, SAMPLE_OF_BATCH = 2**17, 2**12  # values that the intervals of a real column are made from, about
+INTERVALS = 64
+ATOM = 1 / 32  # share of the rows that makes a real value one of its own
+DAY = 24 * 3600 * 10**6  # microseconds
+FEW = 50  # rows among which values may all differ by chance
+PAIRS = 40  # columns whose dependence on one another is looked for
+BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("off", "on"))
+ZEROS = r"^[+-]?0\d"
+DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
+TIMES = ("", *DAYS, *(f"{day} %H:%M" for day in DAYS), *(f"{day} %H:%M:%S" for day in DAYS))
+DIGITS_OF_DATE = r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([ T].*)?$"
+
+
+class Unclear(Exception):
+    """A column for which no kind fits."""
+
+
+def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
+    """`"age=integer,id=drop"` or a dict as the kind of each column by name."""
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        pairs = [part.partition("=") for part in given.split(",")]
+        given = {name.strip(): kind.strip() for name, _, kind in pairs}
+    for name, kind in given.items():
+        known = kind.partition(":")[0]
+        if known not in KINDS:
+            raise InputError(
+                f"the type {kind!r} of column {name!r} is not known; expected {', '.join(KINDS)}: "
+                f"--types {name}=category.{did_you_mean(known, KINDS)}"
+            )
+    return dict(given)
+
+
+@dataclass
+class Sketch:
+    """What is seen of the values of a column."""
+
+    name: str
+    rows: int = 0
+    missing: int = 0
+    values: Counter[Any] = field(default_factory=Counter)  # and how often, while there are few
+    many: bool = False  # there are more than `values` has
+    numbers: int = 0  # values that are numbers
+    whole: int = 0
+    thousands: int = 0
+    zeros: int = 0  # whole numbers that begin with a zero, as codes do
+    endless: int = 0  # infinities
+    times: Counter[str] = field(default_factory=Counter)  # values that are dates, by pattern
+    ends: dict[str, tuple[int, int]] = field(default_factory=dict)  # the first and the last, in microseconds
+    clock: bool = False  # some have a time of day
+    dates: int = 0  # that look like one
+    low: int | None = None
+    high: int | None = None
+    sample: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    thinned: int = 1  # of so many values one is kept
+    odd: list[str] = field(default_factory=list)  # words among numbers
+    kind: Any = None  # the type of the column, where it has one
+    ordered: tuple[str, ...] = ()
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+    def add(self, column: Any) -> None:
+        """Look at a batch of values."""
+        pa = arrow()
+        self.kind = column.type if self.kind is None or not pa.types.is_null(column.type) else self.kind
+        if pa.types.is_dictionary(column.type) and column.type.ordered:
+            self.ordered = tuple(map(str, column.dictionary.to_pylist()))
+        values = plain(column)
+        self.rows += len(values)
+        self.missing += values.null_count
+        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+            return
+        counted = pa.compute.value_counts(values.drop_null())
+        different, counts = counted.field(0), np.asarray(counted.field(1))
+        self._count(different, counts)
+        if is_words(values.type):
+            self._look_at_words(different, counts)
+        elif pa.types.is_temporal(values.type):
+            self._range(different.cast(pa.int64() if values.type.bit_width == 64 else pa.int32()).cast(pa.int64()))
+        elif not pa.types.is_boolean(values.type) and not pa.types.is_null(values.type):
+            self._look_at_numbers(different, counts)
+
+    def _count(self, different: Any, counts: npt.NDArray[np.int64]) -> None:
+        if self.many:
+            return
+        if len(different) > MOST_VALUES:
+            self.many = True
+        else:
+            self.values.update(dict(zip(different.to_pylist(), counts.tolist(), strict=True)))
+            self.many = len(self.values) > MOST_VALUES
+
+    def _look_at_words(self, words: Any, counts: npt.NDArray[np.int64]) -> None:
+        pc = arrow().compute
+
+        def matching(pattern: str) -> npt.NDArray[np.bool_]:
+            return np.asarray(pc.match_substring_regex(words, pattern), dtype=bool)
+
+        if not len(words):
+            return
+        separated = matching(THOUSANDS)
+        bare = pc.if_else(separated, pc.replace_substring(words, ",", ""), words) if separated.any() else words
+        words_whole = np.asarray(pc.match_substring_regex(bare, WHOLE), dtype=bool)
+        number = np.asarray(pc.match_substring_regex(bare, NUMBER), dtype=bool)
+        self.thousands += int(counts[separated].sum())
+        self.zeros += int(counts[matching(ZEROS) & words_whole].sum())
+        self.whole += int(counts[words_whole].sum())
+        self.numbers += int(counts[number].sum())
+        if words_whole.any():
+            self._range(bare.filter(words_whole).cast(arrow().int64()))
+        if number.any():
+            self._keep(np.asarray(bare.filter(number).cast(arrow().float64())), counts[number])
+        if not number.all() and len(self.odd) < 3:
+            self.odd += [w for w in words.filter(~number).slice(0, 3).to_pylist() if w not in self.odd]
+        dates = matching(DIGITS_OF_DATE)
+        if dates.any():
+            self._look_at_dates(words.filter(dates), counts[dates])
+
+    def _look_at_dates(self, words: Any, counts: npt.NDArray[np.int64]) -> None:
+        self.dates += int(counts.sum())
+        self.clock |= bool(np.asarray(arrow().compute.match_substring(words, ":")).any())
+        for pattern in TIMES:
+            found = parse_times(words, pattern)
+            known = np.asarray(found.is_valid())
+            if known.any():
+                self.times[pattern] += int(counts[known].sum())
+                ticks = np.asarray(found.filter(known).cast(arrow().int64()))
+                low, high = self.ends.get(pattern, (ticks[0], ticks[0]))
+                self.ends[pattern] = (min(low, int(ticks.min())), max(high, int(ticks.max())))
+
+    def _look_at_numbers(self, values: Any, counts: npt.NDArray[np.int64]) -> None:
+        pa = arrow()
+        numbers = np.asarray(values.cast(pa.float64(), safe=False))
+        finite = np.isfinite(numbers)
+        self.endless += int(counts[~finite].sum())
+        self.numbers += int(counts.sum())
+        if pa.types.is_integer(values.type):
+            self.whole += int(counts.sum())
+            self._range(values.cast(pa.int64(), safe=False))
+        else:
+            whole = finite & (numbers == np.floor(numbers)) & (np.abs(numbers) <= 2**53)
+            self.whole += int(counts[whole].sum())
+            if whole.any():
+                self._range(pa.array(numbers[whole].astype(np.int64)))
+        self._keep(numbers[finite], counts[finite])
+
+    def _range(self, values: Any) -> None:
+        if len(values):
+            ends = arrow().compute.min_max(values)
+            low, high = ends["min"].as_py(), ends["max"].as_py()
+            self.low = low if self.low is None else min(low, self.low)
+            self.high = high if self.high is None else max(high, self.high)
+
+    def _keep(self, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> None:
+        """Keep at most some of the values of each batch, evenly spread, and its ends."""
+        if not len(values):
+            return
+        order = np.argsort(values)
+        every = np.repeat(values[order], counts[order])
+        step = self.thinned * max(1, len(every) // SAMPLE_OF_BATCH)
+        self.sample.append(np.concatenate([every[::step], every[-1:]]) if step > 1 else every)
+        if sum(map(len, self.sample)) > 2 * SAMPLE:
+            self.sample, self.thinned = [np.sort(np.concatenate(self.sample))[::2]], 2 * self.thinned
+
+
+def infer(table: tables.Table, types: Mapping[str, str] | str | None = None) -> Table:
+    """The space of a table. A `ZooWarning` says what its columns are taken for, and what to know of them; one
+    `InputError` lists all columns for which no kind fits."""
+    wanted = parse_types(types)
+    for name in wanted:
+        if name not in table.titles:
+            raise InputError(
+                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
+                f"{did_you_mean(name, table.titles)}"
+            )
+    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop"]
+    places = {name: place for place, name in enumerate(table.titles)}
+    for batch in table.values():
+        for sketch in sketches:
+            sketch.add(batch.column(places[sketch.name]))
+    columns: list[AnyColumn] = []
+    problems, notes = [], []
+    for sketch in sketches:
+        try:
+            column, remarks = decide(sketch, wanted.get(sketch.name))
+        except (Unclear, ValueError) as error:
+            problems.append(f"column {sketch.name!r} {error}")
+        else:
+            columns.append(column)
+            notes += [f"column {sketch.name!r} {remark}" for remark in remarks]
+    if problems:
+        raise InputError(
+            f"{table.where} has {len(problems)} problem{'s' * (len(problems) > 1)}:\n  " + "\n  ".join(problems)
+        )
+    if not columns:
+        raise InputError(f"{table.where} has no columns left; expected at least one.")
+    space = Table(tuple(columns))
+    dropped = [name for name, kind in wanted.items() if kind == "drop"]
+    if dropped:
+        notes.append(f"left out {tables.shorten(dropped)}")
+    shown = tables.shorten([c.describe() for c in columns], 20)
+    lines = "".join(f"\n  {note}" for note in notes)
+    warnings.warn(f"{table.where} is read as a table: {shown}. Otherwise: --types NAME=KIND.{lines}", ZooWarning, 3)
+    return space
+
+
+def decide(sketch: Sketch, wanted: str | None) -> tuple[AnyColumn, list[str]]:
+    """The column that values make, and what to know of it."""
+    kind, _, more = (wanted or _kind(sketch)).partition(":")
+    given: dict[str, Any] = {"name": sketch.name, "missing": sketch.missing > 0}
+    remarks = _remarks(sketch, kind)
+    if kind in ("category", "ordered"):
+        return _category(sketch, given, kind == "ordered", tuple(more.split(":")) if more else ()), remarks
+    if kind == "boolean":
+        return _boolean(sketch, given), remarks
+    if kind in ("date", "datetime"):
+        return _time(sketch, given, kind, more), remarks
+    if kind == "integer":
+        if sketch.whole < sketch.present or sketch.low is None or sketch.high is None:
+            raise Unclear(f"has values that are no whole numbers{_shown(sketch)}")
+        return Integer(low=sketch.low, high=sketch.high, **given), remarks
+    if sketch.endless:
+        raise Unclear(
+            f"has {sketch.endless:,} infinite values; replace them, or leave it out: --types {sketch.name}=drop"
+        )
+    if sketch.numbers < sketch.present:
+        raise Unclear(f"has values that are no numbers{_shown(sketch)}")
+    return _real(sketch, given), remarks
+
+
+def _kind(sketch: Sketch) -> str:
+    """The kind that fits all values."""
+    pa, name = arrow(), sketch.name
+    if not sketch.present or sketch.ordered:
+        return "ordered" if sketch.ordered else "category"
+    if pa.types.is_boolean(sketch.kind):
+        return "boolean"
+    if pa.types.is_date(sketch.kind):
+        return "date"
+    if pa.types.is_timestamp(sketch.kind):
+        return "datetime"
+    if pa.types.is_nested(sketch.kind) or pa.types.is_binary(sketch.kind) or pa.types.is_temporal(sketch.kind):
+        raise Unclear(f"holds {sketch.kind}, which is no kind of column; leave it out: --types {name}=drop")
+    if sketch.endless:
+        return "real"
+    if sketch.whole == sketch.present and not sketch.zeros:
+        return "integer"
+    if sketch.numbers == sketch.present and not sketch.zeros:
+        return "real"
+    if _truths(sketch):
+        return "boolean"
+    if sketch.dates == sketch.present:
+        if any(count == sketch.present for count in sketch.times.values()):
+            return "datetime" if sketch.clock else "date"
+        found = ", ".join(pattern or "2026-11-28" for pattern, _ in sketch.times.most_common(3))
+        raise Unclear(f"has dates in several formats ({found}); write all in one, or leave it out: --types {name}=drop")
+    if sketch.numbers > sketch.present / 2 and not sketch.zeros:
+        raise Unclear(
+            f"has {sketch.present - sketch.numbers:,} words{_shown(sketch)} among {sketch.numbers:,} numbers; make "
+            f"them numbers or empty, or take all for words: --types {name}=category"
+        )
+    return "category"
+
+
+def _shown(sketch: Sketch) -> str:
+    return f" ({', '.join(map(repr, sketch.odd[:3]))})" if sketch.odd else ""
+
+
+def _remarks(sketch: Sketch, kind: str) -> list[str]:
+    """What to know of a column."""
+    found, name = [], sketch.name
+    if not sketch.present:
+        found.append("has no value at all")
+    elif len(sketch.values) == 1 and not sketch.many:
+        found.append("has one value alone" + (", or none" if sketch.missing else ""))
+    if kind == "category" and not sketch.many and sketch.present > FEW:
+        once = sum(count == 1 for count in sketch.values.values())
+        if once:
+            found.append(f"has {once:,} values that occur once, of which little is learned")
+    if kind == "integer" and sketch.present > FEW and sketch.low is not None and sketch.high is not None:
+        steps = sketch.many and sketch.high - sketch.low + 1 == sketch.present
+        if steps:
+            found.append(f"looks like the numbers of the rows; leave it out: --types {name}=drop")
+    if sketch.thousands and kind in ("integer", "real"):
+        found.append(f"has commas between thousands in {sketch.thousands:,} values")
+    if sketch.zeros and kind == "category":
+        found.append("has numbers that begin with a zero, so they are taken for words")
+    if kind in ("date", "datetime"):
+        fits = [pattern for pattern, count in sketch.times.items() if count == sketch.present]
+        if len(fits) > 1:
+            found.append(f"may be {' or '.join(fits)}; the first is taken. Otherwise: --types {name}={kind}:{fits[1]}")
+    return found
+
+
+def _category(sketch: Sketch, given: dict[str, Any], ordered: bool, values: tuple[str, ...]) -> Category:
+    if values or sketch.ordered:
+        return Category(values=values or sketch.ordered, ordered=True, **given)
+    if sketch.many:
+        raise Unclear(
+            f"has more than {MOST_VALUES:,} different values in {sketch.present:,} rows: an identifier or free text? "
+            f"Leave it out: --types {sketch.name}=drop"
+        )
+    whole = sketch.whole == sketch.present and not sketch.zeros and sketch.present > 0
+    if whole:
+        return Category(values=tuple(sorted(int(v) for v in sketch.values)), ordered=ordered, **given)
+    return Category(values=tuple(sorted(map(str, sketch.values), key=natural)), ordered=ordered, **given)
+
+
+def _truths(sketch: Sketch) -> tuple[str, str] | None:
+    """The two words that the values are, as they are written most often."""
+    if sketch.many or not all(isinstance(v, str) for v in sketch.values):
+        return None
+    written: dict[str, Counter[str]] = {}
+    for word, count in sketch.values.items():
+        written.setdefault(word.lower(), Counter())[word] += count
+    pair = next((p for p in BOOLEANS if set(written) == set(p)), None)
+    return None if pair is None else (written[pair[0]].most_common(1)[0][0], written[pair[1]].most_common(1)[0][0])
+
+
+def _boolean(sketch: Sketch, given: dict[str, Any]) -> Boolean:
+    if arrow().types.is_boolean(sketch.kind):
+        return Boolean(**given)
+    words = _truths(sketch)
+    if words is None:
+        raise Unclear(f"has other values than {' or '.join('/'.join(p) for p in BOOLEANS)}")
+    return Boolean(words=words, **given)
+
+
+def _time(sketch: Sketch, given: dict[str, Any], kind: str, pattern: str) -> Date | Datetime:
+    pa = arrow()
+    if is_words(sketch.kind):
+        if not pattern:
+            fits = [p for p, count in sketch.times.items() if count == sketch.present]
+            if not fits:
+                raise Unclear(f"has values that are no {kind}{_shown(sketch)}; say how it is written: {kind}:%d/%m/%Y")
+            pattern = fits[0]
+        if sketch.times[pattern] < sketch.present:
+            raise Unclear(f"has values that are not written as {pattern or '2026-11-28'}{_shown(sketch)}")
+        low, high = sketch.ends[pattern]
+        if kind == "date":
+            return Date(low=low // DAY, high=high // DAY, format=pattern, **given)
+        return Datetime(low=low, high=high, unit="us", format=pattern, **given)
+    assert sketch.low is not None
+    assert sketch.high is not None
+    if pa.types.is_date32(sketch.kind):
+        return Date(low=sketch.low, high=sketch.high, **given)
+    if pa.types.is_date64(sketch.kind):
+        return Date(low=sketch.low * 1000 // DAY, high=sketch.high * 1000 // DAY, **given)
+    return Datetime(low=sketch.low, high=sketch.high, unit=sketch.kind.unit, zone=sketch.kind.tz, **given)
+
+
+def _real(sketch: Sketch, given: dict[str, Any]) -> Real:
+    """Intervals with as many values each, wide ones beyond the least and the greatest value, and atoms."""
+    values = np.sort(np.concatenate(sketch.sample))
+    different, counts = np.unique(values, return_counts=True)
+    atoms = different[counts >= max(3, ATOM * len(values))]
+    rest = values[~np.isin(values, atoms)]
+    if len(rest) == 0:
+        return Real(atoms=tuple(atoms.tolist()), **given)
+    low, high = rest[0], rest[-1]
+    inner = np.unique(np.quantile(rest, np.linspace(0, 1, INTERVALS + 1)[1:-1]))
+    span = (high - low) or max(1.0, abs(high))
+    least = max(0.0, low - span) if low >= 0 else low - span
+    edges = np.unique(np.concatenate([[least, low], inner, [np.nextafter(high, np.inf), high + span]]))
+    return Real(edges=tuple(edges.tolist()), atoms=tuple(atoms.tolist()), **given)
+
+
+def dependent(space: Table, codes: npt.NDArray[Any]) -> list[tuple[str, str]]:
+    """Pairs of columns of which the second is a function of the first, in these rows."""
+    single = [(p, c.name) for p, c in space.places() if len(c.open) == 1 and c.levels[0] > 1][:PAIRS]
+    counts = {name: len(np.unique(codes[:, place])) for place, name in single}
+    found = []
+    for place, name in single:
+        if not 1 < counts[name] <= len(codes) / 10:
+            continue
+        for other, second in single:
+            if other == place or counts[second] < 2 or counts[second] > counts[name]:
+                continue
+            pairs = codes[:, place].astype(np.int64) * space.levels + codes[:, other]
+            if len(np.unique(pairs)) == counts[name]:
+                found.append((name, second))
+    return found
+
+
+def names_of(pairs: Sequence[tuple[str, str]]) -> str:
+    return tables.shorten([f"{second} follows from {first}" for first, second in pairs], 5)
