@@ -304,7 +304,7 @@ def test_force_keeps_the_old_run_until_the_new_one_is_saved(run, tmp_path):
         zoo.train("realnvp", "moons", folder, force=True, epochs=7, config=SMALL, progress=ctrl_c_at(2))
     assert checkpoint.load(folder, "training")[0]["position"]["step"] == 2
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".json", ".safetensors"]
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".json", ".png", ".safetensors"]
 
 
 def test_force_spares_what_others_put_beside_a_run(run, tmp_path):

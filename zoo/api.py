@@ -14,6 +14,7 @@ from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import refuse_file
 from zoo.memory import is_shortage
+from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
@@ -29,6 +30,38 @@ if TYPE_CHECKING:
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 
 
+class OptionFacts(msgspec.Struct):
+    """An option, as it is shown."""
+
+    default: float | int | bool | str
+    low: float | None
+    high: float | None
+    help: str
+
+
+class MethodFacts(msgspec.Struct):
+    """A method, as it is shown: tensors in words, and how many steps its loop has, or which option says so."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    options: dict[str, OptionFacts]
+    random: bool
+    steps: int | str | None
+
+    @classmethod
+    def of(cls, signature: Signature) -> MethodFacts:
+        def words(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+            return {name: in_words(tensor) for name, tensor in tensors.items()}
+
+        options = {name: OptionFacts(o.default, o.low, o.high, o.help) for name, o in signature.options.items()}
+        return cls(words(signature.inputs), words(signature.outputs), options, signature.random, signature.length)
+
+
+def in_words(t: Tensor) -> str:
+    bounds = within(t.low, t.high)
+    return f"{t.dtype} (N{''.join(f', {d}' for d in t.shape)}){f',{bounds}' if bounds else ''}"
+
+
 class Record(msgspec.Struct, kw_only=True):
     """What a file says of the network whose weights lie beside it: enough to make it again, and what it is."""
 
@@ -38,6 +71,7 @@ class Record(msgspec.Struct, kw_only=True):
     classes: list[str] | None
     config: dict[str, Any]
     density: Density | None = None
+    methods: dict[str, MethodFacts] = {}
     card: dict[str, Any] = {}
 
     @property

@@ -27,10 +27,10 @@ from zoo.memory import is_shortage
 
 COMMANDS = (
     *("list", "show", "data", "plugins"),
-    *("train", "evaluate"),
+    *("train", "runs", "evaluate", "compare"),
     *("sample", "score", "encode", "decode", "predict"),
     *("export", "verify", "inspect", "bench", "demo"),
-    "new-plugin",
+    *("new-plugin", "completion"),
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130

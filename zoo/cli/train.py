@@ -35,8 +35,13 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 
 
 @click.command("train", epilog=EXAMPLES)
-@click.argument("architecture", required=False, metavar="[ARCHITECTURE|PRESET]")
-@click.option("--data", metavar="NAME|FILE|FOLDER", help="A data set by name, a file, or a folder of images.")
+@click.argument("architecture", required=False, metavar="[ARCHITECTURE|PRESET]", shell_complete=options.complete_models)
+@click.option(
+    "--data",
+    metavar="NAME|FILE|FOLDER",
+    shell_complete=options.complete_data,
+    help="A data set by name, a file, or a folder of images.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="The folder to keep the run in.")
 @options.label
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
@@ -200,6 +205,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     card = model.meta["card"]
     picture = preview(run, model)
     loss = ", ".join(f"{name} {value:.4f}" for name, value in card["validation"].items() if value is not None)
+    last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [
             ("validation", f"{loss} (epoch {card['epoch']} of at most {card['recipe']['epochs']})"),
@@ -208,6 +214,11 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             ("time", duration(seconds)),
         ]
     )
+    if last:
+        note(
+            f"The best epoch was the last: more may be better. Go on: zoo train --resume {run} --epochs "
+            f"{2 * card['epoch']}"
+        )
     draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]

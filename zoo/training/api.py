@@ -17,14 +17,16 @@ from zoo.data import Dataset, load_dataset
 from zoo.eager import EagerModel
 from zoo.errors import InputError
 from zoo.failpoints import failpoint
-from zoo.files import Exclusive, atomic_folder, check_output_folder
+from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
 from zoo.network import Network, Recipe
 from zoo.spec import ModelSpec, PresetSpec
+from zoo.training.curves import curves
 from zoo.training.listeners import Listeners, Logger
-from zoo.training.loop import Loop, Progress
+from zoo.training.loop import Interrupted, Loop, Progress
 from zoo.training.origin import Origin, origin_of
 from zoo.training.recipe import merge_recipe
 from zoo.training.run import (
+    CURVES,
     LOCK,
     Position,
     RunRecord,
@@ -85,10 +87,11 @@ def train(
         start = architecture
     origin = None if start is None else origin_of(start)
     spec = registry.architecture(architecture) if origin is None else origin.spec(architecture)
-    reading = {name: value for name, value in (("split", split), ("size", size), ("types", types)) if value is not None}
+    given_of = (("split", split), ("size", size), ("types", types))
+    reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
     dataset = load_dataset(data, label=label, spaces=registry.network_class(spec).spaces, **reading)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
-    asked = {"data": source, "label": label, "reading": reading}
+    asked: dict[str, Any] = {"data": source, "label": label, "reading": reading}
     asked |= {"device": device, "devices": devices, "precision": precision}
     record = plan(spec, dataset, asked, config, recipe, origin)
     return begin(record, out, replace(given, data=dataset), force)
@@ -269,8 +272,21 @@ def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Giv
         )
         if record.start is not None and not is_begun:  # from now on it needs nothing of what it has started from
             saver.save(loop.snapshot, wait=True)
-        loop.run(saver)
+        try:
+            loop.run(saver)
+        except Interrupted:
+            draw_curves(saver.folder, loop)
+            raise
+        draw_curves(saver.folder, loop)
     return load(run, device=record.device)
+
+
+def draw_curves(folder: Path, loop: Loop) -> None:
+    """The picture of the losses, beside what was saved."""
+    picture = curves(loop.at, loop.first)
+    if picture is not None and is_saved(folder):
+        with atomic_write(folder / CURVES, force=True) as file:
+            picture.save(file, format="PNG")
 
 
 def is_worker() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -55,7 +55,8 @@ class Logged:
         if not self.began:
             self.began = True
             if hasattr(self.logger, "log_hyperparams"):
-                self.logger.log_hyperparams(settings_of(status))
+                with suppress(NotImplementedError):  # as Fabric's CSVLogger
+                    self.logger.log_hyperparams(settings_of(status))
         if status.row is not None:  # of the epoch: under names of their own, next to those of steps
             self.log({f"epoch/{name}": value for name, value in status.row.items() if name != "epoch"}, status)
         elif status.step % LOG_STEPS == 0:

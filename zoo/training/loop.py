@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import to_builtins
 
 from zoo import interrupts
+from zoo.api import MethodFacts
 from zoo.data import Dataset
 from zoo.errors import CorruptFile, ZooError
 from zoo.network import Learner, Network
+from zoo.signature import Signature
 from zoo.training import saving
 from zoo.training.batches import Batches
 from zoo.training.recipe import learning_rate
@@ -95,6 +98,7 @@ class Loop:
             "plugin": record.plugin,
             "family": spec.family,
             **self.network.describe(),
+            "methods": {n: to_builtins(MethodFacts.of(Signature.of(m))) for n, m in self.network.methods().items()},
             "card": {
                 "data": record.data,
                 "label": record.label,

@@ -22,7 +22,7 @@ from zoo.network import Recipe
 from zoo.spaces import Space
 from zoo.training.history import Curve
 
-RECIPE, STATE, LOCK = "recipe.json", "training", "training.lock"
+RECIPE, STATE, LOCK, CURVES = "recipe.json", "training", "training.lock", "losses.png"
 SCHEMA = 1
 
 
@@ -100,7 +100,7 @@ def files_of(folder: Path) -> set[str] | None:
         return None
     patterns = [checkpoint.digests(name) for name in (MODEL, STATE)]
     weights = {p.name for p in folder.iterdir() if any(pattern.fullmatch(p.name) for pattern in patterns)}
-    return weights | {RECIPE, LOCK, f"{MODEL}.json", f"{STATE}.json", preview}
+    return weights | {RECIPE, LOCK, CURVES, f"{MODEL}.json", f"{STATE}.json", preview}
 
 
 def preview_name(space: Space) -> str:
