@@ -16,6 +16,7 @@ from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import refuse_file
 from zoo.memory import at_most, available, gib, is_shortage
+from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
@@ -35,6 +36,42 @@ FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, Att
 COPIES, ROOM, THREAD = 8, 2**28, 2**24
 
 
+class OptionFacts(msgspec.Struct):
+    """An option, as it is shown."""
+
+    default: float | int | bool | str
+    low: float | None
+    high: float | None
+    choices: list[str]
+    help: str
+
+
+class MethodFacts(msgspec.Struct):
+    """A method, as it is shown: tensors in words, and how many steps its loop has, or which option says so."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    options: dict[str, OptionFacts]
+    random: bool
+    steps: int | str | None
+
+    @classmethod
+    def of(cls, signature: Signature) -> MethodFacts:
+        def words(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+            return {name: in_words(tensor) for name, tensor in tensors.items()}
+
+        options = {
+            name: OptionFacts(o.default, o.low, o.high, list(o.choices), o.help)
+            for name, o in signature.options.items()
+        }
+        return cls(words(signature.inputs), words(signature.outputs), options, signature.random, signature.length)
+
+
+def in_words(t: Tensor) -> str:
+    bounds = within(t.low, t.high)
+    return f"{t.dtype} (N{''.join(f', {d}' for d in t.shape)}){f',{bounds}' if bounds else ''}"
+
+
 class Record(msgspec.Struct, kw_only=True):
     """What a file says of the network whose weights lie beside it: enough to make it again, and what it is."""
 
@@ -44,6 +81,7 @@ class Record(msgspec.Struct, kw_only=True):
     classes: list[str] | None
     config: dict[str, Any]
     density: Density | None = None
+    methods: dict[str, MethodFacts] = {}
     card: dict[str, Any] = {}
 
     @property
@@ -107,13 +145,19 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
     """A trained model in its framework: a preset by name, or the folder of a run or checkpoint."""
     from zoo.eager import EagerModel
 
-    folder, label = _folder(name, "checkpoint", f"{MODEL}.json")
-    meta, arrays = checkpoint.load(folder, MODEL)
-    weights = sum(array.nbytes for array in arrays.values())
-    network = checkpoint.convert(meta, Record, folder / f"{MODEL}.json").network(device=device, weights=weights)
+    _, label = _folder(name, "checkpoint", f"{MODEL}.json")
+    record, arrays, meta = read_checkpoint(name)
+    network = record.network(device=device, weights=sum(array.nbytes for array in arrays.values()))
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
     return _licensed(EagerModel(network, label, meta), _license(name, label))
+
+
+def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[str, Any]]:
+    """What a preset's checkpoint or that of a folder says of its network, its weights, and all of its JSON."""
+    folder, _ = _folder(name, "checkpoint", f"{MODEL}.json")
+    meta, arrays = checkpoint.load(folder, MODEL)
+    return checkpoint.convert(meta, Record, folder / f"{MODEL}.json"), arrays, meta
 
 
 def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
 from zoo.signature import Option, Signature, Tensor, Window, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 Array = npt.NDArray[Any]
 CHUNK = "a smaller chunk"
@@ -37,6 +40,23 @@ class Model(ABC):
     classes: Labels | None
     density: Density | None
     signatures: Mapping[str, Signature]
+
+    # ---- how it looks ------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {', '.join(self.signatures)} of {self.space.describe()}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the methods as a table."""
+        from zoo.notebook import model_html
+
+        return model_html(self)
+
+    def picture(self, x: Any) -> Picture:
+        """Observations as a picture of Pillow, which a notebook shows: a grid of images, a density of points."""
+        from zoo.pictures import picture
+
+        return picture(self.space, self.space.check(x))
 
     # ---- the methods -------------------------------------------------------------------------------------------
 

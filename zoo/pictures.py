@@ -87,7 +87,7 @@ def scatter(x: Array, names: Sequence[str] = ("x0", "x1"), size: int = 480, with
     pixels = (np.array(WHITE) * (1 - shade) + np.array(BLUE) * shade).astype(np.uint8)
     image = pillow()
     plot = image.fromarray(pixels).resize((size, size), image.Resampling.NEAREST)
-    return _frame(plot, low, high, names)
+    return frame(plot, low, high, names)
 
 
 def bounds(x: Array) -> tuple[Array, Array]:
@@ -120,7 +120,7 @@ def side_by_side(pictures: Mapping[str, Picture]) -> Picture:
     return out
 
 
-def _frame(plot: Picture, low: Array, high: Array, names: Sequence[str]) -> Picture:
+def frame(plot: Picture, low: Array, high: Array, names: Sequence[str]) -> Picture:
     """The plot in a frame with the bounds and names of both axes."""
     from PIL import ImageDraw, ImageFont
 

@@ -27,11 +27,11 @@ from zoo.memory import is_shortage
 
 COMMANDS = (
     *("list", "show", "data", "plugins"),
-    *("train", "evaluate"),
+    *("train", "runs", "evaluate", "compare"),
     *("sample", "score", "encode", "decode", "predict"),
     *("interpolate", "walk"),
     *("export", "verify", "inspect", "bench", "demo"),
-    "new-plugin",
+    *("new-plugin", "completion"),
 )
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130

@@ -22,7 +22,10 @@ Examples:
 @click.command("evaluate", epilog=EXAMPLES)
 @options.name
 @click.option(
-    "--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="A data set or a file (default: what it was trained on)."
+    "--data",
+    metavar="FILE|FOLDER|NAME[:SPLIT]",
+    shell_complete=options.complete_data,
+    help="A data set or a file (default: what it was trained on).",
 )
 @click.option("--split", default="test", show_default=True, metavar="SPLIT", help="train, validation or test.")
 @options.label

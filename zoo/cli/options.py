@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 LIMIT = click.FloatRange(min=0, min_open=True)
@@ -43,7 +44,25 @@ def set_option(what: str) -> Callable[[F], F]:
     )
 
 
-name = click.argument("name", metavar="NAME|RUN|ARTIFACT")
+def complete_models(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Architectures and presets, then files and folders."""
+    from zoo.registry import list_models
+
+    return _complete(list_models(), typed)
+
+
+def complete_data(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Data sets, then files and folders."""
+    from zoo.registry import datasets
+
+    return _complete([spec.name for spec in datasets()], typed)
+
+
+def _complete(names: Sequence[str], typed: str) -> list[CompletionItem]:
+    return [*(CompletionItem(n) for n in names if n.startswith(typed)), CompletionItem(typed, type="file")]
+
+
+name = click.argument("name", metavar="NAME|RUN|ARTIFACT", shell_complete=complete_models)
 out = click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the result.")
 out_folder = click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", required=True)
 force = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
@@ -73,6 +92,7 @@ stream = click.option(
 data = click.option(
     "--data",
     required=True,
+    shell_complete=complete_data,
     metavar="FILE|FOLDER|NAME[:SPLIT]",
     help="Rows: CSV, Parquet, NPZ, text, a folder of images, or a split of a data set (default: its test split).",
 )

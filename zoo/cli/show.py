@@ -27,12 +27,16 @@ MEANS = {
 @click.command("show", epilog=EXAMPLES)
 @options.name
 @click.option("--settings", is_flag=True, help="Of an architecture: what --set takes (imports its framework).")
+@click.option("--history", is_flag=True, help="Of a run: the losses of each epoch; with --json of steps too.")
 @options.as_json
-def command(name: str, settings: bool, as_json: bool) -> None:
+def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
     """Show a model: methods, options, paper, test metrics.
 
     Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
     """
+    if history:
+        show_history(name, as_json)
+        return
     from zoo.about import show
 
     known = show(name)
@@ -68,6 +72,20 @@ def command(name: str, settings: bool, as_json: bool) -> None:
         table(["--set", "default", "of"], [[s["name"], _value(s["default"]), s["of"]] for s in known["takes"]])
     elif known["kind"] == "architecture":
         note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
+
+
+def show_history(run: str, as_json: bool) -> None:
+    """The losses of a run by epoch, and by step."""
+    from zoo.training import Run
+
+    at = Run(run).position
+    if as_json:
+        print_json({"epochs": at.history, "steps": at.curve.rows})
+        return
+    columns = list(dict.fromkeys(name for row in at.history for name in row))
+    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in at.history])
+    if at.best is not None:
+        note(f"\nthe best: epoch {at.best_epoch}, {at.best:.6g}. Of steps too: zoo show {run} --history --json")
 
 
 def print_methods(methods: Mapping[str, Any]) -> None:
