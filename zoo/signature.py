@@ -42,7 +42,9 @@ class Tensor:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise InputError(f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
+            raise InputError(
+                f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.{advised(self.dtype)}"
+            )
         whole = self.dtype != "float32"
         for bound in (b for b in (self.low, self.high) if b is not None):
             least, most = RANGES[self.dtype]
@@ -63,6 +65,13 @@ class Tensor:
             return "true or false"
         low, high = self.bounds if self.dtype == "uint8" else (self.low, self.high)
         return f"{'numbers' if self.dtype == 'float32' else 'whole numbers'}{within(low, high)}"
+
+
+def advised(dtype: str, verb: str = "Declare") -> str:
+    """What to do instead of declaring, or keeping as a state, a dtype that no artifact takes."""
+    kinds = {"int": "int64", "uint": "int64", "float": "float32", "bfloat": "float32"}
+    wide = kinds.get(str(dtype).rstrip("0123456789"))
+    return f" {verb} {wide} and cast inside the function." if wide else ""
 
 
 def within(low: float | int | None, high: float | int | None) -> str:
