@@ -136,7 +136,7 @@ def create(
     from zoo.eager import EagerModel
 
     spec = registry.architecture(architecture)
-    with made_from(f"{spec.name} with the settings {dict(config or {})}", available()):
+    with at_most(available()):
         network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
     return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
 

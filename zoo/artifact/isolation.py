@@ -101,7 +101,7 @@ class Child:
         except (OSError, EOFError, ValueError):
             raise self._ended(what) from None
         if kind := answer.get("error"):
-            raise self._too_large(what) if kind == MEMORY else KINDS.get(kind, ZooError)(answer["said"])
+            raise self._too_large(what) if kind == MEMORY else KINDS.get(kind, ZooError)(answer.get("said"))
         return answer
 
     def _ended(self, what: str) -> ZooError:
