@@ -13,6 +13,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import duration, facts, note
+from zoo.figure import figures_of
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
@@ -174,7 +175,8 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     """What came out, a preview, and what to type next."""
     card = model.meta["card"]
     picture = preview(run, model)
-    loss = ", ".join(f"{name} {value:.4f}" for name, value in card["validation"].items() if value is not None)
+    known = {name: value for name, value in card["validation"].items() if value is not None}
+    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": known}).items())
     facts(
         [
             ("validation", f"{loss} (epoch {card['epoch']} of at most {card['recipe']['epochs']})"),
