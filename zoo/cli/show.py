@@ -119,6 +119,9 @@ def _line(key: str, value: Any, known: Mapping[str, Any]) -> str:
         return MEANS.get(value, str(value))
     if key == "requires":
         return ", ".join(f"{module} ({install})" for module, install in value.items())
+    if key == "validation" and isinstance(value, Mapping):  # of cards of before: bare numbers
+        measured = {name: loss for name, loss in value.items() if loss is not None}
+        return ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": measured}).items())
     if isinstance(value, Mapping):
         return ", ".join(
             f"{k} {f'[{_value(v)}]' if isinstance(v, (list, tuple)) else _value(v)}" for k, v in value.items()

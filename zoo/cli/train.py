@@ -13,6 +13,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import duration, facts, note
+from zoo.figure import figures_of
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
@@ -215,7 +216,8 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
         return
     card = model.meta["card"]
     picture = preview(run, model)
-    loss = ", ".join(f"{name} {value:.4f}" for name, value in card["validation"].items() if value is not None)
+    known = {name: value for name, value in card["validation"].items() if value is not None}
+    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": known}).items())
     last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [

@@ -12,10 +12,12 @@ from zoo.testing.check import NoPower, NotApplicable, check, require
 from zoo.testing.integrals import (
     GRIDS,
     PROPOSALS,
+    REPEATS,
     ROWS,
     SMALL,
     conditionals,
     draws_of_bound,
+    estimates,
     grid,
     mass,
     measured,
@@ -25,7 +27,6 @@ from zoo.testing.integrals import (
 from zoo.testing.statistics import Floats, Line
 from zoo.testing.subject import Subject, of_classes
 
-REPEATS = 12  # of an estimate, for its standard error
 ERRORS = 4.0  # standard errors that a mean of thousands may be off
 TIGHT = 256  # samples of an importance-weighted bound that should be nearly tight
 RESOLUTION = 0.1  # of the mass: an estimate that could not see so much missing, or too much, says nothing
@@ -140,8 +141,7 @@ def _bound_adds_up(subject: Subject) -> str:
 def _totals_of_bound(subject: Subject, more: dict[str, int]) -> Floats:
     """Independent estimates of what exp of a bound adds up to."""
     if subject.enumerable:
-        x = subject.everything()
-        return np.array([np.exp(subject.log_prob(x, seed=s, **more)).sum() for s in range(REPEATS)])
+        return np.asarray(estimates(subject, more.get("samples")).sum(1))
     if subject.space.discrete:
         raise NotApplicable("the space is too large to go through")
 

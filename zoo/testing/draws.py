@@ -41,15 +41,14 @@ ROWS = (20, 5000)  # of which some answers must differ: the many where the few d
 def rows_far_out_are_like_the_first(subject: Subject) -> str:
     """Rows 25,000, a million and further on of a seed, and those of another seed, follow the law of the first rows, and
     are independent of them and of each other."""
-    tests: dict[str, float] = {}
-    rows = min(MOST, subject.draws_of_a_class)
-    for view in subject.each_class:
-        first = _features(view.sample(rows))
-        for start in (rows, *FAR) if subject.draws > SLOW else FAR[::3]:
-            far = _features(view.sample(rows, start=start))
-            tests |= _same_law(first, far, f"rows from {start:,} on{view.which}")
-        tests |= _same_law(first, _features(view.sample(rows, seed=2**40)), f"rows of another seed{view.which}")
-        tests |= _uncorrelated(first[:-1], first[1:], f"neighboring rows{view.which}")
+    period = subject.classes if "label" in subject.model.signature("sample").inputs else 1
+    rows = max(min(MOST, subject.draws) // period, 2) * period
+    first = _features(subject.sample(rows))
+    tests = _uncorrelated(first[:-period], first[period:], period, "neighboring rows")
+    others = {f"rows from {s:,} on": {"start": s} for s in ((rows, *FAR) if subject.draws > SLOW else FAR[::3])}
+    for which, where in {**others, "rows of another seed": {"seed": 2**40}}.items():
+        other = _features(subject.sample(rows, **where))
+        tests |= _same_law(first, other, which) | _uncorrelated(first, other, period, f"{which}, row by row")
     said = statistics.judge(tests, "rows of one sampler do not follow one law, each drawn by itself")
     gap = math.sqrt(math.log(2 * len(tests) / statistics.ALPHA) / rows)
     said = f"{rows} rows each: distribution functions that differ by {gap:.2g} would be seen; {said}"
@@ -69,19 +68,23 @@ def _features(x: Array) -> Floats:
 def _same_law(a: Floats, b: Floats, which: str) -> dict[str, float]:
     from scipy import stats
 
-    tests = {
+    return {
         f"{which}, feature {k}": float(stats.ks_2samp(a[:, k], b[:, k], method="asymp").pvalue)
         for k in range(a.shape[1])
     }
-    return tests | _uncorrelated(a, b, f"{which}, row by row")
 
 
-def _uncorrelated(a: Floats, b: Floats, which: str) -> dict[str, float]:
-    """p-values of correlations of features, which those of copies are not; nothing of a feature that is constant."""
+def _uncorrelated(a: Floats, b: Floats, period: int, which: str) -> dict[str, float]:
+    """p-values of correlations of features, which those of copies are not; nothing of a feature that is constant. Rows
+    of one class have its mean in common, which is taken away."""
     from scipy import stats
 
-    moving = [k for k in range(a.shape[1]) if np.ptp(a[:, k]) > 0 and np.ptp(b[:, k]) > 0]
-    return {f"correlation of {which}, feature {k}": float(stats.spearmanr(a[:, k], b[:, k]).pvalue) for k in moving}
+    def centered(x: Floats) -> Floats:
+        return np.concatenate([x[k::period] - x[k::period].mean(0) for k in range(period)])
+
+    a, b = centered(a), centered(b)
+    moving = [k for k in range(a.shape[1]) if np.abs(a[:, k]).max() > 1e-9 and np.abs(b[:, k]).max() > 1e-9]
+    return {f"correlation of {which}, feature {k}": float(stats.pearsonr(a[:, k], b[:, k]).pvalue) for k in moving}
 
 
 # ---- many draws ----------------------------------------------------------------------------------------------------
@@ -94,9 +97,8 @@ def draws_do_not_repeat(subject: Subject) -> str:
     space = subject.space
     if space.discrete and space.size * math.log(levels(space)) < math.log(STATES):
         raise NoPower(f"draws of {space.describe()} must repeat: there are {levels(space) ** space.size} at most")
-    said = []
+    rows, said = min(1000, subject.draws_of_a_class), []
     for view in subject.each_class:
-        rows = min(1000, subject.draws_of_a_class)
         x = view.sample(rows, seed=8).reshape(rows, -1).astype(np.float64)
         _require_spread(view, x)
         gaps = np.sqrt(((x[: rows // 2, None] - x[None, rows // 2 :]) ** 2).sum(2)).reshape(-1)

@@ -17,6 +17,7 @@ from zoo.testing.subject import Subject, levels
 
 GRIDS = (300, 600, 1200)  # points on each axis of the plane: as many as it takes for two of them to agree
 AGREE = 2e-3
+REPEATS = 12  # of an estimate, for its standard error
 ROWS = 2000  # of a sampler, to find the mass
 PROPOSALS = 40_000
 SMALL = 2  # dimensions of real vectors that quadrature takes
@@ -40,6 +41,14 @@ def draws_of_bound(subject: Subject, *wanted: int) -> list[dict[str, int]]:
     if option is None:
         return []
     return [{"samples": n} for n in wanted if (option.low or 1) <= n <= (option.high or n)]
+
+
+@functools.lru_cache(maxsize=4)
+def estimates(subject: Subject, samples: int | None) -> Floats:
+    """Independent estimates (R, K) by a bound of the probabilities of all observations of a small space."""
+    more = {} if samples is None else {"samples": samples}
+    x = subject.everything()
+    return np.stack([np.exp(subject.log_prob(x, seed=s, **more)) for s in range(REPEATS)])
 
 
 def somewhere(subject: Subject) -> Floats:

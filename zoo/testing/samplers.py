@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.testing import statistics
 from zoo.testing.check import NoPower, NotApplicable, check, require
-from zoo.testing.density import REPEATS, TIGHT
+from zoo.testing.density import TIGHT
 from zoo.testing.flows import has_normal_base, is_real_flow
 from zoo.testing.integrals import (
     MEDIUM,
@@ -15,6 +15,7 @@ from zoo.testing.integrals import (
     SMALL,
     conditionals,
     draws_of_bound,
+    estimates,
     grid,
     measured,
     safe_log_prob,
@@ -121,8 +122,7 @@ def _against_reference(subject: Subject) -> dict[str, float]:
 def _counts(subject: Subject) -> dict[str, float]:
     everything, draws = subject.everything(), _draws(subject)
     if subject.model.density == "lower_bound":
-        more = draws_of_bound(subject, TIGHT, 64, 16)[0]
-        p = np.stack([np.exp(subject.log_prob(everything, seed=s, **more)) for s in range(REPEATS)])
+        p = estimates(subject, draws_of_bound(subject, TIGHT, 64, 16)[0]["samples"])
     else:
         p = np.exp(subject.log_prob(everything))[None]
     code = levels(subject.space) ** np.arange(subject.space.size)

@@ -34,7 +34,7 @@ MOST_CLASSES = 10  # of a model with more, the first are tested one by one
 # seconds that a row takes at most -> rows that are drawn where a check compares laws, of all classes together
 DRAWS = ((1e-5, 100_000), (1e-4, 20_000), (1e-3, 2000), (math.inf, 300))
 TIMED = 256  # of them
-FEWEST_DRAWS = 100  # of a class
+FEWEST_DRAWS = 30  # of a class
 # One space of each type for all checks, smaller ones for what a density and its sampler must keep, and others for what
 # a model may have been written without: colors, heights that are not widths, sizes that are not powers of two.
 SPACES: dict[type[Space], Space] = {
