@@ -255,7 +255,7 @@ def test_no_framework_is_imported(tmp_path, command):
 
 def test_conditional_models_take_a_class(tmp_path, monkeypatch):
     toy = Plain(2, conditional=True)
-    monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: toy)
+    monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **more: toy)
     monkeypatch.setattr("zoo.cli.rows.where", lambda model: "here")
     result = call("walk", "toy", code=2)
     assert "plain needs a class: --class NAME; the 2 classes are ant, bee" in result.stderr
