@@ -157,7 +157,7 @@ def test_a_walk_takes_the_coordinates_that_move_observations_most():
     assert (np.ptp(x.reshape(9, 5), axis=0) > 0).tolist() == [False, True, False, False, True]
 
 
-@pytest.mark.parametrize("dims", [(0, 0), (0, 3), (-1, 1), (0,), (0, 1, 2)])
+@pytest.mark.parametrize("dims", [(0, 0), (0, 3), (-1, 1), (0,), (0, 1, 2), (0, "one"), (0.0, 1.0), 1])
 def test_coordinates_that_are_not_there(dims):
     with pytest.raises(InputError, match="expected two different coordinates from 0 to 2"):
         zoo.walk(Plain(), dims)
@@ -228,6 +228,7 @@ def test_commands_give_what_the_functions_give(tmp_path):
         (["interpolate", "vae.digits", "--rows", "3,9"], "--rows are rows of --data"),
         (["interpolate", "vae.digits", "--data", "digits", "--rows", "3,999"], "there is no row 999 in digits"),
         (["interpolate", "vae.digits", "--seeds", "3"], "expected at least two"),
+        (["interpolate", "vae.digits", "--steps", "2000"], "a picture holds at most 1024 rows; got 2000"),
         (["interpolate", "made.digits"], "made.digits has no latent space"),
         (["walk", "ddpm.digits"], "ddpm.digits has no latent space"),
         (["walk", "vae.digits", "--dims", "3,77"], "expected two different coordinates from 0 to 15"),
@@ -254,7 +255,7 @@ def test_no_framework_is_imported(tmp_path, command):
 
 def test_conditional_models_take_a_class(tmp_path, monkeypatch):
     toy = Plain(2, conditional=True)
-    monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: toy)
+    monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **more: toy)
     monkeypatch.setattr("zoo.cli.rows.where", lambda model: "here")
     result = call("walk", "toy", code=2)
     assert "plain needs a class: --class NAME; the 2 classes are ant, bee" in result.stderr

@@ -177,11 +177,10 @@ def start(model: Model, at: Any) -> npt.NDArray[np.float64]:
 def check_dims(dims: Any, size: int) -> tuple[int, int]:
     if size < 2:
         raise InputError("latents have one dimension; expected at least two, for a grid. Interpolate instead.")
-    chosen = [int(d) for d in dims]
-    if len(chosen) != 2 or chosen[0] == chosen[1] or not all(0 <= d < size for d in chosen):
-        shown = ", ".join(map(str, chosen))
-        raise InputError(f"dims are {shown}; expected two different coordinates from 0 to {size - 1}.")
-    return chosen[0], chosen[1]
+    chosen = np.asarray(dims)
+    if chosen.dtype.kind not in "iu" or chosen.shape != (2,) or not 0 <= chosen.min() < chosen.max() < size:
+        raise InputError(f"dims are {dims}; expected two different coordinates from 0 to {size - 1}.")
+    return int(chosen[0]), int(chosen[1])
 
 
 def _decoded(model: Model, z: Array, axes: int, seed: int, given: dict[str, Any]) -> Array:

@@ -21,7 +21,6 @@ def deliver_grid(
     """Write or print observations (rows, columns, *space.shape). `draw` makes a picture that has more than the grid."""
     flat = x.reshape(-1, *model.space.shape)
     if out is not None and out.suffix.lower() == ".png":
-        io.check_output(out, model.space, count=len(flat), force=force)
         image = draw() if draw is not None else picture(model.space, flat, x.shape[1])
         io.save_picture(out, image, force=force)
         count = len(flat)

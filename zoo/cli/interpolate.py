@@ -87,7 +87,9 @@ def command(
     model = rows.open_model(name, device)
     latent_shape(model)
     rows.check_settings(model, "decode", settings)
-    rows.check_late(out, force, model.space)
+    wanted = [0, 1] if chosen_rows is None else chosen_rows
+    ways = len(seeds or wanted) - 1
+    rows.check_late(out, force, model.space, ways * steps)
     given: dict[str, Any] = {"steps": steps, "path": path, "seed": seed, **settings}
     given |= rows.label_of(model, "decode", chosen)
     if data is None:
@@ -98,7 +100,6 @@ def command(
         deliver_grid(model, x, out, force)
         return
     every = rows.read_inputs(model, "encode", data, None, chosen)["x"]
-    wanted = [0, 1] if chosen_rows is None else chosen_rows
     for row in wanted:
         if not 0 <= row < len(every):
             raise InputError(f"there is no row {row} in {data}: it has {len(every)}, numbered from 0.")

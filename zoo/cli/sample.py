@@ -24,7 +24,7 @@ BESIDE = ("data", "nearest")
 EXAMPLES = """\b
 Examples:
   zoo sample realnvp.moons -n 1000 --seed 7 --out x.png
-  zoo sample vae.digits -n 50 --class all --out digits.png
+  zoo sample ddpm.digits -n 50 --class all --out digits.png
   zoo sample out/moons -n 1000000 --start 1000000 --seed 7 --out x.parquet
   zoo sample ddpm.digits --seeds 3,9,27 --class 4 --out three.png
   zoo sample vae.digits -n 25 --seed 7 --out x.png --beside nearest
