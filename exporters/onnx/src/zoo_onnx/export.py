@@ -101,7 +101,8 @@ class Export:
         for number, (method, definition) in enumerate(self.methods.items()):
             self.progress(f"tracing {method}", number, len(self.methods))
             self.costs[method] = parity.time_passes(model, method)
-            composed = compose(self.module, method, definition, model.name)
+            with network.tracing():
+                composed = compose(self.module, method, definition, model.name)
             if self.weights != "float32":
                 self.stored += store(composed, self.weights)
             if FIRST_STEP in composed.graph.initializers:
