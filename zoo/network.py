@@ -93,6 +93,7 @@ class Network:
     classes: Labels | None
     config: Any
     density: Density | None = None
+    kept: tuple[str, ...] = ()  # variables in which its methods keep tensors from one call to the next
 
     @classmethod
     def create(
