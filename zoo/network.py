@@ -7,7 +7,7 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -93,6 +93,7 @@ class Network:
     classes: Labels | None
     config: Any
     density: Density | None = None
+    kept: tuple[str, ...] = ()  # variables in which its methods keep tensors from one call to the next
 
     @classmethod
     def create(
@@ -106,6 +107,10 @@ class Network:
     ) -> Network:
         """A network with fresh weights, made from `seed`, on "auto", "cpu" or "cuda" (`InputError` if absent)."""
         raise NotImplementedError
+
+    def tracing(self) -> AbstractContextManager[Any]:
+        """A context in which an exporter traces the methods."""
+        return nullcontext()
 
     @property
     def device(self) -> Any:

@@ -94,6 +94,7 @@ def _model(b: Builder) -> EagerModel:
             b.probe.whole(model, method)
         if method in network.made:
             b.probe.alone(model, method)
+    network.kept = tuple(name for name in b.probe.memory.kept() if name)
     return model
 
 

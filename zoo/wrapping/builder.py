@@ -43,7 +43,7 @@ class Builder:
         if wish.density not in (None, *get_args(Density)):
             raise InputError(f"density is {wish.density!r}; expected {', '.join(map(repr, get_args(Density)))}.")
         network.made = {}
-        self.probe = probe.Probe(network, self.options)
+        self.probe = probe.Probe(network, self.options, given.values())
 
     def bind(self, what: str, tensors: Any, extra: Sequence[str] = ()) -> Given:
         return self.bound(Given(what, self.given[what]), tensors, self.network.classes is not None, extra)

@@ -12,7 +12,7 @@ from zoo.errors import InputError, did_you_mean
 from zoo.model import check_option
 from zoo.signature import DTYPES, Noise, Option, Tensor, advised
 from zoo.wrapping.calling import Given
-from zoo.wrapping.probe import LONG, ROWS, Probe, dtype_name
+from zoo.wrapping.probe import LONG, ROWS, TURNED, Probe, dtype_name
 
 BARE = "state"  # the name of a state that is one tensor
 
@@ -81,7 +81,7 @@ def try_out(
     steps: int,
 ) -> tuple[dict[str, Tensor], Any]:
     """The state that the functions carry, and what the last of them gives, after one step on examples.
-    Another, with the number of the last, is only looked at for what it draws, unless a step is long."""
+    Another, with the number of the last, is only looked at for what it draws and remembers, unless a step is long."""
     named = probe.arguments("sample", inputs, {**noise, **fresh})
     index = named.pop("index")
     made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
@@ -109,8 +109,18 @@ def try_out(
                 f"step turns {name} from {state[name].dtype} {state[name].shape} into {got.dtype} {got.shape}; a state "
                 "keeps its shape and dtype. Give it its full length from the start, and write into it with torch.where."
             )
-    if steps > 1 and probe.seconds * ROWS < LONG:
-        probe.run("step", lambda: step(steps - 1, after))
+    if probe.seconds * ROWS < LONG:
+        if steps > 1:
+            probe.run("step", lambda: step(steps - 1, after))
+        turned = {
+            n: t[list(TURNED)] if t.ndim else t for n, t in {**named, "index": index}.items()
+        }  # options have no rows
+
+        def others() -> None:
+            state = parts.init(*(turned[n] for n in noise), **turned)
+            parts.step(probe.network.tensor(np.asarray(0)), state, *(turned[n] for n in fresh), **turned)
+
+        probe.undisturbed("step", lambda: step(steps - 1, after), others)
     if parts.until:
         done = probe.run("until", lambda: parts.stop(after))
         if dtype_name(done) != "bool" or tuple(done.shape) != ():

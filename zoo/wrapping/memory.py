@@ -29,9 +29,25 @@ class Memory:
 
     def changed(self) -> list[str]:
         """The variables that have changed since, such as `lstm.hidden`; an argument of a function goes by ""."""
-        after = _variables(self.things).items()
-        names = {v.name for key, v in after if key not in self.before or not v.same(self.before[key])}
-        return sorted(name for name in names if not any(name.startswith((f"{n}.", f"{n}[")) for n in names))
+        return _outermost({variable.name for variable, _ in self._changes()})
+
+    def kept(self) -> list[str]:
+        """Those of `changed` that hold what a later call may compute with: tensors, but for the weights of a layer that
+        its first call has made, and iterators."""
+        changes = list(self._changes())
+        kept = {
+            v.name
+            for v, old in changes
+            if v.is_iterator or (_is_tensor(v.value) and (not _is_weight(v.value) or (old and v.value is old.value)))
+        }
+        return [n for n in _outermost({v.name for v, _ in changes}) if any(k == n or _is_in(k, n) for k in kept)]
+
+    def _changes(self) -> Iterator[tuple[Variable, Variable | None]]:
+        """The variables that have changed, each with what it was, if it was there."""
+        for key, variable in _variables(self.things).items():
+            old = self.before.get(key)
+            if old is None or not variable.same(old):
+                yield variable, old
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,13 @@ class Variable:
     version: int
     holder: Any
 
+    @property
+    def is_iterator(self) -> bool:
+        return root(type(self.value)) in ("builtins", "itertools") and hasattr(type(self.value), "__next__")
+
     def same(self, other: Variable) -> bool:
+        if self.is_iterator:
+            return False  # its place cannot be seen: a function that reaches it takes the next item
         if isinstance(self.value, PLAIN):
             equal = self.value == other.value or self.value != self.value
             return type(self.value) is type(other.value) and bool(equal)
@@ -98,6 +120,20 @@ def _name(path: str, name: str, value: Any, ours: bool) -> str:
         plain = isinstance(value, (Mapping, list, tuple, types.FunctionType, types.MethodType)) or _is_tensor(value)
         return inner or ("" if plain else type(value).__name__)
     return f"{path}{name}" if name.startswith((".", "[")) else name
+
+
+def _outermost(names: set[str]) -> list[str]:
+    """Without those that are parts of others."""
+    return sorted(name for name in names if not any(_is_in(name, other) for other in names))
+
+
+def _is_in(name: str, other: str) -> bool:
+    """Whether a variable is a part of another."""
+    return name.startswith((f"{other}.", f"{other}["))
+
+
+def _is_weight(tensor: Any) -> bool:
+    return type(tensor).__name__ == "Parameter"
 
 
 def _is_tensor(value: Any) -> bool:

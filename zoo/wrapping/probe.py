@@ -6,7 +6,7 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,21 @@ if TYPE_CHECKING:
     from zoo.wrapping.wish import WrappedNetwork
 
 ROWS = 3
+TURNED = (1, 2, 0)  # their numbers in another order
 LONG = 1.0  # seconds of a step, from which on probes of a loop take no second one
+STATE = (
+    "A method of an artifact depends on its arguments alone. What a sampler carries from step to step is its state: "
+    "init= gives it, step= takes and gives it"
+)
 
 
 class Probe:
-    """Runs functions of `network` with reference noise, zeros for steps, and the defaults of `options`."""
+    """Runs functions of `network` with reference noise, zeros for steps, and the defaults of `options`. `functions` are
+    the user's, none of which has been run."""
 
-    def __init__(self, network: WrappedNetwork, options: Mapping[str, Option]) -> None:
+    def __init__(self, network: WrappedNetwork, options: Mapping[str, Option], functions: Iterable[Any] = ()) -> None:
         self.network, self.options = network, options
+        self.memory = Memory(*network.parts, *functions)
         self.seconds = math.inf  # that one row of what was timed last takes
 
     def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,6 +83,14 @@ class Probe:
             if not self._same(first, again):
                 raise InputError(f"{what} {self._why_again_differs(call, memory)}")
         return first
+
+    def undisturbed(self, what: str, call: Callable[[], Any], others: Callable[[], Any]) -> None:
+        """`InputError` if `call()` gives another result after `others()`, which are given other examples."""
+        with self.network.inference():
+            before = running(what, call)
+            running(what, others)
+            if not self._same(before, running(what, call)):
+                raise InputError(f"{what} {_keeps(self.memory.kept() or self.memory.changed())}")
 
     def _why_again_differs(self, call: Callable[[], Any], memory: Memory) -> str:
         """What to say of a function that gives another result when it is called once more."""
@@ -156,7 +171,7 @@ class Probe:
     def whole(self, model: EagerModel, method: str) -> None:
         """Run a method that was given as a call or loop of its own: of a loop the first step and the last."""
         signature, model = model.signature(method), _short(model, method)
-        outputs = self.run(method, lambda: self._rows(model, method, 0, ROWS))
+        outputs = self.run(method, lambda: self._rows(model, method, range(ROWS)))
         for name, tensor in signature.outputs.items():
             got = outputs[name]
             if str(got.dtype) != tensor.dtype:
@@ -166,28 +181,42 @@ class Probe:
         """`InputError` if the first or the last example of a method depends on those beside it."""
         model = _short(model, method)
         memory = Memory(*self.network.parts, model.methods[method])
-        together = running(method, lambda: self._rows(model, method, 0, ROWS))
+        together = running(method, lambda: self._rows(model, method, range(ROWS)))
 
         def causes() -> str:
-            changed = [name for name in memory.changed() if name]
+            changed = [name for name in self.memory.kept() or memory.changed() if name]
             return f"batch statistics, or {_listed(changed)}, which it changes?" if changed else "batch statistics?"
 
         def hint(error: Exception) -> str:
             return f"It works on {ROWS} rows: it mixes rows ({causes()}), or loses their axis where there is one."
 
         for row in (0, ROWS - 1):
-            one = running(f"{method}, of one row alone,", partial(self._rows, model, method, row, row + 1), hint)
+            one = running(f"{method}, of one row alone,", partial(self._rows, model, method, [row]), hint)
             if self._same_rows(together, one, row):
                 continue
-            again = running(method, lambda: self._rows(model, method, 0, ROWS))
+            again = running(method, lambda: self._rows(model, method, range(ROWS)))
             changed = memory.changed()
             if changed and not all(self._same_rows(together, again, i) for i in range(ROWS)):
                 raise InputError(f"{method} {_remembers(changed)}")
+            if (kept := self.memory.kept()) and not self._follows_order(model, method, together):
+                raise InputError(f"{method} {_keeps(kept)}")
             raise InputError(
                 f"{method} mixes rows ({causes()}): row {row} alone differs from row {row} of {ROWS}. "
                 "What an example is may depend on its own noise, inputs and the options alone: use statistics "
                 "that were fixed in training, or those of each row."
             )
+
+    def _follows_order(self, model: Model, method: str, together: Mapping[str, Any]) -> bool:
+        """Whether the examples in another order give the same rows in that order, as statistics of a batch do."""
+        other = running(method, lambda: self._rows(model, method, TURNED))
+        return all(
+            self._same_rows(
+                {n: a[row : row + 1] for n, a in together.items()},
+                {n: a[place : place + 1] for n, a in other.items()},
+                0,
+            )
+            for place, row in enumerate(TURNED)
+        )
 
     def _same_rows(self, together: Mapping[str, Any], other: Mapping[str, Any], row: int) -> bool:
         """Whether a row of all is the same as in another run, of all or of it alone."""
@@ -200,11 +229,11 @@ class Probe:
 
         return all(same(name, array, other[name]) for name, array in together.items())
 
-    def _rows(self, model: Model, method: str, low: int, high: int) -> dict[str, Any]:
-        """The outputs of a method on some examples alone."""
+    def _rows(self, model: Model, method: str, rows: Sequence[int]) -> dict[str, Any]:
+        """The outputs of a method on some of the examples."""
         inputs = make_inputs(model, model.signature(method), "random", ROWS)
-        given = {name: array[low:high] for name, array in inputs.items()}
-        return model.run(method, given, count=None if given else high - low, seed=0, start=low)
+        given = {name: array[list(rows)] for name, array in inputs.items()}
+        return model.run(method, given, seed=[0] * len(rows), index=list(rows))
 
 
 def _drawn(where: str) -> str:
@@ -220,13 +249,18 @@ def _remembers(changed: Sequence[str]) -> str:
     if names := [name for name in changed if name]:
         return (
             f"remembers earlier calls: {_listed(names)} changed while it ran, and the same arguments gave another "
-            "result. A method of an artifact depends on its arguments alone. What a sampler carries from step to step "
-            "is its state: init= gives it, step= takes and gives it; anything else is set at the start of each call."
+            f"result. {STATE}; anything else is set at the start of each call."
         )
     return (
         "writes to an argument in place, and given the same tensor again, it gives another result. Make a new one: "
         "x = x + y, not x += y."
     )
+
+
+def _keeps(kept: Sequence[str]) -> str:
+    """What to say of a function whose result depends on what other calls left in these variables."""
+    names = _listed([name for name in kept if name]) or "something"
+    return f"keeps {names} from an earlier call, on which its result depends. {STATE}; anything else is computed anew."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -100,7 +100,7 @@ CASES = {
     "distribution": (samples, r"draws random numbers itself \(torch.\w+ \(test_errors.py:\d+\)\)", "noise=zoo.Normal"),
     "dropout": (lambda x: nn.functional.dropout(x), r"draws random numbers itself .*dropout", "evaluation mode"),
     "multinomial": (lambda x: x.abs().multinomial(1), "torch.multinomial", "zoo.Uniform"),
-    "generator": (lambda x: x + torch.randn(x.shape, generator=torch.Generator()), "draws random numbers", "noise="),
+    "generator": (lambda x: x + torch.randn(x.shape, generator=torch.Generator()), "itself .torch.randn ", "noise="),
     "no operator": (lambda x: x.median(1)[0], r"torch.median \(test_errors.py:\d+\), for which", "write"),
     "matrix": (lambda x: x @ torch.linalg.inv(NETWORK.weight), r"torch.linalg.inv \(test_errors", "outside"),
     "gradient": (lambda x: torch.func.grad(lambda v: (v**3).sum())(x), "takes a gradient", r"zoo_torch.gradient"),
@@ -280,9 +280,12 @@ def test_what_looks_impossible_and_is_not(tmp_path, monkeypatch):
     assert np.array_equal(run(model, x, tmp_path=tmp_path), x)
 
 
-def test_a_draw_that_nothing_uses_is_no_draw():
+@pytest.mark.parametrize("generator", [{}, {"generator": None}, {"generator": torch.Generator()}])
+def test_a_draw_that_nothing_uses_is_no_draw(generator):
     def function(x):
         torch.randn_like(x)
+        torch.rand(x.shape, **generator)
+        x.clone().normal_(**generator)
         return x * 2
 
     assert [n.op_type for n in graph(function).graph] == ["Mul"]

@@ -164,7 +164,18 @@ def test_what_a_layer_remembers_is_named(make, names):
         wrap(sample=make(), noise=zoo.Normal(2), space=zoo.Real(2))
 
 
-def test_a_draw_that_nothing_uses_is_no_fault():
+KERAS_DRAWS = {
+    "normal": lambda shape, seed: keras.random.normal(shape, seed=seed),
+    "uniform": lambda shape, seed: keras.random.uniform(shape, seed=seed),
+    "randint": lambda shape, seed: ops.cast(keras.random.randint(shape, 0, 9, seed=seed), "float32"),
+    "categorical": lambda shape, seed: ops.cast(keras.random.categorical(ops.ones(shape), 2, seed=seed), "float32"),
+    "dropout": lambda shape, seed: keras.random.dropout(ops.ones(shape), 0.5, seed=seed),
+    "shuffle": lambda shape, seed: keras.random.shuffle(ops.ones(shape), axis=1, seed=seed),
+}
+
+
+@pytest.mark.parametrize("draw", KERAS_DRAWS)
+def test_a_draw_that_nothing_uses_is_no_fault(draw, tmp_path):
     class Encoder(layers.Layer):
         def __init__(self):
             super().__init__()
@@ -172,14 +183,16 @@ def test_a_draw_that_nothing_uses_is_no_fault():
 
         def call(self, x):
             mean = self.net(x)
-            return mean, mean + keras.random.normal(ops.shape(mean), seed=self.seeds)
+            return mean, mean + KERAS_DRAWS[draw](ops.shape(mean), self.seeds)
 
     net = Encoder()
     with pytest.raises(InputError, match="draws random numbers"):
         wrap(encode=lambda x: net(x)[1], space=zoo.Real(2))
     x = np.ones((4, 2), np.float32)
-    encode = wrap(encode=lambda x: net(x)[0], space=zoo.Real(2)).encode
-    np.testing.assert_allclose(encode(x), net.net(x).detach(), rtol=1e-4, atol=1e-6)
+    model = wrap(encode=lambda x: net(x)[0], space=zoo.Real(2))
+    zoo.export(model, tmp_path / "artifact", check="quick")
+    for encode in (model.encode, zoo.open(tmp_path / "artifact", device="cpu").encode):
+        np.testing.assert_allclose(encode(x), net.net(x).detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_leaving_the_framework_is_said_early():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from zoo_torch import wrap
 
 import zoo
 from zoo import noise as reference
-from zoo.errors import InputError
+from zoo.errors import ExportError, InputError
 from zoo.wrapping.modules import find
 
 IMAGE = zoo.Image(6, 5, 1)
@@ -739,6 +740,160 @@ def test_what_a_function_remembers_may_fail_for_another_number_of_rows():
     ) as caught:
         wrap(sample=GrowingCache(), noise=TWO, space=REAL)
     assert "draws random" not in str(caught.value)
+
+
+class Cross(nn.Module):
+    """Attends to a prompt whose keys it computes once, until it is reset."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.net, self.context = nn.Embedding(30, 2), nn.Linear(4, 2), None
+
+    def forward(self, z, prompt):
+        if self.context is None:
+            self.context = self.words(prompt).mean(1)
+        return self.net(torch.cat([z, self.context[: len(z)]], 1))
+
+
+class KeyCache(nn.Module):
+    """Attention over the keys of the steps so far, in a buffer or list, or in a tuple that grows."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.net, self.past = kind, nn.Linear(2, 2), None
+        self.register_buffer("keys", torch.zeros(8, 3, 2))
+        self.cache = [torch.zeros(8, 3, 2)]
+
+    def forward(self, x, i):
+        key, n = self.net(x), len(x)
+        if self.kind == "tuple":
+            self.past = (key[:, None],) if i == 0 else (torch.cat([self.past[0], key[:, None]], 1),)
+            keys = self.past[0]
+        elif self.kind == "list":
+            self.cache[0][:n, i] = key
+            keys = self.cache[0][:n, : i + 1]
+        else:
+            self.keys[:n].index_copy_(1, i.reshape(1), key[:, None])
+            keys = self.keys[:n].masked_fill((torch.arange(3) > i)[:, None], 0)
+        return x + keys.mean(1)
+
+
+def reset(module):
+    def init(z, prompt):
+        module.context = None
+        return z
+
+    return init
+
+
+def caching(kind):
+    net = KeyCache(kind)
+    return lambda i, x: net(x, i)
+
+
+class Keeper:
+    kept = None
+
+    def init(self, z):
+        self.kept = z * 2
+        return z
+
+    def step(self, i, x):
+        return x + self.kept
+
+
+CROSS, KEEPER = Cross(), Keeper()
+PROMPT = {"inputs": {"prompt": zoo.Tensor("int64", (5,), low=0, high=29)}}
+KEPT = {
+    "prompt": ({"sample": Cross(), **PROMPT}, "sample keeps Cross.context"),
+    "prompt of a loop": ({"init": reset(CROSS), "step": lambda i, x, prompt: CROSS(x, prompt), "length": 3, **PROMPT},
+                         "step keeps Cross.context"),
+    "what init keeps": ({"init": KEEPER.init, "step": KEEPER.step, "length": 3}, "step keeps Keeper.kept"),
+    **{kind: ({"init": lambda z: z, "step": caching(kind), "length": 3},
+              f"step (keeps|remembers earlier calls:) KeyCache.{name} ")
+       for kind, name in {"buffer": "keys", "list": r"cache\[0\]", "tuple": "past"}.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_is_kept_from_an_earlier_call_is_named(case):
+    arguments, names = KEPT[case]
+    with pytest.raises(InputError, match=f"{names}.*is its state") as caught:
+        wrap(**arguments, noise=TWO, space=REAL)
+    assert "mixes rows" not in str(caught.value)
+
+
+def endless():
+    while True:
+        yield from (1.0, 0.5)
+
+
+GENERATOR, COUNT, ITEMS = endless(), itertools.count(), iter([float(i) for i in range(100)])
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        (lambda i, x: x * next(GENERATOR), "GENERATOR"),
+        (lambda i, x: x + next(COUNT), "COUNT"),
+        (lambda i, x: x + next(ITEMS), "ITEMS"),
+    ],
+)
+def test_an_iterator_is_remembered(step, name):
+    with pytest.raises(InputError, match=f"step remembers earlier calls: {name} changed"):
+        wrap(init=lambda z: z, step=step, noise=TWO, length=4, space=REAL)
+
+
+def test_a_cache_of_tokens_is_named_where_the_export_fails(tmp_path):
+    """Their draws seldom show on a few examples that a cache is used."""
+    net = KeyCache("list")
+
+    def step(i, state, u):
+        p = net(state["token"][:, None].float().expand(-1, 2), i).softmax(-1)[:, 0]
+        return {"token": (u < p).long()}
+
+    model = wrap(
+        init=lambda index: {"token": torch.zeros(len(index), dtype=torch.int64)},
+        step=step,
+        finish=lambda state: state["token"][:, None].float().expand(-1, 2),
+        step_noise={"u": zoo.Uniform()},
+        length=3,
+        space=REAL,
+        name="tokens",
+    )
+    with pytest.raises(
+        ExportError, match=r"^tokens: its functions keep `KeyCache.cache\[0\]` .* is its state.*: tokens: sam"
+    ):
+        zoo.export(model, tmp_path / "artifact")
+
+
+class Harmless(nn.Module):
+    """A table that is made once, a workspace, kept activations, and a hook that keeps outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.table = nn.Linear(2, 2), None
+        self.register_buffer("workspace", torch.zeros(8, 2))
+        self.net.register_forward_hook(lambda module, given, output: setattr(self, "output", output))
+
+    def forward(self, z):
+        if self.table is None:
+            self.table = torch.arange(2.0)
+        self.activation = self.net(z)
+        self.workspace[: len(z)] = z
+        return self.activation + self.table + self.workspace[: len(z)]
+
+
+def test_what_is_kept_and_not_used_is_no_fault(tmp_path):
+    net = Harmless()
+    artifact = exported(wrap(init=lambda z: z, step=lambda i, x: net(x), length=2, noise=TWO, space=REAL), tmp_path)
+    assert artifact.sample(5, seed=0).shape == (5, 2)
+
+
+def test_statistics_of_a_batch_are_not_called_memory():
+    net = Harmless()
+    with pytest.raises(InputError, match=r"sample mixes rows \(batch statistics, or Harmless.*, which it changes"):
+        wrap(sample=lambda z: net(z) / z.norm(), noise=TWO, space=REAL)
 
 
 def test_an_argument_that_is_written_to_is_said():

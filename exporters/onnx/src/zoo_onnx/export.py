@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from zoo.files import atomic_folder, sha256
 from zoo.numpy_network import NumpyNetwork
 from zoo.parity import Case, Progress, silent
 from zoo.signature import Method
+from zoo.wrapping.probe import STATE
 from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
 from zoo_onnx.graph import OPSET
@@ -71,8 +73,9 @@ def export(
     with atomic_folder(Path(folder), force=force, marker=MANIFEST) as work:
         with rounded(model, weights) as source, source.network.inference():
             export = Export(source, work, weights, seconds, progress)
-            export.write(limit)
-            export.compare()
+            with naming_what_is_kept(source):
+                export.write(limit)
+                export.compare()
         if weights != "float32":
             export.state_precision(model)
         return export.manifest
@@ -101,7 +104,8 @@ class Export:
         for number, (method, definition) in enumerate(self.methods.items()):
             self.progress(f"tracing {method}", number, len(self.methods))
             self.costs[method] = parity.time_passes(model, method)
-            composed = compose(self.module, method, definition, model.name)
+            with network.tracing():
+                composed = compose(self.module, method, definition, model.name)
             if self.weights != "float32":
                 self.stored += store(composed, self.weights)
             if FIRST_STEP in composed.graph.initializers:
@@ -161,6 +165,21 @@ class Export:
         held = Precision(self.weights, share, deviations(exact, self.cases))
         self.manifest = msgspec.structs.replace(self.manifest, precision=held)
         write_manifest(self.work, self.manifest)
+
+
+@contextmanager
+def naming_what_is_kept(model: EagerModel) -> Iterator[None]:
+    """An `ExportError` of a model that keeps tensors between calls says that first: it may be why."""
+    try:
+        yield
+    except ExportError as error:
+        kept = ", ".join(f"`{name}`" for name in model.network.kept[:3])
+        if not kept:
+            raise
+        raise ExportError(
+            f"{model.name}: its functions keep {kept} from an earlier call, and an artifact keeps nothing. {STATE}; "
+            f"anything else is computed anew. If no call uses what an earlier one has kept, it is this: {error}"
+        ) from error
 
 
 def file_entry(path: Path) -> FileEntry:

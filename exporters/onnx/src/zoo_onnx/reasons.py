@@ -74,8 +74,6 @@ def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -
     if "tracing inferred a static shape" in text or "Constraints violated" in text:
         rows = re.search(r"static shape of (\d+)|constant \((\d+)\)", text)
         return "it " + ROWS.format(rows=next((g for g in rows.groups() if g), "?") if rows else "?")
-    if any("/keras/src/" in f and f.endswith("random.py") for f in _files(chain)):
-        return f"{where} " + RANDOM.format(found="with keras.random")
     if names & {"GuardOnDataDependentSymNode", "DataDependentOutputException"}:
         sized = re.search(r"Size-like symbols: [uz]", text)
         assertion = ASSERTION if where.startswith("`assert ") else ""
@@ -222,11 +220,6 @@ def _is_sized_by_values(value: Any) -> bool:
 def _computes_low(name: str, value: Any) -> bool:
     few = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return few and name.split(".")[0] not in MOVES
-
-
-def _files(chain: list[BaseException]) -> Iterator[str]:
-    for error in chain:
-        yield from (frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _quote(places: Sequence[tuple[str, int]]) -> str:

@@ -50,9 +50,10 @@ def _len(thing: Any, /) -> Any:
 
 class _Replace(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function not in WRITTEN_OUT:
-            return function(*args, **(kwargs or {}))
         named = dict(kwargs or {})
+        named.pop("generator", None)  # which cannot be traced: a draw is a fault where it is used, whatever its seed
+        if function not in WRITTEN_OUT:
+            return function(*args, **named)
         out = named.pop("out", None)
         result = WRITTEN_OUT[function](*args, **named)
         return result if out is None else out.copy_(result)

@@ -109,6 +109,19 @@ class KerasNetwork(Network, keras.Model):
         finally:
             self.train(training)
 
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Inside, the seeds of `keras.random` are constants: Keras makes a number of each, which of a tensor cannot be
+        traced. So a draw that nothing uses leaves no trace, and any other is one that the exporter sees."""
+        from keras.src.backend.torch import random as draws
+
+        draw_seed = draws.draw_seed
+        draws.draw_seed = lambda seed: (0, 0)
+        try:
+            yield
+        finally:
+            draws.draw_seed = draw_seed
+
     def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> KerasLearner:
         from zoo_keras.learner import KerasLearner
 
