@@ -20,8 +20,10 @@ from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
 from zoo.evaluation.two_sample import classifier_two_sample
+from zoo.memory import available
 from zoo.model import Model, Progress
 
+SHARE = 32  # of the memory that is free, for each split: figures make several copies
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 
 
@@ -42,7 +44,8 @@ def evaluate(
     data that looks at samples; by default a preset that was trained on data of that name, if there is one.
     """
     dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space)
-    dataset = dataset.fitted(model.space, model.classes)
+    whole = dataset.fitted(model.space, model.classes)
+    dataset = whole.at_most(available() // SHARE)
     if judge is not None:
         check_judge(judge, dataset)
     elif "sample" in model.signatures:
@@ -54,6 +57,8 @@ def evaluate(
     else:
         x, y = dataset.split(split)
     report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None)
+    if dataset is not whole:
+        report.remarks.append("Some rows of each split were taken, evenly spread: all would take too much memory.")
     task = Task(model, dataset, x, y, report, judge)
     chosen = [part for method, part in PARTS.items() if method in model.signatures]
     for done, part in enumerate(chosen):
