@@ -234,7 +234,7 @@ class ImageFiles:
 
     def __getitem__(self, rows: Any) -> Array:
         if self.whole is not None:
-            return self.whole[rows]
+            return np.asarray(self.whole[rows])
         numbers = numbers_of(rows, len(self))
         out = np.empty((len(numbers), *self.shape), dtype=np.uint8)
         with self._lock:

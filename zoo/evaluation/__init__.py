@@ -23,7 +23,7 @@ from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.memory import available
 from zoo.model import Model, Progress
 
-SHARE = 32  # of the memory that is free, for each split: figures make several copies
+SHARE = 64  # of the memory that is free, for each split: figures make several copies
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 
 
