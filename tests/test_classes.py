@@ -8,8 +8,8 @@ import pytest
 import zoo
 from zoo.cli.rows import read_inputs, with_classes
 from zoo.data import load_dataset
-from zoo.data.frozen import split_order
 from zoo.data.files import read_labels
+from zoo.data.frozen import split_order
 from zoo.errors import InputError, ZooWarning
 from zoo.model import Model
 from zoo.signature import Signature, Tensor

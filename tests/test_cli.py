@@ -181,6 +181,8 @@ def test_show(run, artifact_folder):
     assert known == json.loads(json.dumps(zoo.show(artifact_folder)))
     text = call("show", artifact_folder).stdout
     assert "exact: log_prob is the log-density in nats" in text
+    words = [line.split()[:4] for line in call("show", "vae.digits").stdout.splitlines()]
+    assert ["sample", "observe=mean", "mean,", "draw"] in words
     fails("show", "realnvq", says="Did you mean 'realnvp'")
     fails("show", artifact_folder.parent, says="no run, checkpoint or artifact")
 
@@ -359,7 +361,7 @@ class Toy(Model):
 @pytest.fixture
 def toy(monkeypatch):
     def use(space, **more):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: Toy(space, **more))
+        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **_: Toy(space, **more))
 
     use(Real(2))
     return use
@@ -635,6 +637,63 @@ def test_train_export_and_verify(tmp_path, monkeypatch):
     fails("verify", "art", "--check", "quik", says="expected full, quick, or seconds")
     assert "zoo train --resume" not in call("show", "run").stdout
     call("evaluate", "art")  # knows the file and the column that it was trained on
+
+
+def test_a_run_is_extended_and_is_the_start_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("train", "realnvp", "--data", "moons", "--out", "run", *SMALL, "--epochs", 1, "--batch-size", 1000)
+    fails("train", "--resume", "run", "--epochs", 1, says="has trained 1 epochs; got epochs=1")
+    fails("train", "--resume", "run", "--seed", 1, says=["leave out --seed", "but for --device"])
+    assert "epoch 2 of at most 2" in call("train", "--resume", "run", "--epochs", 2, "--device", "cpu").stdout
+    tune = ["--data", "moons", "--epochs", 1, "--batch-size", 1000]
+    fails("train", "maf", "--from", "run", *tune, "--out", "tuned", says="fit no maf")
+    result = call("train", "--from", "run", *tune, "--out", "tuned")
+    assert "training realnvp on moons, from " in result.stderr
+    assert json.loads((tmp_path / "tuned" / "recipe.json").read_text())["start"] == str(tmp_path / "run")
+    call("train", "mlp.digits", "--data", "digits", "--epochs", 1, "--out", "digits")
+
+
+def test_runs_their_losses_and_their_options(tmp_path, run):
+    listed = call("runs", run.parent).stdout.splitlines()
+    assert listed[0].split() == ["run", "model", "data", "epochs", "best", "at"]
+    assert str(run) in listed[1]
+    assert json.loads(call("runs", run.parent, "--json").stdout)[0]["model"] == "realnvp"
+    assert "there are no runs in" in call("runs", tmp_path).stderr
+    shown = call("show", run, "--history")
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["epoch", "1", "2", "3"]
+    assert "the best: epoch" in shown.stderr
+    steps = json.loads(call("show", run, "--history", "--json").stdout)["steps"]
+    assert steps[0]["step"] == 1
+    fails("show", "realnvp.moons", "--history", says="is not a run")
+    few = ["--epochs", 1, "--batch-size", 1000, "--set", "hidden=8", "--set", "steps=2"]
+    call("train", "ebm", "--data", "moons", "--out", tmp_path / "ebm", *few)
+    assert "temperature=1.0  from 0  0: go downhill" in call("show", tmp_path / "ebm").stdout
+
+
+def test_compare_earns_its_verdict(run, tmp_path):
+    few = [*SMALL, "--epochs", 1, "--batch-size", 1000]
+    call("train", "realnvp", "--data", "moons", "--out", tmp_path / "worse", *few)
+    result = call("compare", run, tmp_path / "worse", "--data", "moons")
+    assert f"{run} is the best" in result.stdout
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:5]] == ["model", str(run), str(tmp_path / "worse")]
+    assert json.loads(call("compare", run, tmp_path / "worse", "--json").stdout)["rows"] == 2000
+    fails("compare", run, says="two models or more")
+
+
+def test_the_list_fits_a_terminal_of_80_columns():
+    assert max(map(len, call("list").stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("zoo tra", "train"), ("zoo show ddpm.d", "ddpm.digits"), ("zoo train realnvp --data moo", "moons")],
+)
+def test_a_shell_completes_commands_models_and_data_sets(words, expected):
+    assert "_ZOO_COMPLETE" in call("completion", "bash").stdout
+    count = len(words.split()) - 1
+    given = {**ENVIRONMENT, "_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    done = subprocess.run([sys.executable, "-m", "zoo"], env=given, capture_output=True, text=True, check=False)
+    assert f"plain,{expected}" in done.stdout.splitlines()
 
 
 def test_ctrl_c_saves_the_run_and_resume_finishes_it(tmp_path):

@@ -304,7 +304,7 @@ def test_force_keeps_the_old_run_until_the_new_one_is_saved(run, tmp_path):
         zoo.train("realnvp", "moons", folder, force=True, epochs=7, config=SMALL, progress=ctrl_c_at(2))
     assert checkpoint.load(folder, "training")[0]["position"]["step"] == 2
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".json", ".safetensors"]
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", ".json", ".png", ".safetensors"]
 
 
 def test_force_spares_what_others_put_beside_a_run(run, tmp_path):
@@ -340,3 +340,20 @@ def test_one_process_at_a_time_trains_in_a_folder(run, tmp_path):
     (folder / "training.lock").write_text("process 1, which was killed")
     with pytest.raises(Interrupted):
         zoo.resume(folder, progress=ctrl_c_at(5))
+
+
+def test_half_precision_rounds_neither_observations_nor_noise():
+    """Levels of noise are counted to 1,000, of which bfloat16 tells apart 256; float16 ends at 65,504."""
+    from zoo.network import Recipe
+
+    data = load_dataset("digits")
+    network = zoo.create("ddpm", data.space, config={"channels": 16}).network
+    learner = network.learner(Recipe(), precision="bf16-mixed")
+    noise = {"z": np.zeros((2, *network.pixels.shape), np.float32), "u": np.full((2, 2), 0.9999999, np.float32)}
+    learner.step("denoising", {"x": data.train[:2]}, noise, 1e-3)
+    far = zoo.create("realnvp", zoo.Real(2), config=SMALL).network
+    far.adapt(np.array([[1e5, 1e5], [1e5 + 1, 1e5 + 2]], dtype=np.float32))
+    outputs = far.learner(Recipe(), precision="bf16-mixed").step(
+        "nll", {"x": np.array([[1e5, 1e5 + 1]], np.float32)}, {}, 0
+    )
+    assert abs(outputs["loss"]) < 10

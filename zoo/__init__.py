@@ -27,7 +27,12 @@ _LAZY = {
     "verify": "zoo.api",
     "train": "zoo.training",
     "resume": "zoo.training",
+    "runs": "zoo.training",
+    "Run": "zoo.training",
+    "compare": "zoo.evaluation.compare",
     "evaluate": "zoo.evaluation",
+    "interpolate": "zoo.latents",
+    "walk": "zoo.latents",
     "load_dataset": "zoo.data",
     "DensityModel": "zoo.interfaces",
     "Generator": "zoo.interfaces",
@@ -50,8 +55,9 @@ _LAZY = {
 }
 __all__ = [
     "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
-    "Noise", "Normal", "Option", "Real", "Table", "Tensor", "Text", "Uniform", "ZooError", "create", "evaluate",
-    "export", "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "show", "train", "verify",
+    "Noise", "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Uniform", "ZooError", "compare", "create",
+    "evaluate", "export", "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume", "runs",
+    "show", "train", "verify", "walk",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -61,12 +67,14 @@ if TYPE_CHECKING:
     from zoo.data import load_dataset
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate
+    from zoo.evaluation.compare import compare
     from zoo.hookspecs import hookimpl
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
+    from zoo.latents import interpolate, walk
     from zoo.registry import list_models
     from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
     from zoo.spaces import Discrete, Image, Labels, Real, Text
-    from zoo.training import resume, train
+    from zoo.training import Run, resume, runs, train
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ from zoo import registry, spaces
 from zoo.errors import InputError, PluginError, UnknownName
 from zoo.files import refuse_file
 from zoo.plugins import load_plugins
-from zoo.signature import Tensor, within
 from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
 
 MODEL, RECIPE, STATE, MANIFEST = "model.json", "recipe.json", "training.json", "manifest.json"
@@ -75,6 +74,7 @@ def _folder(folder: Path) -> Facts:
 def _artifact(folder: Path) -> Facts:
     import msgspec
 
+    from zoo.api import MethodFacts
     from zoo.artifact import read_manifest
 
     manifest = read_manifest(folder)
@@ -88,17 +88,7 @@ def _artifact(folder: Path) -> Facts:
         **_space(manifest.space, manifest.classes),
         "density": manifest.density,
         "methods": {
-            name: {
-                "inputs": {k: _tensor(t) for k, t in entry.signature.inputs.items()},
-                "outputs": {k: _tensor(t) for k, t in entry.signature.outputs.items()},
-                "options": {
-                    k: {"default": o.default, "low": o.low, "high": o.high, "help": o.help}
-                    for k, o in entry.signature.options.items()
-                },
-                "random": entry.signature.random,
-                "steps": entry.signature.length,
-            }
-            for name, entry in manifest.methods.items()
+            name: msgspec.to_builtins(MethodFacts.of(entry.signature)) for name, entry in manifest.methods.items()
         },
         "settings": manifest.config,
         **_card(manifest.card),
@@ -111,6 +101,8 @@ def _artifact(folder: Path) -> Facts:
 
 
 def _checkpoint(folder: Path) -> Facts:
+    from msgspec import to_builtins
+
     from zoo.api import Record
     from zoo.checkpoint import Weights, convert, read_json
 
@@ -119,6 +111,7 @@ def _checkpoint(folder: Path) -> Facts:
     record, weights = convert(meta, Record, path), convert(meta.get("weights"), Weights, path)
     return {
         **_architecture(record.architecture, record.plugin),
+        **({"methods": to_builtins(record.methods)} if record.methods else {}),
         **_space(record.space, record.classes),
         "density": record.density,
         "settings": record.config,
@@ -182,11 +175,6 @@ def _space(space: Any, classes: list[str] | None) -> Facts:
 
 def _card(card: Any) -> Facts:
     return dict(card)
-
-
-def _tensor(t: Tensor) -> str:
-    bounds = within(t.low, t.high)
-    return f"{t.dtype} (N{''.join(f', {d}' for d in t.shape)}){f',{bounds}' if bounds else ''}"
 
 
 def _weights(folder: Path, kind: str, size: int) -> Facts:

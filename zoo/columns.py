@@ -391,8 +391,7 @@ class Table(Space):
     def log_volume(self, codes: Array) -> npt.NDArray[np.float64]:
         """The logarithm of the volume, in data units, that rows of codes (N, codes) stand for, (N,): a density is the
         probability of the codes over it."""
-        volume: npt.NDArray[np.float64] = np.take_along_axis(self.log_widths(), codes.T, 1).sum(0)
-        return volume
+        return np.asarray(np.take_along_axis(self.log_widths(), codes.T, 1).sum(0))
 
     # ---- codes and values --------------------------------------------------------------------------------------
 

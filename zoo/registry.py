@@ -113,6 +113,12 @@ def model(name: str) -> ModelSpec | PresetSpec:
     return spec
 
 
+def of_model(name: str) -> ModelSpec:
+    """The spec of an architecture by its name, or by that of one of its presets."""
+    spec = model(name)
+    return architecture(spec.architecture) if isinstance(spec, PresetSpec) else spec
+
+
 def dataset(name: str) -> DatasetSpec:
     spec: DatasetSpec = _find(name, DatasetSpec)
     return spec

@@ -44,9 +44,10 @@ def command(pattern: str | None, family: str | None, method: str | None, framewo
         note("no model matches." if registry.list_models() else "no model is installed: pip install genzoo-torch")
     else:
         table(
-            ["name", "family", "framework", "methods", "density", "summary"],
+            ["name", "family", "framework", "methods"],
             [
-                [name, s.family, s.framework, " ".join(s.methods), s.density or "-", s.summary]
+                [name, s.family, s.framework, " ".join(s.methods)]
                 for name, s in zip(registry.qualified(specs), specs, strict=True)
             ],
         )
+        note("\nMore of one: zoo show NAME")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
+LIMIT = click.FloatRange(min=0, min_open=True)
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -41,7 +44,25 @@ def set_option(what: str) -> Callable[[F], F]:
     )
 
 
-name = click.argument("name", metavar="NAME|RUN|ARTIFACT")
+def complete_models(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Architectures and presets, then files and folders."""
+    from zoo.registry import list_models
+
+    return _complete(list_models(), typed)
+
+
+def complete_data(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Data sets, then files and folders."""
+    from zoo.registry import datasets
+
+    return _complete([spec.name for spec in datasets()], typed)
+
+
+def _complete(names: Sequence[str], typed: str) -> list[CompletionItem]:
+    return [*(CompletionItem(n) for n in names if n.startswith(typed)), CompletionItem(typed, type="file")]
+
+
+name = click.argument("name", metavar="NAME|RUN|ARTIFACT", shell_complete=complete_models)
 out = click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the result.")
 out_folder = click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", required=True)
 force = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
@@ -71,6 +92,7 @@ stream = click.option(
 data = click.option(
     "--data",
     required=True,
+    shell_complete=complete_data,
     metavar="FILE|FOLDER|NAME[:SPLIT]",
     help="Rows: CSV, Parquet, NPZ, text, a folder of images, or a split of a data set (default: its test split).",
 )
@@ -79,6 +101,30 @@ check = click.option(
     metavar="SECONDS|full|quick",
     help="How much to compare: what fits into so many seconds for each method (default: 40).",
 )
+
+
+def untrusted(function: F) -> F:
+    """What every command has that opens artifacts. The command gets `opening`: `trust` and `limits` of `zoo.open`."""
+
+    @click.option("--untrusted", is_flag=True, help="Run the artifact's graphs in a process with limits.")
+    @click.option(
+        "--time-limit", type=LIMIT, metavar="SECONDS", help="Of an untrusted graph, for each chunk (default: 60)."
+    )
+    @click.option("--memory-limit", type=LIMIT, metavar="GIB", help="Of an untrusted graph (default: 4).")
+    @functools.wraps(function)
+    def command(*args: Any, untrusted: bool, time_limit: float | None, memory_limit: float | None, **more: Any) -> Any:
+        limits = None
+        if time_limit or memory_limit:
+            if not untrusted:
+                raise click.UsageError("--time-limit and --memory-limit are for --untrusted.")
+            from zoo.artifact.limits import Limits
+
+            usual = Limits()
+            memory = int(memory_limit * 2**30) if memory_limit else usual.memory
+            limits = Limits(time_limit or usual.seconds, memory)
+        return function(*args, opening={"trust": not untrusted, "limits": limits}, **more)
+
+    return command  # type: ignore[return-value]  # it takes other arguments
 
 
 start = click.option(
@@ -103,6 +149,7 @@ def method_options(function: F) -> F:
         keep,
         chunk,
         device,
+        untrusted,
     )
     for option in reversed(wanted):
         function = option(function)

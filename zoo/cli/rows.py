@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from zoo import io
 from zoo.api import load_or_open
-from zoo.artifact import Artifact
+from zoo.artifact import Artifact, Limits
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
@@ -46,13 +46,13 @@ LABEL = "label"  # the name of the input, and of the column or array that holds 
 # ---- the model ------------------------------------------------------------------------------------------------------
 
 
-def open_model(name: str, device: str) -> Model:
-    """Whatever `name` is, and a word on stderr about what runs it and where."""
+def open_model(name: str, device: str, trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is, and a word on stderr about what runs it and where. What is not trusted is an artifact."""
     path = Path(name).expanduser()
     if path.is_file():
         raise InputError(f"{name} is a file; expected the folder of a run or an artifact, or the name of a preset.")
     try:
-        model = load_or_open(name, device=device)
+        model = load_or_open(name, device=device, trust=trust, limits=limits)
     except UnknownName as error:
         if path.is_dir():
             raise UnknownName(f"{name} was made by a plugin that is not here, or is left out: {error}") from error
@@ -66,7 +66,7 @@ def open_model(name: str, device: str) -> Model:
 def where(model: Model) -> str:
     """What runs a model, and on which device."""
     if isinstance(model, Artifact):
-        return f"{model.device} (onnxruntime)"
+        return f"{model.device} (onnxruntime{', in a process with limits' if model.limits else ''})"
     eager: EagerModel = model  # type: ignore[assignment]
     return f"{eager.network.device} ({eager.network.framework})"
 
@@ -86,6 +86,18 @@ def class_of(model: Model, chosen: str) -> int:
     if model.classes is None:
         raise InputError(f"{model.name} has no classes; leave out --class.")
     return int(model.classes.check([chosen], name="--class")[0])
+
+
+def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
+    """`--class` as the input of a method that decodes or draws; `InputError` where it is missing or not taken."""
+    if LABEL not in model.signature(method).inputs:
+        if chosen is not None:
+            raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+        return {}
+    assert model.classes is not None
+    if chosen is None:
+        raise InputError(f"{model.name} needs a class: --class NAME; {model.classes.describe()}.")
+    return {LABEL: class_of(model, chosen)}
 
 
 # ---- rows in --------------------------------------------------------------------------------------------------------
@@ -294,6 +306,7 @@ def run(
     stream: str,
     chunk: int | None,
     device: str,
+    opening: Mapping[str, Any],
     start: int = 0,
     keep: Sequence[str] = (),
     watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
@@ -302,7 +315,7 @@ def run(
     check_early(out, force)
     if out is not None and out.exists() and Path(data).expanduser().exists() and out.samefile(Path(data).expanduser()):
         raise InputError(f"{out} is the data; give the result another name.")
-    model = open_model(name, device)
+    model = open_model(name, device, **opening)
     signature = model.signature(method)
     check_settings(model, method, settings)
     space = model.space if FIRST_OUTPUT[method] == "x" else None

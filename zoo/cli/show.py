@@ -27,12 +27,16 @@ MEANS = {
 @click.command("show", epilog=EXAMPLES)
 @options.name
 @click.option("--settings", is_flag=True, help="Of an architecture: what --set takes (imports its framework).")
+@click.option("--history", is_flag=True, help="Of a run: the losses of each epoch; with --json of steps too.")
 @options.as_json
-def command(name: str, settings: bool, as_json: bool) -> None:
+def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
     """Show a model: methods, options, paper, test metrics.
 
     Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
     """
+    if history:
+        show_history(name, as_json)
+        return
     from zoo.about import show
 
     known = show(name)
@@ -70,6 +74,20 @@ def command(name: str, settings: bool, as_json: bool) -> None:
         note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
 
 
+def show_history(run: str, as_json: bool) -> None:
+    """The losses of a run by epoch, and by step."""
+    from zoo.training import Run
+
+    at = Run(run).position
+    if as_json:
+        print_json({"epochs": at.history, "steps": at.curve.rows})
+        return
+    columns = list(dict.fromkeys(name for row in at.history for name in row))
+    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in at.history])
+    if at.best is not None:
+        note(f"\nthe best: epoch {at.best_epoch}, {at.best:.6g}. Of steps too: zoo show {run} --history --json")
+
+
 def print_methods(methods: Mapping[str, Any]) -> None:
     if not any(methods.values()):
         click.echo()
@@ -84,7 +102,8 @@ def print_methods(methods: Mapping[str, Any]) -> None:
         rows.append([name, takes, gives, "seed" if method["random"] else "-", steps if steps is not None else "-"])
         for key, option in method["options"].items():
             bounds = [f"{word} {option[b]:g}" for word, b in (("from", "low"), ("to", "high")) if option[b] is not None]
-            choices.append([name, f"{key}={option['default']}", " ".join(bounds) or "any", option["help"]])
+            within = ", ".join(option["choices"]) or " ".join(bounds)
+            choices.append([name, f"{key}={option['default']}", within or "any", option["help"]])
     table(["method", "takes", "gives", "random", "steps"], rows)
     if choices:
         click.echo()

@@ -26,33 +26,43 @@ Examples:
   zoo train made --data people.csv --types age=integer,id=drop --out runs/people
   zoo train ddpm --data photos/ --size 64 --out runs/photos
   zoo train --resume runs/maf
+  zoo train --resume runs/maf --device cpu --epochs 200
+  zoo train ddpm.digits --data my-digits --out runs/mine --epochs 20
 """
 PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "64-true"]
 PRECISION = f"{PRECISIONS[0]} (default), {', '.join(PRECISIONS[1:])}."
+SAVE_EVERY = "At least so long between two saves [default: as long as makes saving take at most 5 % of the time]."
+CHANGES = ("device", "devices", "precision", "epochs", "patience", "save_every")  # of a run that goes on
 PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 
 
 @click.command("train", epilog=EXAMPLES)
-@click.argument("architecture", required=False)
+@click.argument("architecture", required=False, metavar="[ARCHITECTURE|PRESET]", shell_complete=options.complete_models)
 @click.option(
-    "--data", metavar="NAME|FILE|FOLDER|PATTERN", help="A data set by name, a file, a folder, or 'parts/*.parquet'."
+    "--data",
+    metavar="NAME|FILE|FOLDER|PATTERN",
+    shell_complete=options.complete_data,
+    help="A data set by name, a file, a folder, or 'parts/*.parquet'.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="The folder to keep the run in.")
 @options.label
 @options.split_column
 @options.image_size
 @options.types
-@click.option("--epochs", type=int, metavar="N", help="Passes over the data.")
+@click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
+@click.option("--accumulate", type=int, metavar="N", help="Cut each batch into N parts: less memory, the same steps.")
 @click.option("--learning-rate", type=float, metavar="X", help="The highest of the schedule.")
 @click.option("--patience", type=int, metavar="N", help="Stop after N epochs without a better loss; 0: never.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 0]")
 @options.set_option("A setting of the architecture or the training; zoo show ARCHITECTURE --settings lists them")
+@click.option("--from", "start", metavar="RUN|PRESET", help="Begin with its weights (fine-tuning).")
 @options.device
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="How many, data parallel."
 )
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], metavar="KIND", help=PRECISION)
+@click.option("--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help=SAVE_EVERY)
 @click.option("--force", is_flag=True, help="Replace the run if it exists.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
 def command(
@@ -64,9 +74,11 @@ def command(
     size: str | None,
     types: str | None,
     settings: dict[str, str],
+    start: str | None,
     device: str,
     devices: int,
     precision: str,
+    save_every: float | None,
     force: bool,
     resume: Path | None,
     **recipe: int | float | None,
@@ -74,48 +86,49 @@ def command(
     """Train an architecture on data, or go on with a run.
 
     What is not given is the architecture's own recipe. Ctrl-C saves the run; --resume goes on to the same result, bit
-    for bit, on the same machine.
+    for bit, on the same machine. It may also go on elsewhere (--device, --devices, --precision) or for longer
+    (--epochs, --patience), to another result. A preset in place of an architecture, or --from, begins with trained
+    weights.
     """
     ctx = click.get_current_context()
     if resume is not None:
-        _check_alone(ctx)
-    elif architecture is None or data is None or out is None:
+        model, seconds = _watch(ctx, resume, "resume", (resume,), _changes(ctx))
+        _finish(resume, model, seconds)
+        return
+    architecture = architecture or start
+    if architecture is None or data is None or out is None:
         missing = [n for n, v in (("ARCHITECTURE", architecture), ("--data", data), ("--out", out)) if v is None]
         ctx.fail(f"missing {', '.join(missing)}. Start a run: zoo train ARCHITECTURE --data DATA --out RUN")
-    run = resume or out
-    assert run is not None
-    if architecture is not None and out is not None:  # before the seconds that a framework takes to be imported
-        from zoo import registry
-        from zoo.data import resolve
-        from zoo.files import check_output_folder
-        from zoo.training import files_of
+    # before the seconds that a framework takes to be imported
+    from zoo.data import resolve
+    from zoo.files import check_output_folder
+    from zoo.training import files_of
 
-        spec = registry.architecture(architecture)
-        if not _is_worker():
-            check_output_folder(out, force, marker=files_of)
-        resolve(str(data))
-        config, more = split_settings(spec, settings, {k: v for k, v in recipe.items() if v is not None})
-        given: dict[str, Any] = {
-            "label": label,
-            "split": split_column,
-            "size": size,
-            "types": types,
-            "config": config,
-            "device": device,
-            "devices": devices,
-            "precision": precision,
-            "force": force,
-            **more,
-        }
-        model, seconds = _watch(run, ctx, architecture, str(data), given)
-    else:
-        model, seconds = _watch(run, ctx, None, "", {})
+    spec = _spec(start or architecture)
     if not _is_worker():
-        _finish(run, model, seconds)
+        check_output_folder(out, force, marker=files_of)
+    resolve(str(data))
+    config, more = split_settings(spec, settings, {k: v for k, v in recipe.items() if v is not None})
+    given: dict[str, Any] = {
+        "label": label,
+        "split": split_column,
+        "size": size,
+        "types": types,
+        "config": config,
+        "start": start,
+        "device": device,
+        "devices": devices,
+        "precision": precision,
+        "save_every": save_every,
+        "force": force,
+        **more,
+    }
+    model, seconds = _watch(ctx, out, "train", (architecture, data, out), given)
+    _finish(out, model, seconds)
 
 
 def _watch(
-    run: Path, ctx: click.Context, architecture: str | None, data: str, given: Mapping[str, Any]
+    ctx: click.Context, run: Path, function: str, arguments: tuple[Any, ...], given: Mapping[str, Any]
 ) -> tuple[EagerModel, float]:
     """Train or resume with progress on stderr; the model and the seconds it took."""
     from zoo import training
@@ -125,23 +138,35 @@ def _watch(
     try:
         with progress.training(title) as show:
             shown = None if _is_worker() else show
-            if architecture is None:
-                model = training.resume(run, progress=shown)
-            else:
-                model = training.train(architecture, data, run, progress=shown, **given)
+            model: EagerModel = getattr(training, function)(*arguments, progress=shown, **given)
     except training.Interrupted as stopped:
         note(str(stopped))
         ctx.exit(128 + stopped.signal)
     return model, time.monotonic() - began
 
 
-def _check_alone(ctx: click.Context) -> None:
-    """A resumed run keeps its settings."""
-    source = click.core.ParameterSource
+def _changes(ctx: click.Context) -> dict[str, Any]:
+    """What was given to a run that goes on; the rest it keeps."""
+    given = {}
     for parameter in ctx.command.params:
-        if parameter.name not in (None, "resume") and ctx.get_parameter_source(parameter.name) is source.COMMANDLINE:
+        name = parameter.name
+        if name in (None, "resume") or ctx.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        if name not in CHANGES:
             word = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
-            ctx.fail(f"a resumed run keeps its settings; leave out {word}, or start a new run with --out.")
+            may = ", ".join(f"--{change.replace('_', '-')}" for change in CHANGES)
+            ctx.fail(f"a run that goes on keeps its settings but for {may}; leave out {word}, or start a new run.")
+        given[name] = ctx.params[name]
+    return given
+
+
+def _spec(name: str) -> ModelSpec:
+    """The architecture of that name, or of a preset, run or checkpoint."""
+    from zoo import registry
+    from zoo.about import show
+
+    path = Path(name).expanduser()
+    return registry.architecture(str(show(path)["architecture"])) if path.is_dir() else registry.of_model(name)
 
 
 def split_settings(
@@ -177,17 +202,21 @@ def title(record: RunRecord) -> str:
     """What is trained, on what, where, and how."""
     recipe = record.recipe
     devices = f"{record.devices} x " if record.devices > 1 else ""
+    start = "" if record.start is None else f", from {record.start}"
     return (
-        f"training {record.architecture} on {record.data}, on {devices}{record.device}: {recipe.epochs} epochs, "
+        f"training {record.architecture} on {record.data}{start}, on {devices}{record.device}: {recipe.epochs} epochs, "
         f"batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}, seed {recipe.seed}"
     )
 
 
 def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     """What came out, a preview, and what to type next."""
+    if _is_worker():
+        return
     card = model.meta["card"]
     picture = preview(run, model)
     loss = ", ".join(f"{name} {value:.4f}" for name, value in card["validation"].items() if value is not None)
+    last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [
             ("validation", f"{loss} (epoch {card['epoch']} of at most {card['recipe']['epochs']})"),
@@ -196,6 +225,11 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             ("time", duration(seconds)),
         ]
     )
+    if last:
+        note(
+            f"The best epoch was the last: more may be better. Go on: zoo train --resume {run} --epochs "
+            f"{2 * card['epoch']}"
+        )
     draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]

@@ -64,6 +64,7 @@ Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARRAYS = (".npz", ".npy")
 MAX_LINE = 200
+MAX_ARRAYS = 1000  # of a file, whose headers are all read
 TEXT_COLUMN = "text"
 
 
@@ -395,6 +396,8 @@ def _headers(path: Path) -> dict[str, Header]:
             return {"x": header}
         found = {}
         with zipfile.ZipFile(file) as archive:
+            if len(archive.infolist()) > MAX_ARRAYS:
+                raise InputError(f"{path} holds more than {MAX_ARRAYS} arrays; expected the observations and classes.")
             for member in archive.infolist():
                 with archive.open(member) as opened:
                     found[member.filename.removesuffix(".npy")] = header = _header(opened)

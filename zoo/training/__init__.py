@@ -8,8 +8,9 @@ from zoo.training.api import is_worker, resume, train
 from zoo.training.loop import Interrupted, Progress, Status
 from zoo.training.recipe import merge_recipe
 from zoo.training.run import RECIPE, Position, RunRecord, files_of, preview_name, read_position, read_record
+from zoo.training.view import Run, runs
 
 __all__ = [
-    "RECIPE", "Interrupted", "Position", "Progress", "RunRecord", "Status", "files_of", "is_worker", "merge_recipe",
-    "preview_name", "read_position", "read_record", "resume", "train",
+    "RECIPE", "Interrupted", "Position", "Progress", "Run", "RunRecord", "Status", "files_of", "is_worker",
+    "merge_recipe", "preview_name", "read_position", "read_record", "resume", "runs", "train",
 ]  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from zoo import registry
 from zoo.api import load, made_from
@@ -15,11 +17,28 @@ from zoo.data import Dataset, load_dataset
 from zoo.eager import EagerModel
 from zoo.errors import InputError
 from zoo.failpoints import failpoint
-from zoo.files import Exclusive, atomic_folder, check_output_folder
-from zoo.network import Network
-from zoo.training.loop import Loop, Progress
+from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
+from zoo.memory import available
+from zoo.network import Network, Recipe
+from zoo.spec import ModelSpec, PresetSpec
+from zoo.training.curves import curves
+from zoo.training.listeners import Listeners, Logger
+from zoo.training.loop import Interrupted, Loop, Progress
+from zoo.training.origin import Origin, origin_of
 from zoo.training.recipe import merge_recipe
-from zoo.training.run import LOCK, RunRecord, files_of, read_position, read_record, where, write_record
+from zoo.training.run import (
+    CURVES,
+    LOCK,
+    Position,
+    RunRecord,
+    files_of,
+    is_over,
+    is_saved,
+    read_position,
+    read_record,
+    where,
+    write_record,
+)
 from zoo.training.saving import Saver, size_of
 
 ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
@@ -37,70 +56,95 @@ def train(
     size: int | str | tuple[int, int] | None = None,
     types: Mapping[str, str] | str | None = None,
     config: Mapping[str, Any] | None = None,
+    start: str | Path | None = None,
     device: str = "cpu",
     devices: int = 1,
     precision: str = "32-true",
     save_every: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    callbacks: Sequence[Progress] = (),
+    logger: Logger | None = None,
     **recipe: Any,
 ) -> EagerModel:
     """Train an architecture and return the model; everything is kept in the folder `out`.
 
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size` and
-    `types` say how to read it, as they do to `zoo.load_dataset`. `config` are settings of
-    the architecture, `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on. It is
-    saved every `save_every` seconds; by default as often as takes little time.
+    `types` say how to read it, as they do to `zoo.load_dataset`. `config` are settings of the architecture, `recipe`
+    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
+    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
+
+    It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
+    `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
+    loggers, the module `mlflow`, and so on. In a notebook there is a progress bar, unless `progress` is something else.
     """
     out = Path(out)
+    given = Given(None if isinstance(data, (str, Path)) else data, save_every, Listeners(progress, callbacks, logger))
     if is_worker():  # a data-parallel process: the first one made the run
-        run = os.environ.get(PLACE, out)
-        return resume(run, data=None if isinstance(data, (str, Path)) else data, progress=progress)
+        run = Path(os.environ.get(PLACE, out))
+        return continued(run, read_record(run), given)
     check_output_folder(out, force, marker=files_of)
-    said = {"split": split, "size": size, "types": types}
-    reading: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    spaces = registry.network_class(registry.architecture(architecture)).spaces
-    dataset = load_dataset(data, label=label, spaces=spaces, **reading)
+    if start is None and isinstance(registry.model(architecture), PresetSpec):
+        start = architecture
+    origin = None if start is None else origin_of(start)
+    spec = registry.architecture(architecture) if origin is None else origin.spec(architecture)
+    given_of = (("split", split), ("size", size), ("types", types))
+    reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
+    dataset = load_dataset(data, label=label, spaces=registry.network_class(spec).spaces, **reading)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
     asked: dict[str, Any] = {"data": source, "label": label, "reading": reading}
     asked |= {"device": device, "devices": devices, "precision": precision}
-    record = plan(architecture, dataset, asked, config, recipe)
-    return begin(record, dataset, out, save_every, force, progress)
+    record = plan(spec, dataset, asked, config, recipe, origin)
+    return begin(record, out, replace(given, data=dataset), force)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a training is given that is not part of its run: the data, unless they are read again from where the run
+    says; when to save; and who is told of it."""
+
+    data: Any
+    save_every: float | None
+    listeners: Listeners
 
 
 def plan(
-    architecture: str,
+    spec: ModelSpec,
     data: Dataset,
     asked: Mapping[str, Any],
     config: Mapping[str, Any] | None,
     recipe: Mapping[str, Any],
+    origin: Origin | None,
 ) -> RunRecord:
     """What will be trained, and how; `InputError` for what cannot be."""
-    spec = registry.architecture(architecture)
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
-    settings = cls.configure(data.space, config, data.classes)
+    space, classes, settings = data.space, data.classes, dict(config or {})
+    if origin is not None:  # the weights are of its space, its classes, and its settings
+        fitted = origin.fitted(data)
+        space, classes, settings = fitted.space, origin.classes, {**origin.record.config, **settings}
+    settings = asdict(cls.configure(space, settings, classes))
     record = RunRecord(
         architecture=spec.name,
         plugin=registry.plugin_of(spec),
         digest=data.digest,
-        space=data.space.to_json(),
-        classes=list(data.classes.names) if data.classes else None,
-        config=asdict(settings),
+        space=space.to_json(),
+        classes=list(classes.names) if classes else None,
+        config=settings,
         recipe=chosen,
+        start=None if origin is None else origin.place,
         **asked,
     )
-    check_devices(record, cls)
-    with made_from(f"{spec.name} with {settings} and {chosen}"):  # now, before anything is written
-        network = cls.create(data.space, asdict(settings), data.classes, device=record.device)
-        network.learner(chosen, precision=record.precision)
+    network = check_can_train(record)
+    if origin is not None:
+        origin.check(network, data)
     record.device = str(network.device)
     return record
 
 
-def check_devices(record: RunRecord, cls: type[Network]) -> None:
-    """`InputError` where a training cannot be shared among so many devices."""
-    devices = record.devices
+def check_can_train(record: RunRecord) -> Network:
+    """`InputError` where a network or its training cannot be made, or not be shared among so many devices."""
+    devices, cls = record.devices, registry.network_class(record.spec)
     if devices > 1 and not cls.parallel:
         raise InputError(
             f"{record.architecture} trains on one device; got devices={devices}. PyTorch architectures take more."
@@ -109,11 +153,13 @@ def check_devices(record: RunRecord, cls: type[Network]) -> None:
         raise InputError(
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
+    with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
+        network = record.network(device=record.device)
+        network.learner(record.recipe, precision=record.precision)
+    return network
 
 
-def begin(
-    record: RunRecord, data: Dataset, out: Path, save_every: float | None, force: bool, progress: Progress | None
-) -> EagerModel:
+def begin(record: RunRecord, out: Path, given: Given, force: bool) -> EagerModel:
     """Make a run and train it. What it replaces stays until the new run is saved for the first time."""
     replaces = out.is_dir() and any(out.iterdir())
     with ExitStack() as stack:
@@ -125,52 +171,93 @@ def begin(
         failpoint("run.recipe")
         if not replaces:
             beginning.close()
-            return resume(out, data=data, save_every=save_every, progress=progress)
+            return continued(out, record, given)
         os.environ[PLACE] = str(work)
         stack.callback(os.environ.pop, PLACE)
-        return go_on(work, out, data, save_every, progress, beginning)
+        return go_on(work, out, record, given.data, given, beginning)
 
 
 def resume(
     run: str | Path,
     *,
     data: Any = None,
+    device: str | None = None,
+    devices: int | None = None,
+    precision: str | None = None,
+    epochs: int | None = None,
+    patience: int | None = None,
     save_every: float | None = None,
     progress: Progress | None = None,
+    callbacks: Sequence[Progress] = (),
+    logger: Logger | None = None,
 ) -> EagerModel:
-    """Go on with a run where it stopped, and return the model. A finished run is loaded as it is."""
+    """Go on with a run where it stopped, and return the model. A finished run is loaded as it is.
+
+    As it was, it ends with the same bits as a training that was never stopped. It may also go on elsewhere (`device`,
+    `devices`, `precision`), where sums are rounded in another way, and be extended: with more `epochs` the schedule of
+    the learning rate is laid over the new total, so the result is not that of a training which had them from the start.
+    """
     run = Path(run)
     record = read_record(run)
-    if read_position(run).done:
+    elsewhere = {"device": device, "devices": devices, "precision": precision}
+    longer = {name: value for name, value in (("epochs", epochs), ("patience", patience)) if value is not None}
+    at = read_position(run)
+    is_done = at.done and is_over(at, record.recipe)
+    record = msgspec.structs.replace(record, **{name: value for name, value in elsewhere.items() if value is not None})
+    if longer:
+        record.recipe = extended(record.recipe, longer, at, run)
+    elif is_done:
         return load(run, device=record.device)
-    spaces = registry.network_class(record.spec).spaces
-    dataset = load_dataset(record.data if data is None else data, label=record.label, spaces=spaces, **record.reading)
+    if any(value is not None for value in elsewhere.values()):
+        record.device = str(check_can_train(record).device)
+    return continued(run, record, Given(data, save_every, Listeners(progress, callbacks, logger)))
+
+
+def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
+    """A recipe with more epochs or more patience; `InputError` where there is nothing to go on with."""
+    new = merge_recipe(recipe, longer)
+    done = len(at.history)
+    if at.step and is_over(at, new):
+        if done >= new.epochs:
+            raise InputError(
+                f"{run} has trained {done} epochs; got epochs={new.epochs}. Give more: --epochs {2 * done}."
+            )
+        raise InputError(
+            f"{run} stopped after epoch {done} of {recipe.epochs}: none had a better validation loss than epoch "
+            f"{at.best_epoch}. Give it more patience than {new.patience}: --patience {2 * (done - at.best_epoch)}."
+        )
+    return new
+
+
+def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
+    """Go on with a run as `record` says."""
+    source, spaces = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
+    dataset = load_dataset(source, label=record.label, spaces=spaces, **record.reading)
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
-    return go_on(run, run, dataset, save_every, progress, ExitStack())
+    return go_on(run, run, record, dataset, given, ExitStack())
 
 
-def go_on(
-    work: Path,
-    run: Path,
-    data: Dataset,
-    save_every: float | None,
-    progress: Progress | None,
-    beginning: ExitStack,
-) -> EagerModel:
+def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Given, beginning: ExitStack) -> EagerModel:
     """Train in the folder `work`. `beginning` is closed at the first save: from then on the folder is `run`."""
-    record = read_record(work)
     with ExitStack() as stack:
         lock = Exclusive(work / LOCK, TRAINED)
         if not is_worker():
             stack.enter_context(lock)
+            if record != read_record(work):
+                write_record(work, record)
         failpoint("run.locked")
         merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
         network = record.network(seed=record.recipe.seed, device=record.device)
-        network.adapt(data.splits["train"].sample(ADAPT_BYTES))
+        data = dataset.fitted(network.space, network.classes)
+        is_begun = is_saved(work)
+        if record.start is None:
+            network.adapt(data.splits["train"].sample(ADAPT_BYTES))
+        elif not is_begun:
+            network.load_arrays(origin_of(record.start).arrays)
         with made_from(f"the training of {run}"):
             learner = network.learner(record.recipe, precision=record.precision, devices=record.devices)
-        loop = Loop(record, network, learner, data, progress)
+        loop = Loop(record, network, learner, data, stack.enter_context(given.listeners.listening()))
         loop.restore(work)
         if learner.rank:  # the first process saves, and perhaps has not done so yet
             loop.run(None)
@@ -181,9 +268,26 @@ def go_on(
             lock.path = run / LOCK
             return run
 
-        saver = Saver(work, size=size_of(network.arrays()), every=save_every, publish=publish)
-        loop.run(stack.enter_context(saver))
+        saver = stack.enter_context(
+            Saver(work, size=size_of(network.arrays()), every=given.save_every, publish=publish)
+        )
+        if record.start is not None and not is_begun:  # from now on it needs nothing of what it has started from
+            saver.save(loop.snapshot, wait=True)
+        try:
+            loop.run(saver)
+        except Interrupted:
+            draw_curves(saver.folder, loop)
+            raise
+        draw_curves(saver.folder, loop)
     return load(run, device=record.device)
+
+
+def draw_curves(folder: Path, loop: Loop) -> None:
+    """The picture of the losses, beside what was saved."""
+    picture = curves(loop.at, loop.first)
+    if picture is not None and is_saved(folder):
+        with atomic_write(folder / CURVES, force=True) as file:
+            picture.save(file, format="PNG")
 
 
 def is_worker() -> bool:

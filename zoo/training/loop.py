@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import to_builtins
 
 from zoo import interrupts
+from zoo.api import MethodFacts
 from zoo.data import Dataset
 from zoo.errors import CorruptFile, ZooError
 from zoo.network import Learner, Network
+from zoo.signature import Signature
 from zoo.training import saving
 from zoo.training.batches import Batches
 from zoo.training.recipe import learning_rate
@@ -76,6 +79,7 @@ class Loop:
         epoch = at.step // self.batches.per_epoch
         if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
             raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
+        at.done = False  # it is gone on with: longer, if it was
         try:
             self.learner.load_state(state)
         except MemoryError:
@@ -94,10 +98,12 @@ class Loop:
             "plugin": record.plugin,
             "family": spec.family,
             **self.network.describe(),
+            "methods": {n: to_builtins(MethodFacts.of(Signature.of(m))) for n, m in self.network.methods().items()},
             "card": {
                 "data": record.data,
                 "label": record.label,
                 "reading": record.reading,
+                **({} if record.start is None else {"start": record.start}),
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},
                 "recipe": asdict(record.recipe),

@@ -22,7 +22,7 @@ from zoo.network import Recipe
 from zoo.spaces import Space
 from zoo.training.history import Curve
 
-RECIPE, STATE, LOCK = "recipe.json", "training", "training.lock"
+RECIPE, STATE, LOCK, CURVES = "recipe.json", "training", "training.lock", "losses.png"
 SCHEMA = 1
 
 
@@ -34,6 +34,7 @@ class RunRecord(Record, kw_only=True, omit_defaults=True):
     reading: dict[str, Any] = {}  # what else was said of how to read the data, as `load_dataset` takes it
     digest: str
     recipe: Recipe
+    start: str | None = None  # whose weights it began with: a preset, or the absolute path of a run
     device: str
     devices: int
     precision: str
@@ -75,10 +76,15 @@ def read_record(run: Path) -> RunRecord:
     return checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
 
 
+def is_saved(run: Path) -> bool:
+    """Whether the training of a run has been saved."""
+    return (run / f"{STATE}.json").exists()
+
+
 def read_position(run: Path) -> Position:
     """Where a training is that has been saved, without its weights; at the beginning if it has not."""
     path = run / f"{STATE}.json"
-    return position_in(checkpoint.read_json(path, SCHEMA), path) if path.exists() else Position()
+    return position_in(checkpoint.read_json(path, SCHEMA), path) if is_saved(run) else Position()
 
 
 def position_in(meta: Mapping[str, Any], path: Path) -> Position:
@@ -94,7 +100,7 @@ def files_of(folder: Path) -> set[str] | None:
         return None
     patterns = [checkpoint.digests(name) for name in (MODEL, STATE)]
     weights = {p.name for p in folder.iterdir() if any(pattern.fullmatch(p.name) for pattern in patterns)}
-    return weights | {RECIPE, LOCK, f"{MODEL}.json", f"{STATE}.json", preview}
+    return weights | {RECIPE, LOCK, CURVES, f"{MODEL}.json", f"{STATE}.json", preview}
 
 
 def preview_name(space: Space) -> str:

@@ -21,8 +21,22 @@ def test_attention_is_scaled_and_causal_with_keys_and_values_for_all_heads(make)
     seen = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     expected = h + block.out(seen)
     expected = expected + block.mlp(block.norm_mlp(expected))
-    mask = net.mask(net.order).repeat_interleave(3, 0)
-    torch.testing.assert_close(block(h, *block.queries_keys_values(h), mask), expected)
+    q, k, v = block.queries_keys_values(h)
+    torch.testing.assert_close(block(h, q, k, v), expected)
+    for place in range(5):  # and one position at a time
+        here = slice(3 * place, 3 * place + 3)
+        one = block(h[:, place], q[:, here], k, v, net.mask(torch.tensor([place])))
+        torch.testing.assert_close(one, expected[:, place])
+
+
+def test_long_sequences_need_no_table_of_all_pairs(make):
+    """3,072 positions of 4 heads see each other in 38 million pairs, four bytes each, for an image and a layer."""
+    net = make("transformer", zoo.Image(32, 32, 3), width=8, heads=4, layers=1).network
+    x = torch.zeros(2, net.dim, dtype=torch.int64)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        net.nll(x, torch.ones(2, *net.dropped)).mean().backward()
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert largest < 4 * 2 * net.dim * max(net.levels, 4 * 8) * 1.1
 
 
 def test_a_text_that_has_ended_costs_nothing_and_ends_the_loop(make):

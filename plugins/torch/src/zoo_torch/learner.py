@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,17 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Losses(nn.Module):
-    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act."""
+    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act. They round the tensors
+    that they are given to half precision, so it is given arrays: observations and noise keep their values."""
 
     def __init__(self, network: TorchNetwork) -> None:
         super().__init__()
         self.network = network
         self.objectives = network.objectives()
 
-    def forward(self, objective: str, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, torch.Tensor]:
         loss = self.objectives[objective].loss
+        given = {name: self.network.tensor(array) for part in (inputs, noise) for name, array in part.items()}
         return dict(named(loss.function(**given), loss.outputs))
 
 
@@ -42,13 +45,12 @@ class Average(AveragedModel):
     def __init__(self, network: TorchNetwork, decay: float) -> None:
         super().__init__(network, use_buffers=True)
         self.decay, self.count = decay, 0
-        self.parameters_of = [(list(self.module.parameters()), list(network.parameters()))]
+        self.mine, self.theirs = list(self.module.parameters()), list(network.parameters())
 
     @torch.no_grad()
     def update_parameters(self, network: TorchNetwork) -> None:
-        """Parameters stay what they are, so they are looked for once: on every step, that takes as long as all else."""
-        (mine, theirs), *_ = self.parameters_of
-        mine, theirs = [*mine, *self.module.buffers()], [*theirs, *network.buffers()]
+        """Parameters stay what they are, so they are looked for once: in every step, that takes as long as all else."""
+        mine, theirs = [*self.mine, *self.module.buffers()], [*self.theirs, *network.buffers()]
         floats = [m.is_floating_point() and self.count > 0 for m in mine]
         for average, current, is_float in zip(mine, theirs, floats, strict=True):
             if not is_float:
@@ -100,6 +102,8 @@ class TorchLearner:
             )
         self.parameters = list(network.parameters())
         self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
+        if devices == 1 and precision == "32-true":  # the wrappers do nothing then, in as long as a small layer takes
+            self.losses, wrapped = losses, optimizers
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
         self.average = Average(network, recipe.ema) if recipe.ema else None
         self.kept = Losses(self.average.module) if self.average else losses
@@ -116,8 +120,8 @@ class TorchLearner:
         done = 0.0
         for share, *part in parts_of(self.recipe.accumulate, inputs, noise):
             done += share
-            with self.fabric.no_backward_sync(self.losses, enabled=self.world_size > 1 and done < 0.999):
-                outputs = self.losses(objective, self._tensors(*part))
+            with self._among_processes(last=done > 0.999):
+                outputs = self.losses(objective, *part)
                 loss = outputs["loss"].mean()
                 self.fabric.backward(loss if share == 1 else loss * share)
             for name, value in outputs.items():
@@ -130,14 +134,15 @@ class TorchLearner:
             self.average.update_parameters(self.network)
         return means
 
+    def _among_processes(self, last: bool) -> AbstractContextManager[Any]:
+        """Where gradients of several processes are added up: after the `last` part of a batch."""
+        return nullcontext() if last or self.world_size == 1 else self.fabric.no_backward_sync(self.losses)
+
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         self.kept.eval()
         with torch.no_grad():
-            outputs = self.kept(objective, self._tensors(inputs, noise))
+            outputs = self.kept(objective, inputs, noise)
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
-
-    def _tensors(self, *arrays: Arrays) -> dict[str, torch.Tensor]:
-        return {name: self.network.tensor(a) for part in arrays for name, a in part.items()}
 
     def weights(self) -> dict[str, np.ndarray]:
         return (self.average.module if self.average else self.network).arrays()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from zoo.columns import Table
 from zoo.errors import InputError
@@ -40,7 +41,20 @@ class Block(nn.Module):
     def queries_keys_values(self, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Queries (N, T * heads, F), the heads of a position side by side; keys and values (N, T, F) or (N, F)."""
         q, k, v = self.project(self.norm_attention(h)).split([h.shape[-1], self.head, self.head], -1)
-        return q.reshape(h.shape[0], -1, self.head) * self.head**-0.5, k, v
+        return q.reshape(h.shape[0], -1, self.head), k, v
+
+    def attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What queries see of `k` and `v` (N, D, F), as `q` is laid out. `mask` (1, D), added to the scores of one
+        position, hides those ahead. Without it `q` are of all D positions, and no scores are kept: they are D times as
+        many as the queries."""
+        if mask is not None:
+            return torch.softmax(q @ k.mT * self.head**-0.5 + mask, -1) @ v
+        n, d, f = k.shape
+        q = q.reshape(n, d, -1, f).transpose(1, 2)  # (N, heads, D, F)
+        k, v = (t[:, None].expand_as(q) for t in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
     def forward(
         self,
@@ -48,11 +62,11 @@ class Block(nn.Module):
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        mask: torch.Tensor,
+        mask: torch.Tensor | None = None,
         keep: tuple[torch.Tensor, ...] | None = None,
     ) -> torch.Tensor:
-        """`k` and `v` (N, D, F) of all positions; `mask`, added to the scores (N, T * heads, D), hides those ahead."""
-        seen = self.out((torch.softmax(q @ k.mT + mask, -1) @ v).reshape(h.shape))
+        """`k` and `v` (N, D, F) of all positions, and the `mask` of `attention`."""
+        seen = self.out(self.attention(q, k, v, mask).reshape(h.shape))
         h = h + (seen if keep is None else seen * keep[0])
         more = self.mlp(self.norm_mlp(h))
         return h + (more if keep is None else more * keep[1])
@@ -77,16 +91,15 @@ class Transformer(Autoregressive):
         self.dropped = (config.layers, 2, config.width)
         self.register_buffer("order", torch.arange(self.dim), persistent=False)
 
-    def mask(self, positions: torch.Tensor) -> torch.Tensor:
-        """(T,) -> (T, D): zero where a position sees another, itself included, minus infinity where it does not."""
-        return torch.where(self.order <= positions[:, None], 0.0, -torch.inf)
+    def mask(self, position: torch.Tensor) -> torch.Tensor:
+        """(1,) -> (1, D): zero where a position sees another, itself included, minus infinity where it does not."""
+        return torch.where(self.order <= position[:, None], 0.0, -torch.inf)
 
     def logits(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         h = self.level(self.before(x)) + self.place
-        mask = self.mask(self.order).repeat_interleave(self.config.heads, 0)
         for n, block in enumerate(self.blocks):
             kept = None if keep is None else keep[:, n, :, None].unbind(1)  # two of (N, 1, E)
-            h = block(h, *block.queries_keys_values(h), mask, kept)
+            h = block(h, *block.queries_keys_values(h), keep=kept)
         return self.head(self.norm(h))
 
     def caches(self) -> dict[str, Tensor]:

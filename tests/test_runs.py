@@ -1,0 +1,181 @@
+"""What is seen of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo import notebook
+from zoo.errors import InputError
+from zoo.evaluation.compare import Comparison, settle
+from zoo.network import Objective
+from zoo.signature import Call, Tensor
+from zoo.training.history import ROWS, Curve
+
+SMALL = {"layers": 2, "hidden": 8}
+
+
+# ---- losses
+
+
+def test_a_curve_keeps_the_mean_of_all_steps_in_few_rows():
+    curve, values = Curve(), np.random.default_rng(0).normal(size=5 * ROWS)
+    for step, value in enumerate(values, start=1):
+        curve.add(step, {"nll": value})
+        assert len(curve.rows) < ROWS
+    assert curve.window == 8
+    for row in curve.rows:
+        window = values[int(row["step"]) - 8 : int(row["step"])]
+        assert row["nll"] == pytest.approx(window.mean())
+    assert [row["step"] for row in curve.rows] == list(range(8, 5 * ROWS + 1, 8))
+
+
+def test_the_history_of_a_run(run):
+    seen = zoo.Run(run)
+    assert seen.history.column_names == ["epoch", "nll", "validation"]
+    assert seen.history["epoch"].to_pylist() == [1, 2, 3]
+    steps = seen.steps.to_pylist()
+    assert steps[-1]["step"] == seen.position.step
+    per_epoch = seen.position.step // 3
+    first = [row["nll"] for row in steps if row["step"] <= per_epoch]
+    assert np.mean(first) == pytest.approx(seen.history["nll"][0].as_py())
+    assert seen.is_done
+    assert "3/3 done" in repr(seen)
+    assert "<td>realnvp</td>" in seen._repr_html_()
+
+
+def test_the_picture_of_the_losses_shows_both_curves(run):
+    picture = np.asarray(Image.open(run / "losses.png").convert("RGB")).reshape(-1, 3)
+    for color in ((20, 60, 150), (210, 105, 20)):
+        assert (picture == color).all(1).sum() > 100, color
+
+
+def test_further_outputs_of_a_loss_are_kept_and_shown(tmp_path, monkeypatch):
+    from zoo_torch.realnvp import RealNVP
+
+    def objectives(self):
+        def loss(x):
+            return {"loss": self.to_normal(x)[0].square().sum(1), "width": x.std(1)}
+
+        outputs = {"loss": Tensor("float32"), "width": Tensor("float32")}
+        return {"nll": Objective(Call(loss, {"x": self.space.tensor}, outputs))}
+
+    monkeypatch.setattr(RealNVP, "objectives", objectives)
+    shown = []
+    zoo.train("realnvp", "moons", tmp_path / "run", epochs=1, config=SMALL, progress=shown.append)
+    (row,) = zoo.Run(tmp_path / "run").history.to_pylist()
+    data = zoo.load_dataset("moons")
+    assert row["validation.width"] == pytest.approx(float(np.std(data.validation, axis=1, ddof=1).mean()), rel=1e-4)
+    assert row["nll.width"] == pytest.approx(row["validation.width"], rel=0.1)
+    assert "nll.width" in shown[0].losses
+
+
+# ---- whoever listens
+
+
+def test_callbacks_and_loggers_are_told(tmp_path):
+    from lightning_fabric.loggers import CSVLogger
+
+    statuses, logger = [], CSVLogger(tmp_path, name="log")
+    zoo.train(
+        "realnvp", "moons", tmp_path / "run", epochs=2, batch_size=350, config=SMALL, callbacks=[statuses.append],
+        logger=logger,
+    )  # fmt: skip
+    logger.save()
+    per_epoch = statuses[-1].steps // 2
+    assert [s.step for s in statuses if s.row is None] == list(range(1, 2 * per_epoch + 1))
+    assert [s.row["epoch"] for s in statuses if s.row is not None] == [1, 2]
+    assert statuses[0].latest["nll"] == statuses[0].losses["nll"] != statuses[1].latest["nll"]
+    logged = (tmp_path / "log" / "version_0" / "metrics.csv").read_text().splitlines()
+    assert {"nll", "learning_rate", "epoch/validation"} <= set(logged[0].split(","))
+    assert len(logged) > 2
+
+
+def test_a_notebook_shows_how_far_a_training_is(tmp_path, monkeypatch):
+    shown = []
+    handle = types.SimpleNamespace(update=lambda html: shown.append(html))
+    fake = types.ModuleType("IPython")
+    fake.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    fake.display = types.ModuleType("IPython.display")
+    fake.display.HTML, fake.display.display = str, lambda html, display_id: handle
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake.display)
+    assert notebook.is_here()
+    zoo.train("realnvp", "moons", tmp_path / "run", epochs=1, batch_size=1000, config=SMALL)
+    assert 'value="7" max="7"' in shown[-1] or "step 7/7" in shown[-1]
+    assert "validation" in shown[-1]
+
+
+def test_without_a_notebook_python_is_silent(tmp_path, capfd):
+    zoo.train("realnvp", "moons", tmp_path / "run", epochs=1, batch_size=1000, config=SMALL)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_shows_its_methods_and_observations():
+    model = zoo.create("realnvp", zoo.Image(4, 4, 1, levels=4), config=SMALL)
+    assert repr(model).startswith("<EagerModel realnvp: sample, log_prob")
+    assert "<td>log_prob</td>" in model._repr_html_()
+    assert model.picture(model.sample(9, seed=0)).size[0] > 100
+
+
+# ---- many runs, many models
+
+
+def test_runs_of_a_folder(tmp_path):
+    for name, epochs in (("a", 1), ("b", 2)):
+        zoo.train("realnvp", "moons", tmp_path / name, epochs=epochs, batch_size=1000, config=SMALL)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "recipe.json").write_text('{"name": "Apple pie"}')
+    assert [run.name for run in zoo.runs(tmp_path)] == ["b", "a"]
+    assert [run.facts()["epochs"] for run in zoo.runs(tmp_path)] == ["2/2 done", "1/1 done"]
+    with pytest.raises(InputError, match="not a folder"):
+        zoo.runs(tmp_path / "nowhere")
+
+
+def compared(**nats):
+    found = Comparison("rows", "test", 400)
+    settle(found, "nats", {name: (np.asarray(values), np.ones(400)) for name, values in nats.items()})
+    return found
+
+
+def test_a_small_difference_that_every_row_shows_earns_a_verdict():
+    rows = np.random.default_rng(0).normal(size=400) * 10
+    found = compared(good=rows, bad=rows + 0.1 + 0.1 * np.random.default_rng(1).normal(size=400))
+    assert found.verdicts["nats"].startswith("good is the best")
+    assert found.behind["nats"]["bad"].error < 0.01 < found.figures["nats"]["bad"].error
+
+
+def test_chance_earns_none_however_many_models_there_are():
+    random, wrong = np.random.default_rng(0), 0
+    for _ in range(200):
+        rows = random.normal(size=400)
+        found = compared(**{f"m{i}": rows + random.normal(size=400) for i in range(6)})
+        wrong += not found.verdicts["nats"].startswith("None")
+    assert wrong <= 200 * 0.05
+
+
+def test_models_are_compared_on_the_same_rows():
+    found = zoo.compare([zoo.open(name, device="cpu") for name in ("mlp.digits", "cnn.digits")], "digits")
+    data = zoo.load_dataset("digits")
+    x, y = data.split("test")
+    right = (zoo.open("mlp.digits", device="cpu").predict(x).argmax(1) == y).mean()
+    assert next(iter(found.figures["accuracy"].values())).value == pytest.approx(right)
+    assert found.rows == len(x)
+    assert json.dumps(found.to_json())
+
+
+def test_what_cannot_be_compared_is_said():
+    model = zoo.open("realnvp.moons", device="cpu")
+    with pytest.raises(InputError, match="two models"):
+        zoo.compare([model], "moons")
+    with pytest.raises(InputError, match="different names"):
+        zoo.compare([model, model], "moons")
+    gans = [zoo.open(name, device="cpu") for name in ("dcgan.digits", "ddpm.digits")]
+    with pytest.raises(InputError, match="neither log_prob nor predict"):
+        zoo.compare(gans, "digits")

@@ -1,0 +1,59 @@
+"""`zoo compare`: models side by side on the same rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import print_json, table
+
+EXAMPLES = """\b
+Examples:
+  zoo compare maf.moons nsf.moons realnvp.moons
+  zoo compare runs/small runs/large --data digits:validation
+"""
+
+
+@click.command("compare", epilog=EXAMPLES)
+@click.argument(
+    "names", metavar="NAME|RUN|ARTIFACT...", nargs=-1, required=True, shell_complete=options.complete_models
+)
+@click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Rows (default: what the first was trained on).")
+@options.label
+@options.seed
+@options.device
+@options.as_json
+def command(names: tuple[str, ...], data: str | None, label: str | None, seed: int, device: str, as_json: bool) -> None:
+    """Compare models on the same held-out rows.
+
+    The likelihood of each row, or whether its class is named: figures, paired differences to the best with their
+    standard errors, and which model is the best, if one is by more than chance explains.
+    """
+    from zoo.cli import rows
+    from zoo.data import load_dataset
+    from zoo.evaluation.compare import compare
+
+    models = [rows.open_model(name, device) for name in names]
+    for model, name in zip(models, names, strict=True):
+        model.name = name
+    reading: dict[str, Any] = {}
+    if data is None:
+        data, label, reading = rows.trained_on(models[0], label)
+    source, split = rows.find(data)
+    space = models[0].space
+    dataset = load_dataset(source, label=label, spaces=(type(space),), space=space, **reading)
+    found = compare(models, dataset, split, seed=seed)
+    if as_json:
+        print_json(found.to_json())
+        return
+    click.echo(f"{found.rows:,} rows of {found.data}, {found.split}")
+    for what, figures in found.figures.items():
+        click.echo()
+        behind = found.behind.get(what, {})
+        order = sorted(figures, key=lambda name: behind[name].value) if behind else list(figures)
+        known = {name: figure for name, figure in behind.items() if figure.error is not None}
+        table(["model", what, "behind the best"], [[name, figures[name], known.get(name, "-")] for name in order])
+        if what in found.verdicts:
+            click.echo(found.verdicts[what])

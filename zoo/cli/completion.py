@@ -1,0 +1,23 @@
+"""`zoo completion`: what a shell needs to complete commands, models and data sets."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+EXAMPLES = """\b
+Examples:
+  eval "$(zoo completion bash)"                  # in ~/.bashrc
+  eval "$(zoo completion zsh)"                   # in ~/.zshrc
+  zoo completion fish > ~/.config/fish/completions/zoo.fish
+"""
+
+
+@click.command("completion", epilog=EXAMPLES)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(ctx: click.Context, shell: str) -> None:
+    """Print what makes a shell complete commands, options, models, data sets and files."""
+    completion = get_completion_class(shell)
+    assert completion is not None
+    click.echo(completion(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())

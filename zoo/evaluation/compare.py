@@ -1,0 +1,109 @@
+"""Models side by side on the same rows: paired differences with their errors, and a verdict where one is earned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.data import Dataset, load_dataset
+from zoo.errors import InputError
+from zoo.evaluation.estimates import ratio
+from zoo.evaluation.likelihood import unit_of
+from zoo.figure import Figure
+from zoo.model import Model
+
+Array = npt.NDArray[Any]
+CHANCE = 0.05  # that a verdict among models which are equally good names a best one
+
+
+@dataclass
+class Comparison:
+    """`figures` by what was measured and model, `behind` the paired difference of each model to the best, in the same
+    unit and never negative. `verdicts` say in a sentence what follows. Lower is better but for `accuracy`."""
+
+    data: str
+    split: str
+    rows: int
+    figures: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    behind: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {
+            part: {what: {name: f.to_json() for name, f in row.items()} for what, row in getattr(self, part).items()}
+            for part in ("figures", "behind")
+        }
+        return {"data": self.data, "split": self.split, "rows": self.rows, **plain, "verdicts": self.verdicts}
+
+
+def compare(
+    models: Sequence[Model], data: str | Path | Dataset, split: str = "test", *, label: str | None = None, seed: int = 0
+) -> Comparison:
+    """Compare models of one data set by the likelihood of each held-out row, or by whether they name its class.
+
+    The rows are the same for all, so what is hard about a row cancels in the differences: their errors are much smaller
+    than those of the figures. A best model is named where it is better than each of the others by more than chance
+    explains, at 5 % for all comparisons together.
+    """
+    names = [model.name for model in models]
+    if len(models) < 2 or len(set(names)) < len(names):
+        raise InputError(
+            f"a comparison takes two models or more, of different names; got {', '.join(names) or 'none'}."
+        )
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    measured: dict[str, dict[str, tuple[Array, Array]]] = {}
+    count = 0
+    for model in models:
+        x, y = dataset.fitted(model.space, model.classes).split(split)
+        count = len(x)
+        for what, values, size in losses(model, x, y, seed):
+            measured.setdefault(what, {})[model.name] = values, size
+    found = Comparison(dataset.name, split, count)
+    for what, by_model in measured.items():
+        settle(found, what, by_model)
+    if not found.figures:
+        raise InputError(f"{', '.join(names)} have neither log_prob nor predict: look at zoo evaluate of each.")
+    return found
+
+
+def losses(model: Model, x: Array, y: Array | None, seed: int) -> list[tuple[str, Array, Array]]:
+    """What is measured of a model, its value for each row (N,), and how many units a row has (N,)."""
+    found = []
+    if "log_prob" in model.signatures and model.density != "unnormalized":
+        unit, size = unit_of(model.space, x)
+        given = {"label": y} if "label" in model.signatures["log_prob"].inputs else {}
+        found.append((unit, -model.log_prob(x, seed=seed, **given).astype(np.float64), size))
+    if "predict" in model.signatures and model.classes is not None and y is not None:
+        p = model.predict(x, seed=seed)
+        if p.ndim == 2:  # else of real and made
+            found.append(("accuracy", (p.argmax(1) == y).astype(np.float64), np.ones(len(x))))
+    return found
+
+
+def settle(found: Comparison, what: str, by_model: dict[str, tuple[Array, Array]]) -> None:
+    """Figures, differences to the best, and the verdict on what was measured."""
+    sign = -1.0 if what == "accuracy" else 1.0
+    found.figures[what] = {name: ratio(values, size) for name, (values, size) in by_model.items()}
+    best = min(by_model, key=lambda name: sign * found.figures[what][name].value)
+    others = [name for name in by_model if name != best]
+    if not others:
+        return
+    first, size = by_model[best]
+    behind = {name: ratio(sign * (by_model[name][0] - first), size) for name in others}
+    found.behind[what] = {best: Figure(0.0, None, len(first)), **behind}
+    sure = NormalDist().inv_cdf(1 - CHANCE / (len(by_model) * len(others)))  # the best was chosen after the fact
+    near = [n for n, f in behind.items() if f.error is None or f.value <= sure * f.error]
+    found.verdicts[what] = (
+        f"{best} is the best: each of the others is behind by more than chance explains."
+        if not near
+        else f"None is the best: {best} is ahead of {', '.join(near)} by no more than chance explains."
+    )
+
+
+__all__ = ["Comparison", "compare"]

@@ -1,0 +1,50 @@
+"""The losses of a training as a picture, drawn with Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.data.images import pillow
+from zoo.pictures import BLUE, INK, WHITE, frame
+from zoo.training.run import Position
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+SIZE = 480  # pixels
+ORANGE = (210, 105, 20)
+HIGHEST = 0.98  # of the losses are below the upper edge: the first are far above all others
+Points = npt.NDArray[np.float64]
+
+
+def curves(at: Position, objective: str) -> Picture | None:
+    """The loss of an objective by step, blue, and that of validation by epoch, orange; None before there are two."""
+    per_epoch = at.step / max(len(at.history), 1)
+    trained = points([(row["step"], row[objective]) for row in at.curve.rows])
+    validated = points([(row["epoch"] * per_epoch, row["validation"]) for row in at.history])
+    both = np.concatenate([trained, validated])
+    if len(both) < 2:
+        return None
+    low, high = both.min(0), both.max(0)
+    high[1] = max(np.quantile(both[:, 1], HIGHEST), validated[:, 1].max(initial=low[1]))
+    high = np.where(high > low, high, low + 1)
+    plot = pillow().new("RGB", (SIZE, SIZE), WHITE)
+    from PIL import ImageDraw, ImageFont
+
+    draw = ImageDraw.Draw(plot)
+    for line, name, color in ((trained, objective, BLUE), (validated, "validation", ORANGE)):
+        place = (line - low) / (high - low) * (SIZE - 1)
+        where = [(float(x), SIZE - 1 - float(y)) for x, y in place.clip(0, SIZE - 1)]
+        draw.line(where, fill=color, width=2)
+        top = 8 if color == BLUE else 22
+        draw.line((SIZE - 150, top + 5, SIZE - 130, top + 5), fill=color, width=2)
+        draw.text((SIZE - 124, top), name[:20], fill=INK, font=ImageFont.load_default())
+    return frame(plot, low, high, ("step", "loss"))
+
+
+def points(pairs: Sequence[tuple[float, float]]) -> Points:
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)
