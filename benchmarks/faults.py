@@ -6,7 +6,6 @@ Faults are planted into real rows that the data set no longer has, so that witho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,7 +204,8 @@ def withheld(data: Dataset, seed: int = 0) -> tuple[Dataset, Array, Array | None
     taken, left = order[:count], order[count:]
     labels = None if data.labels is None else {**data.labels, "train": data.labels["train"][left]}
     y = None if data.labels is None else data.labels["train"][taken]
-    return replace(data, train=data.train[left], labels=labels), data.train[taken], y
+    rest = Dataset(data.name, data.space, data.train[left], data.validation, data.test, labels, data.classes)
+    return rest, data.train[taken], y
 
 
 def of_samples(data: Dataset, faults: Mapping[str, Fault], judge: Model | None = None) -> Iterator[tuple[str, Report]]:

@@ -151,6 +151,24 @@ class Dataset:
         new, (train, validation, test) = (classes or self.classes) if labels else None, rows
         return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, self.inputs)
 
+    def at_most(self, size: int) -> Dataset:
+        """These rows, or where a split takes more than `size` bytes, so many of them, evenly spread."""
+        import numpy as np
+
+        from zoo.data.sources import Taken
+
+        each = max(1, self.splits["train"].take("x", slice(0, 1)).nbytes)
+        most = max(MIN_ROWS, size // each)
+        if all(len(split) <= most for split in self.splits.values()):
+            return self
+        rows = {n: np.arange(min(most, len(s))) * len(s) // min(most, len(s)) for n, s in self.splits.items()}
+        train, validation, test = (Taken(s.sources["x"], rows[n]) for n, s in self.splits.items())
+        labels = None if self.labels is None else {n: y[rows[n]] for n, y in self.labels.items()}
+        inputs = {k: {n: Taken(x, rows[n]) for n, x in by_split.items()} for k, by_split in self.inputs.items()}
+        return Dataset(
+            self.name, self.space, train, validation, test, labels, self.classes, self.source, self.law, inputs
+        )
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""

@@ -21,8 +21,10 @@ from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
 from zoo.evaluation.two_sample import classifier_two_sample
+from zoo.memory import available
 from zoo.model import Model, Progress
 
+SHARE = 64  # of the memory that is free, for each split: figures make several copies
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 
 
@@ -45,7 +47,8 @@ def evaluate(
     are those of `sample`: `{"guidance": 3}`.
     """
     dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space)
-    dataset = dataset.fitted(model.space, model.classes)
+    whole = dataset.fitted(model.space, model.classes)
+    dataset = whole.at_most(available() // SHARE)
     if judge is not None:
         check_judge(judge, dataset)
     elif "sample" in model.signatures:
@@ -58,6 +61,8 @@ def evaluate(
         x, y = dataset.split(split)
     chosen = dict(options or {})
     report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None, chosen)
+    if dataset is not whole:
+        report.remarks.append("Some rows of each split were taken, evenly spread: all would take too much memory.")
     task = Task(model, dataset, x, y, report, judge, chosen)
     parts = [part for method, part in PARTS.items() if method in model.signatures]
     for done, part in enumerate(parts):

@@ -1,0 +1,53 @@
+"""Data that is larger than the memory that a process may take: it trains, is scored and sampled from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROWS, COLUMNS = 2**19, 160  # 320 MiB as float32
+LIMIT = 2**28  # bytes that a process may take beside what its libraries do
+
+WHOLE = """
+import resource, sys, warnings
+import numpy as np, pyarrow.parquet, torch
+import zoo, zoo.data.files, zoo_torch.realnvp
+warnings.simplefilter("ignore", zoo.errors.ZooWarning)
+data, out = sys.argv[1:]
+held = pyarrow.allocate_buffer(1)  # Arrow's allocator takes 128 MiB at once
+zoo.train("realnvp", np.random.default_rng(0).normal(size=(99, 2)), out + "/small", epochs=1, config={"hidden": 4})
+now = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (now + BYTES, now + BYTES))
+model = zoo.train("realnvp", data, out + "/run", epochs=1, batch_size=2**13, config={"hidden": 8, "layers": 2})
+assert model.sample(10, seed=0).shape == (10, COLUMNS)
+rows = zoo.data.files.open_rows(data, model.space)
+scores = np.concatenate([model.log_prob(rows[low : low + 2**14]) for low in range(0, len(rows), 2**14)])
+print(len(scores), np.isfinite(scores).all())
+""".replace("BYTES", str(LIMIT)).replace("COLUMNS", str(COLUMNS))
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A folder of parts in Parquet."""
+    folder, rng = tmp_path / "parts", np.random.default_rng(0)
+    folder.mkdir()
+    for part in range(8):
+        x = rng.integers(0, 200, (ROWS // 8, COLUMNS)).astype(np.float32)
+        pq.write_table(pa.table({f"c{i}": x[:, i] for i in range(COLUMNS)}), folder / f"{part}.parquet")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no limit of a process's own memory")
+def test_data_larger_than_memory_is_trained_on_scored_and_sampled_from(large, tmp_path):
+    pytest.importorskip("zoo_torch")
+    environment = {**os.environ, "ZOO_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", WHOLE, str(large), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == [str(ROWS), "True"]
