@@ -4,9 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := zoo plugins exporters tests benchmarks
 RUNTIMES := tests/runtimes
+LOWEST := .venv-lowest
+LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py io.py untrusted.py) \
+	plugins/torch/tests/test_export.py plugins/keras/tests/test_export.py
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 
-.PHONY: demo test bench install presets clean
+.PHONY: demo test lowest bench install presets clean
 
 demo: install ## train, export, sample without a framework, and draw out/demo.png
 	$(BIN)/zoo demo --out out --force
@@ -16,6 +19,14 @@ test: install $(RUNTIMES)/node_modules/.package-lock.json ## lint, types and tes
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+lowest: ## tests with the lowest versions of all dependencies, in an environment of their own
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install -q packaging
+	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/pip install -q -c constraints.txt -c $(LOWEST)/constraints.txt -e '.[cpu,names,testing]' hypothesis \
+		-e plugins/torch -e plugins/keras -e plugins/pretrained -e exporters/onnx
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(LOWEST_TESTS)
 
 # ONLY="flows loops" runs a part, ONLY=--resume goes on with a run that was broken off
 bench: install ## side by side with what people would use instead (about an hour): writes benchmarks/results
@@ -32,7 +43,7 @@ $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing genzoo, PyTorch, Keras and onnxruntime into $(VENV): this takes some minutes"
 	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,test]' -e plugins/torch -e plugins/keras \
-		-e plugins/pretrained -e exporters/onnx
+		-e plugins/data -e plugins/pretrained -e exporters/onnx
 	touch $@
 
 $(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
@@ -40,4 +51,4 @@ $(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
 		else echo "npm is not installed: tests of JavaScript runtimes are skipped"; fi
 
 clean:
-	rm -rf $(VENV) $(RUNTIMES)/node_modules out runs
+	rm -rf $(VENV) $(LOWEST) $(RUNTIMES)/node_modules out runs

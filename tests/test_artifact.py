@@ -302,6 +302,22 @@ def test_a_row_that_does_not_fit_into_memory_names_its_option(monkeypatch):
         model.log_prob(x, samples=9)
     with pytest.raises(InputError, match=r"not enough memory for 1 row\. One row alone does not fit\.$"):
         model.log_prob(x, chunk=1)
+    monkeypatch.setattr("zoo.model.available", lambda: 100)
+    with pytest.raises(InputError, match=r"Give a smaller chunk, of at most 12 rows\.$"):
+        model.log_prob(np.repeat(x, 100, 0))
+
+
+def test_a_bound_method_that_does_not_fit_into_memory_says_so(monkeypatch):
+    from zoo.artifact import binding
+
+    run = zoo.open("vae.digits", device="cpu").bind("log_prob", 2, x=np.zeros((2, 8, 8, 1), np.uint8), samples=9)
+
+    def shortage(runs):
+        raise MemoryError("[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc:360")
+
+    monkeypatch.setattr(binding, "together", shortage)
+    with pytest.raises(InputError, match=r"2 rows with samples=9. Give fewer samples or fewer rows\.$"):
+        run()
 
 
 def test_cuda_asked_for_and_not_there(artifact_folder):
@@ -356,7 +372,7 @@ def test_every_method_can_be_bound(name):
     artifact = zoo.open(name, device="cpu")
     for method, signature in artifact.signatures.items():
         inputs = parity.make_inputs(artifact, signature, "random", 3)
-        options = {n: parity.another(o, "boundary") for n, o in signature.options.items()}
+        options = {n: o.given(parity.another(o, "boundary")) for n, o in signature.options.items()}
         options |= {n: 2 for n in options if n == signature.length}
         count = None if inputs else 3
         expected = artifact.run(method, inputs, count=count, seed=5, **options)

@@ -181,6 +181,8 @@ def test_show(run, artifact_folder):
     assert known == json.loads(json.dumps(zoo.show(artifact_folder)))
     text = call("show", artifact_folder).stdout
     assert "exact: log_prob is the log-density in nats" in text
+    words = [line.split()[:4] for line in call("show", "vae.digits").stdout.splitlines()]
+    assert ["sample", "observe=mean", "mean,", "draw"] in words
     fails("show", "realnvq", says="Did you mean 'realnvp'")
     fails("show", artifact_folder.parent, says="no run, checkpoint or artifact")
 
@@ -359,7 +361,7 @@ class Toy(Model):
 @pytest.fixture
 def toy(monkeypatch):
     def use(space, **more):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: Toy(space, **more))
+        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **_: Toy(space, **more))
 
     use(Real(2))
     return use

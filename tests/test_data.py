@@ -191,7 +191,7 @@ def test_names_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_names_list_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = problem(UnknownName, load_dataset, "digit")
     assert "no such file or folder" in message
-    assert "digits, fashion-mnist, moons, names" in message
+    assert "digits, emoji, fashion-mnist, moons, names" in message
     assert "Did you mean 'digits'" in message
     assert "no file or folder 'nowhere.csv'" in problem(InputError, load_dataset, "nowhere.csv")
     assert "brings its own classes" in problem(InputError, load_dataset, "digits", label="y")
@@ -245,6 +245,19 @@ def test_fashion_keeps_the_official_test_split(fashion: Path, monkeypatch: pytes
     for split in ("train", "validation", "test"):
         x, y = data.split(split)
         np.testing.assert_array_equal(x[:, 0, 0, 0] % 10, y)
+
+
+FASHION_FILES = Path(os.environ.get(builtin.FASHION_FOLDER, builtin.FASHION_DEBIAN))
+
+
+@pytest.mark.skipif(not FASHION_FILES.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
+def test_no_row_of_fashion_ever_changes() -> None:
+    data = builtin.fashion_mnist(FASHION_FILES)
+    assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
+    assert data.digest == FASHION_DIGEST
+
+
+FASHION_DIGEST = "d77a2287f24676996ff77368e781fec9b0d3a9ccf1861e2b2d7dc9a559eb55e4"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from zoo.signature import Signature, Tensor
 from zoo.spaces import Labels, Real, Text
 
 DIGITS, CLASSIFIER = load_dataset("digits"), "cnn.digits"
+FOREST = "ensemble.RandomForestClassifier"
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,42 @@ def test_figures_do_not_depend_on_threads_or_batches(monkeypatch, judge):
             reports.append(compared(rest, made[:100], y[:100]).to_json())
         assert {pool["num_threads"] for pool in inside} == {1}
     assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [
+        ("vae.digits", ["cluster.KMeans", "ensemble.RandomForestClassifier", "linear_model.LogisticRegression"]),
+        (
+            "nsf.moons",
+            ["mixture.GaussianMixture", "ensemble.RandomForestClassifier", "linear_model.LogisticRegression"],
+        ),
+        ("mlp.digits", ["ensemble.RandomForestClassifier"]),
+    ],
+)
+def test_whatever_is_fitted_is_fitted_on_one_thread(monkeypatch, name, fitted):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threads = {}
+
+    def watch(estimator):
+        module, _, kind = estimator.rpartition(".")
+        cls = getattr(importlib.import_module(f"sklearn.{module}"), kind)
+        fit = cls.fit
+
+        def watched(self, *args, **more):
+            threads.setdefault(estimator, set()).update(p["num_threads"] for p in threadpoolctl.threadpool_info())
+            return fit(self, *args, **more)
+
+        monkeypatch.setattr(cls, "fit", watched)
+
+    for estimator in fitted:
+        watch(estimator)
+    data = load_dataset(name.partition(".")[2])
+    labels = {split: y[:n] for (split, y), n in zip(data.labels.items(), (300, 100, 100), strict=True)}
+    few = Dataset("few", data.space, *(data.split(s)[0][: len(y)] for s, y in labels.items()), labels, data.classes)
+    with threadpoolctl.threadpool_limits(2):
+        evaluate(zoo.open(name, device="cpu"), few)
+    assert threads == {estimator: {1} for estimator in fitted}
 
 
 # ---- two samples ----------------------------------------------------------------------------------------------------
@@ -459,6 +496,15 @@ def test_few_rows_are_said_to_be_too_few():
     report = compared(few, DIGITS.train[30:60])
     assert not report.figures
     assert "too few" in report.remarks[0]
+
+
+def test_samples_that_are_means_are_said_to_be_and_an_option_asks_for_draws():
+    model = zoo.open("vae.digits", device="cpu")
+    few = Dataset("few", DIGITS.space, DIGITS.train[:300], DIGITS.validation, DIGITS.test[:100])
+    means, draws = evaluate(model, few), evaluate(model, few, options={"observe": "draw"})
+    assert [report.to_json()["options"] for report in (means, draws)] == [{}, {"observe": "draw"}]
+    assert [any("are means" in remark for remark in r.remarks) for r in (means, draws)] == [True, False]
+    assert means["density"].value > draws["density"].value + draws["density"].error
 
 
 # ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 
 from zoo import files
 from zoo.errors import OutputError
+from zoo.files import Exclusive, lock
 
 MARKER = "manifest.json"
 
@@ -249,3 +250,22 @@ def test_a_kill_while_replacing_loses_no_folder(
         write_export(work, "again")
     assert names(tmp_path) == ["out"]
     assert (export / "sub" / "weights").read_text() == "again"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("holder", ["a pipe", "a terabyte of holes", "process 5 of anna"])
+def test_who_holds_a_lock_is_read_from_a_short_file_only(tmp_path, holder):
+    path = tmp_path / "training.lock"
+    if holder == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(holder)
+    if holder == "a terabyte of holes":
+        os.truncate(path, 2**40)
+    handle = lock(path)
+    try:
+        known = holder if holder.startswith("process") else "another process"
+        with pytest.raises(OutputError, match=f"is in use: trained by {known}"), Exclusive(path, "trained"):
+            pass
+    finally:
+        os.close(handle)

@@ -16,6 +16,7 @@ import pytest
 import zoo
 from zoo import api, spaces
 from zoo.cli import main
+from zoo.cli.inspect import classes
 from zoo.errors import InputError
 
 
@@ -68,6 +69,7 @@ def test_no_runtime_and_no_framework_is_imported(sample):
     code = """
 import sys
 from zoo.cli import main
+from zoo.cli.inspect import classes
 try:
     main(["inspect", sys.argv[1]])
 except SystemExit as left:
@@ -182,9 +184,22 @@ def test_weights_that_are_a_link_are_said_to_be_one(sample, tmp_path, capsys):
     onnx.save(proto, sample)
     (tmp_path / "weights.bin").symlink_to(tmp_path / "real.bin")
     run(sample, "--check", code=2)
-    assert f"weights.bin is a link, which onnxruntime refuses: copy the artifact to real files: cp -rL {tmp_path}" in (
-        capsys.readouterr().err
-    )
+    assert f"Its weights are a link: copy the artifact to real files: cp -rL {tmp_path}" in capsys.readouterr().err
+
+
+def test_an_artifact_with_linked_weights_is_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    zoo.export("realnvp.moons", tmp_path / "artifact", limit=0, check="quick")
+    (tmp_path / "linked").mkdir()
+    for path in (tmp_path / "artifact").iterdir():
+        (tmp_path / "linked" / path.name).hardlink_to(path)
+    run(tmp_path / "linked" / "sample.onnx", "--check")
+    assert "This runtime computes the known answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("names", "shown"), [("012", "0 to 2"), ("ab", "0 a, 1 b"), ("0", "0 0")])
+def test_classes_that_are_called_by_their_numbers_are_not_listed(names, shown):
+    assert classes(names) == shown
 
 
 def test_a_file_of_a_newer_genzoo_says_so(sample, capsys):

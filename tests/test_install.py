@@ -1,4 +1,4 @@
-"""Without a framework: genzoo[cpu] and genzoo-pretrained in an environment of their own."""
+"""Without a framework: genzoo[cpu], genzoo-data and genzoo-pretrained in an environment of their own."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ print(json.dumps(done))
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """The Python of an environment with genzoo[cpu] and the presets, and no framework."""
+    """The Python of an environment with genzoo[cpu], its data sets and presets, and no framework."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "install", "-q", f"{ROOT}[cpu]", str(ROOT / "plugins" / "pretrained")]
-    subprocess.run(command, check=True, capture_output=True)
+    plugins = [ROOT / "plugins" / "data", ROOT / "plugins" / "pretrained"]
+    subprocess.run([python, "-m", "pip", "install", "-q", f"{ROOT}[cpu]", *plugins], check=True, capture_output=True)
     return python
 
 
@@ -57,6 +57,21 @@ def test_every_preset_lists_shows_opens_samples_and_scores(bare, tmp_path):
         *("realnvp", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
         *("mlp", "cnn", "vae", "lstm"),
     }
+
+
+def test_embedded_data_sets_are_in_the_wheel_with_their_licenses(bare, tmp_path):
+    code = """
+from importlib import metadata, resources
+import zoo
+for name in ("digits", "emoji", "pixel-faces"):
+    print(zoo.load_dataset(name).train.shape)
+files = {file.name for file in resources.files("zoo_data").joinpath("files").iterdir()}
+licenses = {file.name for file in metadata.files("genzoo-data") if "licenses" in file.parts}
+assert {"emoji.LICENSE", "pixel-faces.LICENSE"} <= files & licenses, (files, licenses)
+"""
+    result = subprocess.run([bare, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["(1259, 8, 8, 1)", "(2854, 32, 32, 3)", "(14000, 16, 16, 3)"]
 
 
 def test_what_needs_a_framework_says_what_to_install(bare, tmp_path):

@@ -81,6 +81,29 @@ def test_a_file_that_onnxruntime_takes_for_its_own_format_is_refused():
         read_model_file(data, "it")
 
 
+@pytest.mark.parametrize(
+    "around", [lambda fields: fields, lambda fields: varint(14 << 3 | 2) + varint(len(fields)) + fields]
+)
+def test_fields_without_end_are_refused(monkeypatch, around):
+    """At its top or in its metadata: a file of gigabytes would take hours."""
+    monkeypatch.setattr(model_file, "MAX_FIELDS", 100)
+    number = varint(5 << 3) + bytes([1])
+    assert read_model_file(around(50 * number) + with_graph_after(varint(GRAPH)), "it").fields < 100
+    with pytest.raises(CorruptFile, match="has more than 100 fields"):
+        read_model_file(around(200 * number) + with_graph_after(varint(GRAPH)), "it")
+
+
+def test_texts_without_end_are_refused(monkeypatch):
+    monkeypatch.setattr(model_file, "MAX_TEXT", 100)
+    for length, fine in ((100, True), (101, False)):
+        data = varint(6 << 3 | 2) + varint(length) + length * b"a" + with_graph_after(varint(GRAPH))
+        if fine:
+            assert read_model_file(data, "it").description == length * "a"
+        else:
+            with pytest.raises(CorruptFile, match="it is not an ONNX model"):
+                read_model_file(data, "it")
+
+
 class OneFile:
     """As much of a manifest as reading its files takes."""
 

@@ -23,9 +23,16 @@ def test_wrap_is_the_same_in_every_framework():
     }
 
 
-@pytest.mark.parametrize("dtype", ["int32", "float64", "complex64"])
-def test_a_dtype_that_no_artifact_takes_is_refused_where_it_is_declared(dtype):
-    with pytest.raises(InputError, match=f"'{dtype}'; expected one of float32"):
+@pytest.mark.parametrize(
+    ("dtype", "way"),
+    [
+        *[(dtype, "Declare int64 and cast inside") for dtype in ("int8", "int32", "uint16")],
+        *[(dtype, "Declare float32 and cast inside") for dtype in ("float16", "float64", "bfloat16")],
+        ("complex64", "bool.$"),
+    ],
+)
+def test_a_dtype_that_no_artifact_takes_is_refused_where_it_is_declared(dtype, way):
+    with pytest.raises(InputError, match=f"'{dtype}'; expected one of float32.*{way}"):
         Tensor(dtype, (2,))
 
 

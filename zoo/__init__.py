@@ -31,6 +31,8 @@ _LAZY = {
     "Run": "zoo.training",
     "compare": "zoo.evaluation.compare",
     "evaluate": "zoo.evaluation",
+    "interpolate": "zoo.latents",
+    "walk": "zoo.latents",
     "load_dataset": "zoo.data",
     "DensityModel": "zoo.interfaces",
     "Generator": "zoo.interfaces",
@@ -54,8 +56,8 @@ _LAZY = {
 __all__ = [
     "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
     "Noise", "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Uniform", "ZooError", "compare", "create",
-    "evaluate", "export", "hookimpl", "list_models", "load", "load_dataset", "open", "resume", "runs", "show", "train",
-    "verify",
+    "evaluate", "export", "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume", "runs",
+    "show", "train", "verify", "walk",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.compare import compare
     from zoo.hookspecs import hookimpl
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
+    from zoo.latents import interpolate, walk
     from zoo.registry import list_models
     from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
     from zoo.spaces import Discrete, Image, Labels, Real, Text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,13 @@ import msgspec
 from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import refuse_file
-from zoo.memory import is_shortage
+from zoo.memory import at_most, available, gib, is_shortage
 from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
 
 if TYPE_CHECKING:
-    from zoo.artifact import Artifact
+    from zoo.artifact import Artifact, Limits
     from zoo.artifact.manifest import Compared
     from zoo.budget import Check
     from zoo.eager import EagerModel
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from zoo.parity import Case, Progress
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
+FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
+# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core. What
+# other threads need in those milliseconds is among it; the presets take 8 MiB
+COPIES, ROOM, THREAD = 8, 2**28, 2**24
 
 
 class OptionFacts(msgspec.Struct):
@@ -36,6 +42,7 @@ class OptionFacts(msgspec.Struct):
     default: float | int | bool | str
     low: float | None
     high: float | None
+    choices: list[str]
     help: str
 
 
@@ -53,7 +60,10 @@ class MethodFacts(msgspec.Struct):
         def words(tensors: Mapping[str, Tensor]) -> dict[str, str]:
             return {name: in_words(tensor) for name, tensor in tensors.items()}
 
-        options = {name: OptionFacts(o.default, o.low, o.high, o.help) for name, o in signature.options.items()}
+        options = {
+            name: OptionFacts(o.default, o.low, o.high, list(o.choices), o.help)
+            for name, o in signature.options.items()
+        }
         return cls(words(signature.inputs), words(signature.outputs), options, signature.random, signature.length)
 
 
@@ -80,25 +90,35 @@ class Record(msgspec.Struct, kw_only=True):
 
         return registry.recorded(self.architecture, self.plugin)
 
-    def network(self, *, seed: int = 0, device: str = "cpu") -> Network:
+    def network(self, *, seed: int = 0, device: str = "cpu", weights: int | None = None) -> Network:
+        """The network, on a device. `weights` is the bytes of its weights, where they are known: settings that ask for
+        far more, which somebody must have changed, are refused before they fill the memory."""
         from zoo import registry
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
-        with made_from(f"{self.architecture} with the settings {self.config}"):
+        most = available()
+        if weights is not None and device == "cpu":  # CUDA takes much for itself when it begins
+            most = min(most, COPIES * weights + ROOM + THREAD * (os.cpu_count() or 1))
+        with made_from(f"{self.architecture} with the settings {self.config}", most):
             return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
 
 
 @contextmanager
-def made_from(what: str) -> Iterator[None]:
-    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be."""
+def made_from(what: str, most: int | None = None) -> Iterator[None]:
+    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be.
+    `most` is the bytes of memory that this may take."""
     try:
-        yield
-    except (ZooError, MemoryError):
+        with at_most(most) if most is not None else nullcontext():
+            yield
+    except ZooError:
         raise
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError) as error:
+    except (MemoryError, *FAULTS) as error:
         if is_shortage(error):
-            raise MemoryError(str(error)) from error
+            room = gib(available() if most is None else most)
+            raise InputError(
+                f"{what} cannot be made: it needs more than the {room} of memory that it may take."
+            ) from error
         raise InputError(f"{what} cannot be made: {error}") from error
 
 
@@ -116,7 +136,8 @@ def create(
     from zoo.eager import EagerModel
 
     spec = registry.architecture(architecture)
-    network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
+    with made_from(f"{spec.name} with the settings {dict(config or {})}", available()):
+        network = registry.network_class(spec).create(space, config, classes, seed=seed, device=device)
     return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
 
 
@@ -126,10 +147,10 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
 
     _, label = _folder(name, "checkpoint", f"{MODEL}.json")
     record, arrays, meta = read_checkpoint(name)
-    network = record.network(device=device)
+    network = record.network(device=device, weights=sum(array.nbytes for array in arrays.values()))
     with made_from(f"{label} of its weights"):
         network.load_arrays(arrays)
-    return EagerModel(network, label, meta)
+    return _licensed(EagerModel(network, label, meta), _license(name, label))
 
 
 def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[str, Any]]:
@@ -139,18 +160,28 @@ def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[s
     return checkpoint.convert(meta, Record, folder / f"{MODEL}.json"), arrays, meta
 
 
-def open(name: str | Path, *, device: str = "auto") -> Artifact:
-    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework."""
-    from zoo.artifact import MANIFEST, Artifact
+def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:
+    """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework.
 
+    A graph can end the process that runs it, run without end or fill the memory. With `trust=False` a child process
+    runs it, which may take what `limits` say (`zoo.artifact.Limits`: 60 seconds a chunk, 4 GiB), and graphs with other
+    operators than onnx's own, or random ones, are refused. Methods give the same as ever; `bind` is left out.
+    """
+    from zoo.artifact import MANIFEST, Artifact, Limits
+
+    if trust and limits is not None:
+        raise InputError("limits are for trust=False: what is trusted runs in this process.")
     folder, _ = _folder(name, "artifact", MANIFEST)
-    return Artifact(folder, device)
+    return Artifact(folder, device, None if trust else limits or Limits())
 
 
-def load_or_open(name: str | Path, *, device: str = "auto") -> Model:
-    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run."""
+def load_or_open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run. What is not
+    trusted has to be an artifact."""
     from zoo.artifact import MANIFEST
 
+    if not trust:
+        return open(name, device=device, trust=False, limits=limits)
     path = Path(name)
     if path.is_dir():
         return open(path, device=device) if (path / MANIFEST).exists() else load(path, device=_eager(device))
@@ -170,6 +201,25 @@ def _eager(device: str) -> str:
 
 def _looks_like_path(name: str | Path) -> bool:
     return isinstance(name, Path) or str(name).startswith((".", "/", "~")) or str(name).endswith("/")
+
+
+def _license(name: str | Path, label: str) -> str | None:
+    """That of a preset: its checkpoint does not know it."""
+    if Path(name).expanduser().is_dir():
+        return None
+    from zoo import registry
+
+    spec = registry.model(label)
+    return spec.card.get("license") if isinstance(spec, PresetSpec) else None
+
+
+def _licensed(model: EagerModel, license: str | None) -> EagerModel:
+    """The model with this license in its card."""
+    if license is None:
+        return model
+    model = copy.copy(model)
+    model.meta = {**model.meta, "card": {**model.meta.get("card", {}), "license": license}}
+    return model
 
 
 def _folder(name: str | Path, what: str, marker: str) -> tuple[Path, str]:
@@ -216,6 +266,7 @@ def export(
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
     check: Check = None,
+    license: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Any:
@@ -227,6 +278,8 @@ def export(
     `options` become constants, as all others with their defaults: `options={}`, `options={"steps": 10}`. So every
     input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
     file (256 MiB).
+
+    `license` is that of the weights, such as "CC-BY-4.0": manifest and files state it. A preset has its own.
 
     `check` is how much to compare with the source: what fits into so many seconds for each method (40), "full" or
     "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
@@ -251,7 +304,7 @@ def export(
     for name, value in chosen.items():
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
-    source = load(model) if isinstance(model, (str, Path)) else model
+    source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
     return call_with(function, chosen, source, Path(folder))
 
@@ -282,12 +335,19 @@ def check_cases(artifact: Artifact, cases: list[Case]) -> None:
 
 
 def verify(
-    folder: str | Path, *, device: str = "auto", check: Check = None, progress: Progress | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    trust: bool = True,
+    limits: Limits | None = None,
+    check: Check = None,
+    progress: Progress | None = None,
 ) -> dict[str, Compared]:
     """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
 
     `check` is how much to compare: what fits into so many seconds for each method (40), "full", which is all that its
-    export has left for this, or "quick". `ExportError` says what differs, or that there is nothing to compare.
+    export has left for this, or "quick". `trust` and `limits` are as for `open`. `ExportError` says what differs, or
+    that there is nothing to compare.
     """
     from zoo import parity
     from zoo.artifact import EXAMPLES
@@ -295,7 +355,7 @@ def verify(
 
     seconds, say = seconds_of(check), progress or parity.silent
     say("reading and hashing the files", 0, 0)
-    artifact = open(folder, device=device)
+    artifact = open(folder, device=device, trust=trust, limits=limits)
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)

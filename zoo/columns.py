@@ -388,6 +388,11 @@ class Table(Space):
                 out[place, : column.open[0]] = column.log_widths
         return out
 
+    def log_volume(self, codes: Array) -> npt.NDArray[np.float64]:
+        """The logarithm of the volume, in data units, that rows of codes (N, codes) stand for, (N,): a density is the
+        probability of the codes over it."""
+        return np.asarray(np.take_along_axis(self.log_widths(), codes.T, 1).sum(0))
+
     # ---- codes and values --------------------------------------------------------------------------------------
 
     def check(self, x: Any, name: str = "x") -> Array:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import InputError
+from zoo.memory import check_fits
 from zoo.signature import Noise, Tensor, resolve
 from zoo.spaces import real_examples
+
+VALUE = 32  # bytes of memory that a value takes while it is made
 
 if TYPE_CHECKING:  # numpy is imported where arrays are handled, as in zoo.spaces
     import numpy.typing as npt
@@ -31,6 +34,8 @@ def input_examples(
     `x` is an observation of `space`, `label` one of `classes`, any other is within the bounds of its `Tensor`.
     `options` are the values of those that shapes name.
     """
+    values = count * sum(math.prod(resolve(tensor.shape, options or {})) for tensor in inputs.values())
+    check_fits(VALUE * values, f"{count:,} made-up rows", "Take fewer.")
     made: dict[str, Array] = {}
     for seed, (name, tensor) in enumerate(inputs.items()):  # two of one shape do not hold the same numbers
         if name == "x":

@@ -47,6 +47,7 @@ AT_FDCWD = -100
 MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few millions
 UNLOCKED = -1  # in place of a handle, where files cannot be locked
 LONGEST = 200  # bytes of a name that a temporary one still holds
+LONGEST_HOLDER = 1000  # bytes of what a lock says of its holder
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # The names of the files in a folder that genzoo wrote, relative to it, by looking at the folder; None: it is not ours
@@ -497,11 +498,17 @@ class Exclusive:
             except OSError:
                 return self
             if handle is None:
-                holder = self.path.read_text(errors="replace").strip() or "another process"
-                raise OutputError(f"{self.path.parent} is in use: {self.doing} by {holder}. Wait for it, or stop it.")
+                raise OutputError(
+                    f"{self.path.parent} is in use: {self.doing} by {self._holder()}. Wait for it, or stop it."
+                )
             self.handle = handle
             self.path.write_text(f"{_this_process()}\n")
         return self
+
+    def _holder(self) -> str:
+        with suppress(OSError):
+            return read_bytes(self.path, LONGEST_HOLDER).decode(errors="replace").strip() or "another process"
+        return "another process"
 
     def __exit__(self, *error: object) -> None:
         if self.handle == UNLOCKED:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.errors import InputError
@@ -13,6 +14,8 @@ UNKNOWN = 2**40  # bytes, where the system does not say
 SMALL = 2**24  # bytes that need no asking
 SAID = ("bad_alloc", "allocat", "out of memory", "can't start new thread", "failed to map segment")  # of a shortage
 CGROUPS = Path("/sys/fs/cgroup")
+
+_limited = threading.Lock()
 
 
 def check_fits(need: int, what: str, advice: str) -> None:
@@ -75,8 +78,38 @@ def _limit() -> Iterator[int]:
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        pages = [int(n) for n in Path("/proc/self/statm").read_text().split()]
-        for kind, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+        limits = zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), in_use(), strict=True)
+        for kind, used in limits:
             limit, _ = resource.getrlimit(kind)
             if limit != resource.RLIM_INFINITY:
-                yield limit - used * os.sysconf("SC_PAGE_SIZE")
+                yield limit - used
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """In this block the process gets no more than `size` further bytes, on Linux: whoever asks for them has a
+    `MemoryError`, or what his library makes of it, instead of a machine without memory. One block at a time has that.
+    """
+    if not _limited.acquire(blocking=False):
+        yield
+        return
+    before = None
+    try:
+        with suppress(ImportError, OSError, ValueError):
+            import resource
+
+            soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            known = [limit for limit in (in_use()[1] + size, soft, hard) if limit != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_DATA, (min(known), hard))
+            before = soft, hard
+        yield
+    finally:
+        if before:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+        _limited.release()
+
+
+def in_use() -> tuple[int, int]:
+    """Bytes of address space that this process has, and of data in it. `OSError` where the system does not say."""
+    pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
+    return pages[0] * os.sysconf("SC_PAGE_SIZE"), pages[5] * os.sysconf("SC_PAGE_SIZE")

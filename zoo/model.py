@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 Array = npt.NDArray[Any]
+CHUNK = "a smaller chunk"
 Progress = Callable[[int, int], None]  # rows done, rows in all
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 SMALL = 2**26  # bytes; asking the system how much memory is free takes as long as a small model's sample
@@ -233,7 +234,10 @@ class Model(ABC):
         one = {n for n, t in signature.inputs.items() if n not in ("x", "z") and is_one(given[n], t)}
         arrays: dict[str, Array] = {}
         rows: int | None = None
-        for name in sorted(signature.inputs, key=lambda n: (n in one, n == "label")):  # those with rows come first
+        names = [*signature.inputs]
+        if len(names) > 1:  # those with rows come first
+            names.sort(key=lambda n: (n in one, n == "label"))
+        for name in names:
             value = [given[name]] if name in one else given[name]
             if name == "x":
                 array = self.space.check(value)
@@ -255,11 +259,15 @@ class Model(ABC):
             raise InputError(f"{method} of {self.name}: give count, or one seed or index for each row.")
         return count
 
-    def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic]) -> InputError:
+    def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic], less: str = CHUNK) -> InputError:
         """There was not enough memory for so many rows. What makes a row large is an option, if any."""
-        wide = [name for name in wide_options(self.signatures[method], options) if int(options[name]) > 1]
+        signature = self.signatures[method]
+        wide = [n for n in wide_options(signature, options) if int(options[n]) > int(signature.options[n].number)]
         chosen = "".join(f" {name}={options[name]}" for name in wide)
-        fewer = [f"fewer {name}" for name in wide] + ["a smaller chunk"] * (rows > 1)
+        fitting = available() // bytes_of_row(signature)
+        if less == CHUNK and fitting < rows:
+            less = f"a smaller chunk, of at most {max(1, fitting)} rows"
+        fewer = [f"fewer {name}" for name in wide] + [less] * (rows > 1)
         advice = f"Give {' or '.join(fewer)}." if fewer else "One row alone does not fit."
         what = f"{rows} {'rows' if rows > 1 else 'row'}" + (f" with{chosen}" if chosen else "")
         return InputError(f"{method} of {self.name}: there is not enough memory for {what}. {advice}")
@@ -267,12 +275,7 @@ class Model(ABC):
     def _check_memory(self, signature: Signature, count: int, *, bound: bool = False) -> None:
         """`InputError` if so many rows do not fit: the outputs twice, as chunks and as the whole that they are joined
         to, or for a bound method its buffers."""
-        tensors = [*signature.outputs.values()] * 2
-        if bound:
-            tensors = [*signature.outputs.values(), *signature.row_inputs.values()]
-        width = sum(
-            math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize for t in tensors
-        )
+        width = bytes_of_row(signature, buffers=bound)
         need = width * count
         if need > SMALL and need > (free := available()):
             raise InputError(
@@ -280,6 +283,14 @@ class Model(ABC):
                 f"{max(1, free // width)} rows fit. Take them in chunks: model.stream(...), or calls of so many "
                 "rows with start=0, and start= where the last one ended."
             )
+
+
+def bytes_of_row(signature: Signature, buffers: bool = False) -> int:
+    """What a row takes, but for options: its outputs twice, or inputs and outputs once."""
+    tensors = [*signature.outputs.values()] * 2
+    if buffers:
+        tensors = [*signature.outputs.values(), *signature.row_inputs.values()]
+    return sum(math.prod(d if isinstance(d, int) else 1 for d in t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
 
 
 def is_one(value: Any, tensor: Tensor) -> bool:
@@ -346,8 +357,7 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
 
 def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
-    sizes = [math.prod(resolve(t.shape, options)) for t in (*signature.outputs.values(), *signature.inputs.values())]
-    rows = 2**20 // (max(*sizes, 16) * network_rows(signature, options))
+    rows = 2**20 // (max(signature.widest(options), 16) * network_rows(signature, options))
     return max(1, min(rows, 256 if signature.length is not None else 4096))
 
 

@@ -32,15 +32,16 @@ def picture_limit(space: Space) -> int:
     return MAX_POINTS if isinstance(space, Real) and space.width == 2 else 0
 
 
-def picture(space: Space, x: Array) -> Picture:
-    """The picture of observations: a grid for images, a scatter for real vectors of two columns."""
+def picture(space: Space, x: Array, columns: int | None = None) -> Picture:
+    """The picture of observations: a grid for images, with `columns` in a row, a scatter for real vectors of two
+    columns."""
     limit = picture_limit(space)
     if not limit:
         raise InputError(f"there are no pictures of {space.describe()}; use .csv, .parquet or .npz.")
     if len(x) > limit:
         raise InputError(f"a picture holds at most {limit} rows; got {len(x)}. Take fewer, or use .npz.")
     if isinstance(space, Image):
-        return image_grid(x, space.levels)
+        return image_grid(x, space.levels, columns)
     assert isinstance(space, Real)
     return scatter(x, space.names or ("x0", "x1"))
 
@@ -69,13 +70,14 @@ def image_grid(x: Array, levels: int = 256, columns: int | None = None) -> Pictu
     return out
 
 
-def scatter(x: Array, names: Sequence[str] = ("x0", "x1"), size: int = 480) -> Picture:
-    """Points (N, 2) as a density, the darker the more points; the frame has the lowest and highest values."""
+def scatter(x: Array, names: Sequence[str] = ("x0", "x1"), size: int = 480, within: Array | None = None) -> Picture:
+    """Points (N, 2) as a density, the darker the more points; the frame has their lowest and highest values, or those
+    of the points `within`, which these are some of."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0:
         raise InputError(f"points have shape {x.shape}; expected (N, 2).")
     x = x[np.isfinite(x).all(axis=1)]
-    low, high = (x.min(axis=0), x.max(axis=0)) if len(x) else (np.zeros(2), np.zeros(2))
+    low, high = bounds(x if within is None else np.asarray(within, dtype=np.float64))
     edge = np.where(high > low, (high - low) * 0.02, 0.5)
     low, high = low - edge, high + edge
     cells = max(24, min(240, math.isqrt(len(x)) * 2))  # few points make large dots
@@ -88,22 +90,33 @@ def scatter(x: Array, names: Sequence[str] = ("x0", "x1"), size: int = 480) -> P
     return frame(plot, low, high, names)
 
 
+def bounds(x: Array) -> tuple[Array, Array]:
+    """The lowest and highest finite values of points (N, 2), each (2,)."""
+    x = x[np.isfinite(x).all(axis=1)]
+    return (x.min(axis=0), x.max(axis=0)) if len(x) else (np.zeros(2), np.zeros(2))
+
+
 def panels(space: Space, shown: Mapping[str, Array], columns: int | None = None) -> Picture:
-    """Pictures of several sets of observations side by side, each with its name above."""
+    """Pictures of several sets of observations side by side, each with its name above; points in one frame."""
+    if isinstance(space, Real):
+        every, names = np.concatenate(list(shown.values())), space.names or ("x0", "x1")
+        return side_by_side({name: scatter(x, names, within=every) for name, x in shown.items()})
+    return side_by_side({name: picture(space, x, columns) for name, x in shown.items()})
+
+
+def side_by_side(pictures: Mapping[str, Picture]) -> Picture:
+    """Pictures in a row, each with its name above."""
     from PIL import ImageDraw, ImageFont
 
-    images = [
-        image_grid(x, space.levels, columns) if isinstance(space, Image) else picture(space, x) for x in shown.values()
-    ]
-    gap, top = 24, 28
-    out: Picture = pillow().new(
-        "RGB", (sum(i.width + gap for i in images) + gap, max(i.height for i in images) + top + gap), WHITE
-    )
+    gap, top, font = 24, 28, ImageFont.load_default()
+    widths = [max(image.width, math.ceil(font.getlength(name))) for name, image in pictures.items()]
+    size = sum(widths) + gap * (len(widths) + 1), max(image.height for image in pictures.values()) + top + gap
+    out: Picture = pillow().new("RGB", size, WHITE)
     draw, left = ImageDraw.Draw(out), gap
-    for name, image in zip(shown, images, strict=True):
-        draw.text((left, 8), name, fill=INK, font=ImageFont.load_default())
+    for (name, image), width in zip(pictures.items(), widths, strict=True):
+        draw.text((left, 8), name, fill=INK, font=font)
         out.paste(image, (left, top))
-        left += image.width + gap
+        left += width + gap
     return out
 
 

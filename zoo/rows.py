@@ -7,7 +7,7 @@ import reprlib
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Rows:
         if self.count not in (None, count):
             raise InputError(f"the inputs have {count} rows, and count, seed or index is for {self.count}.")
         check_start(self.start, count)
-        return replace(self, count=count)
+        return Rows(count, self.seed, self.index, self.start)
 
     def part(self, low: int, high: int) -> tuple[Numbers, Numbers]:
         """Seed and index of some of the rows, each (N,)."""

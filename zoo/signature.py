@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from zoo.errors import InputError
@@ -42,7 +42,9 @@ class Tensor:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise InputError(f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
+            raise InputError(
+                f"a tensor of dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}.{advised(self.dtype)}"
+            )
         whole = self.dtype != "float32"
         for bound in (b for b in (self.low, self.high) if b is not None):
             least, most = RANGES[self.dtype]
@@ -63,6 +65,13 @@ class Tensor:
             return "true or false"
         low, high = self.bounds if self.dtype == "uint8" else (self.low, self.high)
         return f"{'numbers' if self.dtype == 'float32' else 'whole numbers'}{within(low, high)}"
+
+
+def advised(dtype: str, verb: str = "Declare") -> str:
+    """What to do instead of declaring, or keeping as a state, a dtype that no artifact takes."""
+    kinds = {"int": "int64", "uint": "int64", "float": "float32", "bfloat": "float32"}
+    wide = kinds.get(str(dtype).rstrip("0123456789"))
+    return f" {verb} {wide} and cast inside the function." if wide else ""
 
 
 def within(low: float | int | None, high: float | int | None) -> str:
@@ -241,12 +250,30 @@ class Signature:
         length = method.length if isinstance(method, Loop) else None
         return cls(method.inputs, method.outputs, method.options, bool(method.noises), length)
 
-    @property
+    def widest(self, options: Mapping[str, Any]) -> int:
+        """The most numbers that a row has in an input or output."""
+        most, chosen = self._sizes
+        return max([most, *(math.prod(resolve(shape, options)) for shape in chosen)]) if chosen else most
+
+    @cached_property
+    def _sizes(self) -> tuple[int, list[Shape]]:
+        """The most numbers of a shape, and the shapes that depend on options, which do not count for it."""
+        shapes = [t.shape for t in (*self.inputs.values(), *self.outputs.values())]
+        chosen = [shape for shape in shapes if any(isinstance(d, str) for d in shape)]
+        return max((math.prod(resolve(shape, {})) for shape in shapes if shape not in chosen), default=1), chosen
+
+    @cached_property
     def row_inputs(self) -> dict[str, Tensor]:
         """The inputs of an artifact that have a row for each example: beside those declared, which rows they are, for
         the noise, or to say how many."""
         names = ("seed", "index") if self.random else () if self.inputs else ("index",)
         return {**{name: Tensor("int64") for name in names}, **self.inputs}
+
+    @property
+    def draws(self) -> dict[str, Any]:
+        """The option with which observations are draws, where by default they are means: `observe="draw"`."""
+        option = self.options.get("observe")
+        return {"observe": "draw"} if option and option.default != "draw" and "draw" in option.choices else {}
 
 
 def fixed(method: Method, values: Mapping[str, Any]) -> Method:

@@ -340,8 +340,11 @@ def from_json(data: Mapping[str, Any]) -> Space:
 
     fields = dict(data)
     kind = fields.pop("type", None)
+    cls: type[Space]
     if kind == "table":
-        from zoo.columns import Table as cls
+        from zoo.columns import Table
+
+        cls = Table
     elif isinstance(kind, str) and kind in SPACES:
         cls = SPACES[kind]
     else:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,11 @@ class Writer:
     points: tuple[str, ...]
     steps: dict[str, str]
 
+    @property
+    def weight(self) -> int:
+        """How often it is killed at random moments: exports take long."""
+        return 1 if self.words[0] == "export" else 5
+
 
 def points(*families: str, renames: bool = False) -> tuple[str, ...]:
     """The points that a writer passes: where names are exchanged in one step, there are none between."""
@@ -46,6 +52,7 @@ WRITERS = [
     Writer([*DRAW, "out/x.csv", "--force"], "out/x.csv", "x.csv", 0.3, points("file"), {}),
     Writer([*DRAW, "out/x.npz", "--force"], "out/x.npz", "x.npz", 0.3, points("file"), {}),
     Writer([*DRAW, "out/x.parquet", "--force"], "out/x.parquet", "", 0.3, points("file"), {}),
+    Writer([*DRAW, "out/x.csv", "--force", "--untrusted"], "out/x.csv", "x.csv", 1, ("file.created",), {}),
     Writer(
         ["export", "run", "--out", "out/a", "--force"],
         "out/a",
@@ -79,7 +86,7 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
             how = signal.SIGKILL if number < len(POINTS) else signal.SIGTERM
             moment = None
         else:
-            writer, point, how = chance.choices(WRITERS, [5, 5, 5, 1, 1, 5, 5, 5, 5])[0], "", chance.choice(HOW)
+            writer, point, how = chance.choices(WRITERS, [w.weight for w in WRITERS])[0], "", chance.choice(HOW)
             moment = chance.random() * writer.seconds
         yield from _killed(commands, place, writer, point, moment, how)
     finally:
@@ -110,6 +117,9 @@ def _killed(
 
     if code is None or "Traceback" in said or code not in (0, -how, 128 + how):
         yield outcome("wrong end", f"exit code {code}")
+        return
+    if children_of(process):
+        yield outcome("left", "its child process goes on")
         return
     left = leftovers(out)
     if code >= 0 and left:
@@ -157,6 +167,20 @@ def contents(path: Path) -> dict[str, bytes]:
         return {"": path.read_bytes()}
     found = (p for p in path.rglob("*") if p.is_file() and p.suffix not in (".lock", ".tmp"))
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in found} if path.is_dir() else {}
+
+
+def children_of(process: int, seconds: float = 5) -> list[str]:
+    """The processes of untrusted graphs that a process has left behind, after some seconds in which they may end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f'"parent": {process},' in path.read_text(errors="replace"):
+                    found.append(path.parent.name)
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def leftovers(out: Path) -> list[str]:

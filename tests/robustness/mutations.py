@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import graphs
 from commands import Commands, Outcome
 
 ODD = [
@@ -20,6 +21,7 @@ ODD = [
 MEMORY = 2**33  # bytes of address space
 DRAW = ["sample", "FOLDER", "-n", "3", "--seed", "1"]
 SCORE = ["score", "artifact", "--data"]
+LIMITS = ["--untrusted", "--time-limit", "2", "--memory-limit", "1"]
 # file, what is hashed with it, commands
 TARGETS: list[tuple[str, list[list[str]]]] = [
     (
@@ -28,6 +30,10 @@ TARGETS: list[tuple[str, list[list[str]]]] = [
     ),
     ("artifact/examples.safetensors", [["verify", "FOLDER"]]),
     ("artifact/weights.bin", [DRAW, ["verify", "FOLDER"]]),
+    (
+        "artifact/sample.onnx",
+        [[*DRAW, *LIMITS], ["verify", "FOLDER", *LIMITS], ["inspect", "FOLDER/sample.onnx", "--check", *LIMITS]],
+    ),
     ("run/model.json", [DRAW, ["show", "FOLDER"]]),
     ("run/model-*.safetensors", [DRAW]),
     ("half/recipe.json", [["train", "--resume", "FOLDER"], ["show", "FOLDER"]]),
@@ -53,12 +59,18 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
         path = chance.choice(sorted(place.glob(pattern)))
         data = path.read_bytes()
         as_json = path.suffix == ".json" and chance.random() < 0.8
-        path.write_bytes(mutated_json(data, chance) if as_json else mutated(data, chance))
+        if path.suffix == ".onnx":
+            path.write_bytes(graphs.mutated(data, chance, mutated))
+        else:
+            path.write_bytes(mutated_json(data, chance) if as_json else mutated(data, chance))
         top = path.relative_to(place).parts[0]
         if path.suffix != ".json" and top in HASHED and chance.random() < 0.9:
             rehash(path, place / top / HASHED[top])
-        words = [{"FOLDER": top, "FILE": path.name}.get(word, word) for word in chance.choice(known)]
-        yield commands.run(words, place, _few_steps, allowed=(0, 2))
+        words = [word.replace("FOLDER", top).replace("FILE", path.name) for word in chance.choice(known)]
+        outcome = commands.run(words, place, _few_steps, allowed=(0, 2))
+        if "ended the process" in outcome.said and not outcome.failed:
+            outcome.kind += " (the child crashed)"
+        yield outcome
     finally:
         shutil.rmtree(place)
 

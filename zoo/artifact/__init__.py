@@ -7,13 +7,13 @@ checked: a file that has changed since is refused, also after a run that may hav
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo import spaces
+from zoo.artifact.limits import Limits
 from zoo.artifact.manifest import (
     EXAMPLES,
     FIRST_STEP,
@@ -29,42 +29,53 @@ from zoo.artifact.manifest import (
 )
 from zoo.artifact.sessions import CPU, CUDA, DEVICES, Sessions, choose_device
 from zoo.artifact.stored import StoredFiles
-from zoo.artifact.threads import cut, together
-from zoo.errors import CorruptFile
+from zoo.errors import CorruptFile, InputError
 from zoo.files import sha256
-from zoo.interrupts import stoppable
 from zoo.model import Array, Model
 from zoo.rows import Numbers, check_count
 from zoo.signature import Window
 from zoo.spaces import Labels
 
 if TYPE_CHECKING:
-    import onnxruntime as ort
-
     from zoo.artifact.binding import Bound
+    from zoo.artifact.isolation import IsolatedSessions
 
 
 class Artifact(Model):
     """An artifact, opened. `device` is "auto" (CUDA where onnxruntime has it, else CPU), "cpu" or "cuda".
 
+    With `limits` its graphs are not trusted: a child process runs them, on the CPU (see `zoo.artifact.isolation`).
+
     It can be pickled, copied and used after a fork. Unpickling opens the folder again, and raises `CorruptFile` if
     another artifact lies there by then; a copy shares the files and has sessions of its own.
     """
 
-    def __init__(self, folder: str | Path, device: str = "auto") -> None:
+    sessions: Sessions | IsolatedSessions
+
+    def __init__(self, folder: str | Path, device: str = "auto", limits: Limits | None = None) -> None:
         self.folder, self.asked = Path(folder).absolute(), device  # the working directory may change
+        self.limits = limits
         self.manifest = read_manifest(self.folder)
         self.digest = sha256(self.folder / MANIFEST)  # which has the hashes of all other files
-        self.files = StoredFiles(self.folder, self.manifest)
-        self.sessions = Sessions(self.files, self.manifest, device)
+        self.files = StoredFiles(self.folder, self.manifest, trust=limits is None)
+        self.sessions = self._isolated(limits) if limits else Sessions(self.files, self.manifest, device)
         self.name = self.manifest.name
         self.space = spaces.from_json(self.manifest.space)
         self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
 
+    def _isolated(self, limits: Limits) -> IsolatedSessions:
+        from zoo.artifact.isolation import IsolatedSessions
+
+        choose_device(self.asked)  # says what is missing
+        if self.asked == "cuda":
+            raise InputError("untrusted graphs run on the CPU, where memory can be limited; got device 'cuda'.")
+        return IsolatedSessions(self.folder, self.manifest, self.digest, limits)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self.folder, self.asked, self.digest, self.sessions.windows)
+        how = self.folder, self.asked, self.limits
+        return _reopen, (type(self), how, self.digest, self.sessions.windows)
 
     def __copy__(self) -> Artifact:
         return self._with(self.sessions.twin())
@@ -75,7 +86,7 @@ class Artifact(Model):
     def windowed(self, method: str, window: Window) -> Artifact:
         return self._with(self.sessions.windowed(method, window))
 
-    def _with(self, sessions: Sessions) -> Artifact:
+    def _with(self, sessions: Sessions | IsolatedSessions) -> Artifact:
         """The same artifact with other sessions."""
         twin = object.__new__(type(self))
         twin.__dict__ |= self.__dict__
@@ -102,6 +113,8 @@ class Artifact(Model):
         from zoo.artifact.binding import Arguments, Bound
 
         signature, count = self.signature(method), check_count(count)
+        if not isinstance(self.sessions, Sessions):
+            raise InputError(f"{self.name} is not trusted, so its methods cannot be bound. Call them: run, sample, ...")
         self._check_memory(signature, count, bound=True)
         arguments = Arguments(self, method, count, given)
         refusal = ""
@@ -120,31 +133,20 @@ class Artifact(Model):
         index: Numbers,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
-        signature, rows = self.signatures[method], len(index)
-        scalars: dict[str, Array] = {name: np.asarray(v) for name, v in options.items()}
         arrays = {**inputs, "seed": seed, "index": index}
-        arrays = {name: np.ascontiguousarray(arrays[name]) for name in signature.row_inputs}
-        outputs = list(signature.outputs)
-        sessions = self.sessions.of(method, rows, options)
-
-        def run(session: ort.InferenceSession, low: int, high: int) -> list[Array]:
-            feed = scalars | {name: a[low:high] for name, a in arrays.items()}
-            results: list[Array] = stoppable(partial(session.run, outputs, feed))
-            return results
-
-        parts = zip(sessions, cut(rows, len(sessions)), strict=True)
-        results = together([partial(run, session, *part) for session, part in parts])
+        arrays = {name: np.ascontiguousarray(arrays[name]) for name in self.signatures[method].row_inputs}
+        found = self.sessions.run(method, arrays, options)
         self.files.check_weights()
-        if len(results) == 1:
-            return dict(zip(outputs, results[0], strict=True))
-        return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
+        return found
 
 
-def _reopen(kind: type[Artifact], folder: Path, device: str, digest: str, windows: Mapping[str, Window]) -> Artifact:
+def _reopen(kind: type[Artifact], how: tuple[Any, ...], digest: str, windows: Mapping[str, Window]) -> Artifact:
     """An artifact that was pickled, if its folder still holds the same one."""
-    artifact = kind(folder, device)
+    artifact = kind(*how)
     if artifact.digest != digest:
-        raise CorruptFile(f"{folder} has changed since it was pickled. Open it again: zoo.open(...), and pickle that.")
+        raise CorruptFile(
+            f"{artifact.folder} has changed since it was pickled. Open it again: zoo.open(...), and pickle that."
+        )
     artifact.sessions.windows |= windows
     return artifact
 
@@ -161,6 +163,7 @@ __all__ = [
     "WEIGHTS",
     "Artifact",
     "FileEntry",
+    "Limits",
     "Manifest",
     "MethodEntry",
     "Precision",

@@ -159,8 +159,12 @@ class Bound:
         signature = self._arguments.signature
         if signature.random or not signature.inputs:
             self._set_rows(seed, index, start)
-        together(self._runs)
-        self._arguments.artifact.files.check_weights()
+        taken = self._arguments
+        try:
+            together(self._runs)
+        except MemoryError as error:
+            raise taken.artifact._shortage(taken.method, taken.count, taken.options, "fewer rows") from error
+        taken.artifact.files.check_weights()
         return self.outputs
 
     def __reduce__(self) -> NoReturn:  # which copy and deepcopy call, too

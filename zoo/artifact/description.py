@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo.artifact.links import copy_advice, is_link
-from zoo.artifact.manifest import WEIGHTS
-from zoo.artifact.model_file import read_model_file
+from zoo.artifact.links import copy_advice, is_link, real_files
+from zoo.artifact.manifest import MANIFEST, WEIGHTS, read_manifest
+from zoo.artifact.model_file import ModelFile, read_model_file
+from zoo.artifact.stored import check_standard
 from zoo.checkpoint import convert
 from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency, ZooError
 from zoo.files import open_regular
@@ -92,6 +93,19 @@ class Inspected(msgspec.Struct, frozen=True):
 def inspect(path: str | Path) -> Inspected:
     """What a file says; `InputError` or `CorruptFile` if it is no ONNX model that can be read."""
     path = Path(path)
+    size, found = _read(path)
+    return Inspected(
+        file=str(path),
+        bytes=size,
+        summary=found.description,
+        description=_describe(found.metadata, path),
+        beside=sorted(found.locations),
+        operators=sorted(f"{domain}.{kind}" if domain else kind for domain, kind in found.operators),
+    )
+
+
+def _read(path: Path) -> tuple[int, ModelFile]:
+    """The size of a file and what it says."""
     if path.is_dir():
         files = sorted(file.name for file in path.glob("*.onnx"))
         raise InputError(f"{path} is a folder; give one of its files: {', '.join(files) or 'it has no .onnx file'}.")
@@ -106,14 +120,7 @@ def inspect(path: str | Path) -> Inspected:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if not found.operators:
         raise CorruptFile(f"{path} is not an ONNX model: it has no operators.")
-    return Inspected(
-        file=str(path),
-        bytes=size,
-        summary=found.description,
-        description=_describe(found.metadata, path),
-        beside=sorted(found.locations),
-        operators=sorted(f"{domain}.{kind}" if domain else kind for domain, kind in found.operators),
-    )
+    return size, found
 
 
 def _describe(metadata: dict[str, str], path: Path) -> Description | None:
@@ -142,20 +149,21 @@ def _problems(description: Description) -> Iterator[str]:
             yield f"its known answer has the {kind} {unknown}, which the method has not"
 
 
-def check(inspected: Inspected) -> dict[str, float]:
+def check(inspected: Inspected, trust: bool = True) -> dict[str, float]:
     """Run the known answer of a file with onnxruntime: for each output the largest difference, relative to its largest
-    number; of integers the share that differs. `ExportError` if it is another answer."""
+    number; of integers the share that differs. `ExportError` if it is another answer.
+
+    Without `trust` only usual operators may be in it. `zoo.artifact.isolation.check_file` runs it elsewhere."""
     description = inspected.description
     known = description.known_answer if description else None
     if description is None or known is None:
         raise InputError(f"{inspected.file} has no known answer to check this runtime by.")
     if outside := set(inspected.beside) - {WEIGHTS}:
         raise CorruptFile(f"{inspected.file} takes weights from {sorted(outside)[0]!r}; expected {WEIGHTS} or none.")
-    folder = Path(inspected.file).parent
-    if inspected.beside and is_link(folder / WEIGHTS):
-        raise InputError(f"{folder / WEIGHTS} is a link, which onnxruntime refuses: {copy_advice(folder)}")
+    if not trust:
+        check_standard(_read(Path(inspected.file))[1], Path(inspected.file))
     differences = {}
-    for name, got in _run(inspected.file, description, known).items():
+    for name, got in _run(_runnable(inspected), description, known).items():
         expected = known.outputs[name]
         differences[name] = difference = _difference(expected, got)
         if not difference <= (TOLERANCE if got.dtype.kind == "f" else 0):
@@ -165,6 +173,14 @@ def check(inspected: Inspected) -> dict[str, float]:
                 f"answer {name} begins with {shown}; expected {right}."
             )
     return differences
+
+
+def _runnable(inspected: Inspected) -> str:
+    """The file, or where its weights are a link and its folder is an artifact, that in a folder of real files."""
+    path = Path(inspected.file)
+    if inspected.beside and is_link(path.parent / WEIGHTS) and (path.parent / MANIFEST).is_file():
+        return str(real_files(path.parent, read_manifest(path.parent).files) / path.name)
+    return inspected.file
 
 
 def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, Array]:
@@ -184,7 +200,10 @@ def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, A
     except ZooError:
         raise
     except Exception as error:  # onnxruntime's own share no base class; what the metadata says may be anything
-        raise CorruptFile(f"onnxruntime {ort.__version__} cannot run the known answer of {path}: {error}") from error
+        beside = Path(path).parent
+        advice = f" Its weights are a link: {copy_advice(beside)}" if is_link(beside / WEIGHTS) else ""
+        said = f"onnxruntime {ort.__version__} cannot run the known answer of {path}: {error}{advice}"
+        raise CorruptFile(said) from error
     return {n: np.ravel(a)[: len(e)] for a, (n, e) in zip(outputs, known.outputs.items(), strict=True)}
 
 

@@ -44,6 +44,8 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     place = Path(platformdirs.user_cache_dir("genzoo")) / "artifacts" / name[:32]
     if _whole(place, entries):
         return place
+    if not _whole(folder, entries):
+        return folder  # what is altered is said when the files are hashed, and is not copied
     try:
         with atomic_folder(place, force=True, marker=lambda _: set(entries)) as work:
             for file in entries:

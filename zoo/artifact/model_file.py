@@ -30,10 +30,14 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 NUMBER_SIZE, TAG_SIZE = 10, 5  # bytes of a varint at most; those of tags and lengths are of 32 bits
 MAX_TAG, MAX_LENGTH = 2**32 - 1, 2**31 - 1
 DEPTH = 100  # messages within messages, as protocol buffers allow
+MAX_FIELDS = 2**21  # of all messages: a model has about ten for each node and weight, and two million take seconds
+MAX_TEXT = 2**26  # bytes of a text that is kept
 ORT_FORMAT = b"ORTM"  # the letters that onnxruntime knows its own format by, from byte 4 on
 KEY, VALUE = 1, 2  # fields of an entry
 IR_VERSION, DESCRIPTION = 1, 6  # fields of a model
 KIND, DOMAIN = 4, 7  # fields of a node
+STANDARD = ("", "ai.onnx")  # two names of one domain: the operators that onnx itself defines
+RANDOM = ("Random", "Multinomial", "Bernoulli")  # how the kinds begin that draw random numbers by themselves
 
 
 @dataclass
@@ -44,6 +48,17 @@ class ModelFile:
     metadata: dict[str, str] = field(default_factory=dict)
     locations: set[str] = field(default_factory=set)
     operators: set[tuple[str, str]] = field(default_factory=set)
+    fields: int = 0  # that were read
+
+    @property
+    def unusual(self) -> list[str]:
+        """The operators that no untrusted graph may have: of other domains than onnx's own, and random ones, which
+        abort the process for some arguments. Functions of the file and subgraphs are looked through as well."""
+        return sorted(
+            f"{domain}.{kind}" if domain else kind
+            for domain, kind in self.operators
+            if domain not in STANDARD or kind.startswith(RANDOM)
+        )
 
 
 def read_model_file(data: Buffer, name: str) -> ModelFile:
@@ -57,11 +72,12 @@ def read_model_file(data: Buffer, name: str) -> ModelFile:
     except (IndexError, ValueError):  # an end before the end, text that is no UTF-8, messages without end
         # raised below: an exception that holds this one holds views of `data`, which cannot be closed
         with memoryview(data) as view:
-            problem = (
-                "is cut off: it ends in the middle. Copy or export it again."
-                if _is_cut_off(view)
-                else "is not an ONNX model, or it is damaged. Expected an .onnx file."
-            )
+            if found.fields > MAX_FIELDS:
+                problem = f"has more than {MAX_FIELDS:,} fields; no model has so many. Export it again."
+            elif _is_cut_off(view):
+                problem = "is cut off: it ends in the middle. Copy or export it again."
+            else:
+                problem = "is not an ONNX model, or it is damaged. Expected an .onnx file."
     if problem:
         raise CorruptFile(f"{name} {problem}")
     return found
@@ -71,7 +87,7 @@ def _is_cut_off(model: memoryview) -> bool:
     """Whether it begins as a model does, and ends within a field."""
     numbers = set()
     try:
-        for number, _ in _fields(model):
+        for number, _ in _fields(model, ModelFile()):
             numbers.add(number)
     except IndexError:
         return IR_VERSION in numbers
@@ -84,10 +100,10 @@ def _message(data: memoryview, kind: int, found: ModelFile, depth: int) -> None:
     if depth > DEPTH:
         raise ValueError
     own: dict[int, str] = {}
-    for number, value in _fields(data):
+    for number, value in _fields(data, found):
         inside = INSIDE[kind].get(number)
         if inside == ENTRY and value is not None:
-            entry = {n: str(v, "utf-8") for n, v in _fields(value) if v is not None and n in (KEY, VALUE)}
+            entry = {n: _text(v) for n, v in _fields(value, found) if v is not None and n in (KEY, VALUE)}
             key, text = entry.get(KEY, ""), entry.get(VALUE, "")
             if kind == MODEL:
                 found.metadata[key] = text
@@ -96,15 +112,22 @@ def _message(data: memoryview, kind: int, found: ModelFile, depth: int) -> None:
         elif inside is not None and value is not None:
             _message(value, inside, found, depth + 1)
         elif value is not None and (kind, number) in ((MODEL, DESCRIPTION), (NODE, KIND), (NODE, DOMAIN)):
-            own[number] = str(value, "utf-8")
+            own[number] = _text(value)
     if kind == MODEL:
         found.description = own.get(DESCRIPTION, "")
     if kind == NODE:
         found.operators.add((own.get(DOMAIN, ""), own.get(KIND, "")))
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
-    """The number of each field and its bytes, None for a number. `IndexError` if `data` ends within a field.
+def _text(data: memoryview) -> str:
+    if len(data) > MAX_TEXT:
+        raise ValueError
+    return str(data, "utf-8")
+
+
+def _fields(data: memoryview, found: ModelFile) -> Iterator[tuple[int, memoryview | None]]:
+    """The number of each field and its bytes, None for a number. `IndexError` if `data` ends within a field. They are
+    counted in `found`.
 
     Parsers differ over malformed tags and lengths: that of C++ cuts a tag to 32 bits, and so reads a field that others
     skip. None is accepted: what is not read here must not be read by onnxruntime.
@@ -113,7 +136,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
     while place < len(data):
         tag, place = _varint(data, place, TAG_SIZE)
         number, kind = tag >> 3, tag & 7
-        if number == 0 or tag > MAX_TAG:
+        found.fields += 1
+        if number == 0 or tag > MAX_TAG or found.fields > MAX_FIELDS:
             raise ValueError
         if kind == BYTES:
             size, place = _varint(data, place, TAG_SIZE)

@@ -15,13 +15,16 @@ import numpy as np
 
 from zoo.artifact.manifest import FIRST_STEP, MOST_STEPS, Manifest, MethodEntry
 from zoo.artifact.stored import StoredFiles
-from zoo.artifact.threads import plan, together
+from zoo.artifact.threads import cut, plan, together
 from zoo.errors import CorruptFile, InputError, MissingDependency
+from zoo.interrupts import stoppable
 from zoo.memory import is_shortage
 from zoo.signature import Window
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+    from zoo.model import Array
 
 DEVICES = ("auto", "cpu", "cuda")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -33,7 +36,7 @@ BY_VALUE = ("ConstantSharing", "NoopElimination")  # optimizers that look at a c
 Key = tuple[str, int, int]  # method, threads, part
 
 _left_behind: list[Any] = []  # sessions of a parent process: their threads are not here, so they cannot be closed
-_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
+_all: weakref.WeakSet[Any] = weakref.WeakSet()  # of this process
 
 
 class Sessions:
@@ -55,7 +58,7 @@ class Sessions:
         self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
         self.replaced: list[ort.OrtValue] = []  # constants of sessions, which keep no copy
         self.lock = threading.RLock()  # of `open`
-        _all.add(self)
+        forget_in_forks(self)
 
     def twin(self) -> Sessions:
         """Others of the same files."""
@@ -80,6 +83,22 @@ class Sessions:
         if not self.decided:
             self.session(next(iter(self.manifest.methods)), 0)
         return self._device
+
+    def run(self, method: str, arrays: Mapping[str, Array], options: Mapping[str, np.generic]) -> dict[str, Array]:
+        """The outputs of a method for the rows of `arrays`, which are its row inputs."""
+        rows, outputs = len(next(iter(arrays.values()))), list(self.manifest.methods[method].signature.outputs)
+        scalars: dict[str, Array] = {name: np.asarray(v) for name, v in options.items()}
+        sessions = self.of(method, rows, options)
+
+        def run(session: ort.InferenceSession, feed: Mapping[str, Array]) -> list[Array]:
+            results: list[Array] = stoppable(partial(session.run, outputs, feed))
+            return results
+
+        if len(sessions) == 1:
+            return dict(zip(outputs, run(sessions[0], scalars | dict(arrays)), strict=True))
+        feeds = [scalars | {n: a[low:high] for n, a in arrays.items()} for low, high in cut(rows, len(sessions))]
+        results = together([partial(run, *part) for part in zip(sessions, feeds, strict=True)])
+        return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
     def of(self, method: str, rows: int, options: Mapping[str, Any]) -> list[ort.InferenceSession]:
         """A session for each part of a batch. Runs of one session wait for each other where they take memory from it,
@@ -189,6 +208,11 @@ class Sessions:
             if isinstance(source, bytes):  # weights beside the file would be looked for in the working directory
                 options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
             return ort.InferenceSession(source, options, providers=providers, **more)
+
+
+def forget_in_forks(sessions: Any) -> None:
+    """Have a forked child call `sessions.leave_behind()`."""
+    _all.add(sessions)
 
 
 def _after_fork() -> None:

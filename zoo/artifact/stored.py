@@ -17,9 +17,10 @@ from pathlib import Path
 
 from zoo.artifact.links import real_files
 from zoo.artifact.manifest import WEIGHTS, FileEntry, Manifest
-from zoo.artifact.model_file import Buffer, read_model_file
-from zoo.errors import CorruptFile
-from zoo.files import sha256
+from zoo.artifact.model_file import Buffer, ModelFile, read_model_file
+from zoo.errors import CorruptFile, InputError
+from zoo.files import open_regular, sha256
+from zoo.memory import check_fits
 
 KEPT = 2**26  # bytes of an artifact whose files stay in memory
 AGAIN = "Export the model again."
@@ -27,10 +28,13 @@ Identity = tuple[int, int, int, int]  # changes whenever the content of a file d
 
 
 class StoredFiles:
-    """The files of `folder` that `manifest` names; `CorruptFile` names one that is not what was written."""
+    """The files of `folder` that `manifest` names; `CorruptFile` names one that is not what was written. Graphs that
+    are not trusted are refused, by an `InputError`, if they have other operators than `check_standard` takes."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        entries = manifest.files
+    def __init__(self, folder: Path, manifest: Manifest, trust: bool = True) -> None:
+        entries, self.trust = manifest.files, trust
+        for name, entry in entries.items():  # before a byte is read: an hour of hashing is nobody's wish
+            check_fits(entry.bytes, str(folder / name), "Open the artifact where there is more.")
         self.external = WEIGHTS in entries
         self.given, self.folder = folder, real_files(folder, entries) if self.external else folder
         self.kept: dict[str, bytes] = {}
@@ -41,12 +45,12 @@ class StoredFiles:
             list(pool.map(lambda name: self._check(name, entries[name], keep), largest))
         self.models = {m.file for m in manifest.methods.values()}
         for name in self.kept.keys() & self.models:
-            self._check_locations(name, self.kept[name])
+            self._check_model(name, self.kept[name])
 
     def _check(self, name: str, entry: FileEntry, keep: bool) -> None:
         path = self.folder / name
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 self.identities[name] = identity(file.fileno())
                 size = os.fstat(file.fileno()).st_size
                 if size != entry.bytes:
@@ -66,8 +70,8 @@ class StoredFiles:
             )
             raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {advice}")
 
-    def _check_locations(self, name: str, data: Buffer) -> None:
-        """Weights lie in the files of this artifact and nowhere else."""
+    def _check_model(self, name: str, data: Buffer) -> None:
+        """Weights lie in the files of this artifact and nowhere else; what is not trusted has only usual operators."""
         found = read_model_file(data, str(self.folder / name))
         if not found.operators:
             raise CorruptFile(f"{self.folder / name} is not an ONNX model: it has no operators. {AGAIN}")
@@ -76,6 +80,8 @@ class StoredFiles:
             raise CorruptFile(
                 f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is no file of it."
             )
+        if not self.trust:
+            check_standard(found, self.folder / name)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""
@@ -93,7 +99,7 @@ class StoredFiles:
         with self.unchanged(name) as path:
             if name not in self.kept:
                 with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    self._check_locations(name, data)
+                    self._check_model(name, data)
             if self.external:
                 with self.unchanged(WEIGHTS):
                     yield str(path)
@@ -123,6 +129,15 @@ class StoredFiles:
             same = False
         if not same:
             raise CorruptFile(f"{path} has changed since the artifact was opened. Open it again: zoo.open(...).")
+
+
+def check_standard(found: ModelFile, path: Path) -> None:
+    """`InputError` for a graph with operators that an untrusted one may not have."""
+    if found.unusual:
+        raise InputError(
+            f"{path} has the operator {found.unusual[0]}; an untrusted graph may have onnx's own ones only, and none "
+            "that draws random numbers. If you trust whoever made it, open it without --untrusted (trust=True)."
+        )
 
 
 def identity(file: Path | int) -> Identity:

@@ -29,6 +29,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "runs", "evaluate", "compare"),
     *("sample", "score", "encode", "decode", "predict"),
+    *("interpolate", "walk"),
     *("export", "verify", "inspect", "bench", "demo"),
     *("new-plugin", "completion"),
 )
@@ -76,11 +77,11 @@ class Commands(click.Group):
                 _fail(error)
             sys.exit(result if isinstance(result, int) else 0)
 
-    def _main(self, *args: Any, **extra: Any) -> Any:
+    def _main(self, args: Sequence[str] | None, prog_name: str | None, complete_var: str | None, **extra: Any) -> Any:
         """The command's result, or an exception that `_fail` explains; exit codes of signals and pipes."""
         with stops_command(at_once=delete_temporaries) as signal_number, _warnings():
             try:
-                result = super().main(*args, standalone_mode=False, **extra)
+                result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
                 sys.stdout.flush()
                 return result
             except BrokenPipeError:  # the reader, such as `head`, has had enough

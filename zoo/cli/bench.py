@@ -51,6 +51,7 @@ def a_number(ctx: click.Context, parameter: click.Parameter, value: float) -> fl
     help="For each figure.",
 )
 @options.device
+@options.untrusted
 @options.as_json
 def command(
     name: str,
@@ -60,6 +61,7 @@ def command(
     against_source: bool,
     seconds: float,
     device: str,
+    opening: dict[str, Any],
     as_json: bool,
 ) -> int:
     """Measure how long a model's methods take on this machine.
@@ -73,7 +75,7 @@ def command(
     from zoo.cli import progress, rows
     from zoo.errors import InputError, ZooError
 
-    model = rows.open_model(name, device)
+    model = rows.open_model(name, device, **opening)
     for method in methods:
         rows.check_settings(model, method, settings)
     chosen = [m for m in methods or model.signatures if set(settings) <= set(model.signature(m).options)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli import options
@@ -36,10 +38,13 @@ def command(names: tuple[str, ...], data: str | None, label: str | None, seed: i
     models = [rows.open_model(name, device) for name in names]
     for model, name in zip(models, names, strict=True):
         model.name = name
+    reading: dict[str, Any] = {}
     if data is None:
-        data, label = rows.trained_on(models[0], label)
+        data, label, reading = rows.trained_on(models[0], label)
     source, split = rows.find(data)
-    found = compare(models, load_dataset(source, label=label), split, seed=seed)
+    space = models[0].space
+    dataset = load_dataset(source, label=label, spaces=(type(space),), space=space, **reading)
+    found = compare(models, dataset, split, seed=seed)
     if as_json:
         print_json(found.to_json())
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli import options
@@ -13,6 +15,7 @@ Examples:
   zoo evaluate maf.digits --data digits --split validation
   zoo evaluate ddpm.digits --judge cnn.digits --json
   zoo evaluate maf.moons --fresh 100000
+  zoo evaluate vae.digits --set observe=draw
 """
 
 
@@ -32,8 +35,10 @@ Examples:
     help="A classifier of the same data that looks at samples (default: a preset).",
 )
 @click.option("--fresh", type=click.IntRange(1), metavar="N", help="On N new rows, where the data's law is known.")
+@options.set_option("An option of sample, such as guidance=3")
 @options.seed
 @options.device
+@options.untrusted
 @options.as_json
 def command(
     name: str,
@@ -42,8 +47,10 @@ def command(
     label: str | None,
     judge: str | None,
     fresh: int | None,
+    settings: dict[str, str],
     seed: int,
     device: str,
+    opening: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Measure a model on held-out data.
@@ -55,12 +62,15 @@ def command(
     from zoo.data import load_dataset
     from zoo.evaluation import evaluate
 
-    model = rows.open_model(name, device)
+    model = rows.open_model(name, device, **opening)
+    if settings:
+        rows.check_settings(model, "sample", settings)
+    reading: dict[str, Any] = {}
     if data is None:
-        data, label = rows.trained_on(model, label)
+        data, label, reading = rows.trained_on(model, label)
     found, named = rows.find(data)
     split = named if data.endswith(f":{named}") else split
-    dataset = load_dataset(found, label=label)
+    dataset = load_dataset(found, label=label, spaces=(type(model.space),), space=model.space, **reading)
     dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:
@@ -68,7 +78,9 @@ def command(
         def part(done: int, parts: int) -> None:
             show("", done, parts)
 
-        report = evaluate(model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, progress=part)
+        report = evaluate(
+            model, dataset, split, fresh=fresh or 0, judge=other, seed=seed, options=settings, progress=part
+        )
     if as_json:
         print_json(report.to_json())
         return

@@ -27,6 +27,7 @@ Examples:
 @click.option("--fixed", is_flag=True, help="Make all options constants, so that every input has a row axis.")
 @options.set_option("An option as a constant of the files, such as steps=10; others have their defaults")
 @click.option("--limit", type=click.IntRange(0), metavar="MIB", help="Weights lie inside the files up to here [256].")
+@click.option("--license", metavar="NAME", help="Of the weights, such as CC-BY-4.0: the files state it.")
 @options.out_folder
 @options.force
 def command(
@@ -37,6 +38,7 @@ def command(
     settings: dict[str, str],
     limit: int | None,
     check: str | None,
+    license: str | None,
     out: Path,
     force: bool,
 ) -> None:
@@ -65,6 +67,7 @@ def command(
             options=settings if fixed or settings else None,
             limit=None if limit is None else limit * 2**20,
             check=check,
+            license=license,
             force=force,
             progress=show,
         )

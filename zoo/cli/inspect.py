@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ from zoo.cli import options
 from zoo.cli.output import facts, note, number, print_json, size, table, text
 
 if TYPE_CHECKING:
+    from zoo.artifact import Limits
     from zoo.artifact.description import Inspected, Value
 
 EXAMPLES = """\b
 Examples:
   zoo inspect out/moons/sample.onnx
-  zoo inspect sample.onnx --check
+  zoo inspect sample.onnx --check --untrusted
   zoo inspect sample.onnx --json
 """
 
@@ -25,8 +26,9 @@ Examples:
 @click.command("inspect", epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Run the file's known answer with onnxruntime and compare.")
+@options.untrusted
 @options.as_json
-def command(file: Path, check: bool, as_json: bool) -> None:
+def command(file: Path, check: bool, opening: dict[str, Any], as_json: bool) -> None:
     """Print what an .onnx file says of itself: inputs, outputs and options with their meaning, and a known answer.
 
     The file alone is read, without its folder. Only --check runs it.
@@ -36,7 +38,7 @@ def command(file: Path, check: bool, as_json: bool) -> None:
     from zoo.artifact import SCHEMA, description
 
     inspected = description.inspect(file)
-    checked = description.check(inspected) if check else None
+    checked = run_check(inspected, **opening) if check else None
     if as_json:
         print_json(msgspec.to_builtins(inspected) | ({} if checked is None else {"checked": checked}))
         return
@@ -46,6 +48,17 @@ def command(file: Path, check: bool, as_json: bool) -> None:
     if checked is not None:
         differences = ", ".join(f"{name} differs by {error:.1g}" for name, error in checked.items())
         note(f"\nThis runtime computes the known answer ({differences}).")
+
+
+def run_check(inspected: Inspected, trust: bool, limits: Limits | None) -> dict[str, float]:
+    """The known answer's differences, from this process or one with limits."""
+    from zoo.artifact import Limits, description
+
+    if trust:
+        return description.check(inspected)
+    from zoo.artifact.isolation import check_file
+
+    return check_file(inspected.file, limits or Limits())
 
 
 def show(inspected: Inspected) -> None:
@@ -64,7 +77,7 @@ def show(inspected: Inspected) -> None:
             ("architecture", " of the family ".join(filter(None, (known.architecture, known.family)))),
             ("log_prob", known.density and known.density.replace("_", " ")),
             ("steps", known.loop),
-            ("classes", ", ".join(f"{place} {name}" for place, name in enumerate(known.classes or ()))),
+            ("classes", classes(known.classes or [])),
             ("license", known.license or "none is stated"),
             ("written by", ", ".join(f"{name} {version}" for name, version in known.versions.items())),
             ("file", file),
@@ -80,6 +93,13 @@ def show(inspected: Inspected) -> None:
         given = answer.inputs | answer.options
         shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}
         facts([*((name, number(n)) for name, n in given.items()), *shown.items()])
+
+
+def classes(names: Sequence[str]) -> str:
+    """Each class after its number, or, where they are called by these, the first and the last."""
+    if len(names) > 1 and list(names) == [str(place) for place in range(len(names))]:
+        return f"0 to {len(names) - 1}"
+    return ", ".join(f"{place} {name}" for place, name in enumerate(names))
 
 
 def _values(title: str, values: Mapping[str, Value]) -> None:

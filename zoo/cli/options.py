@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
+LIMIT = click.FloatRange(min=0, min_open=True)
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -68,6 +70,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 chunk = click.option("--chunk", type=int, metavar="N", help="Rows at a time; changes speed and memory, not the rows.")
 class_of_rows = click.option("--class", "chosen", metavar="CLASS", help="The class of all rows: its name or number.")
 label = click.option("--label", metavar="COLUMN", help="The column (in NPZ: array) of a data file that is the class.")
+split_column = click.option(
+    "--split-column", metavar="COLUMN", help="The column that says of each row: train, validation or test."
+)
+image_size = click.option(
+    "--size", metavar="N|WxH[:crop|pad|stretch]", help="Bring images of a folder to one size; by default they are cut."
+)
+types = click.option(
+    "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
@@ -92,6 +103,36 @@ check = click.option(
 )
 
 
+def untrusted(function: F) -> F:
+    """What every command has that opens artifacts. The command gets `opening`: `trust` and `limits` of `zoo.open`."""
+
+    @click.option("--untrusted", is_flag=True, help="Run the artifact's graphs in a process with limits.")
+    @click.option(
+        "--time-limit", type=LIMIT, metavar="SECONDS", help="Of an untrusted graph, for each chunk (default: 60)."
+    )
+    @click.option("--memory-limit", type=LIMIT, metavar="GIB", help="Of an untrusted graph (default: 4).")
+    @functools.wraps(function)
+    def command(*args: Any, untrusted: bool, time_limit: float | None, memory_limit: float | None, **more: Any) -> Any:
+        limits = None
+        if time_limit or memory_limit:
+            if not untrusted:
+                raise click.UsageError("--time-limit and --memory-limit are for --untrusted.")
+            from zoo.artifact.limits import Limits
+
+            usual = Limits()
+            memory = int(memory_limit * 2**30) if memory_limit else usual.memory
+            limits = Limits(time_limit or usual.seconds, memory)
+        return function(*args, opening={"trust": not untrusted, "limits": limits}, **more)
+
+    return command  # type: ignore[return-value]  # it takes other arguments
+
+
+start = click.option(
+    "--start", type=int, default=0, show_default=True, metavar="N", help="The first row, to go on where a job stopped."
+)
+keep = click.option("--keep", multiple=True, metavar="COLUMN", help="Write this column of the data too, such as an id.")
+
+
 def method_options(function: F) -> F:
     """What every command has that runs a method over rows of a file."""
     wanted: tuple[Callable[[F], F], ...] = (
@@ -104,8 +145,11 @@ def method_options(function: F) -> F:
         seed,
         seeds,
         stream,
+        start,
+        keep,
         chunk,
         device,
+        untrusted,
     )
     for option in reversed(wanted):
         function = option(function)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,16 @@ import numpy.typing as npt
 
 from zoo import io
 from zoo.api import load_or_open
-from zoo.artifact import Artifact
+from zoo.artifact import Artifact, Limits
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
 from zoo.columns import Table
 from zoo.data import SPLITS, load_dataset, resolve
-from zoo.data.files import column_names, numbered, read_labels, read_latents, read_rows
-from zoo.data.tables import open_table
+from zoo.data.arrow import arrow
+from zoo.data.files import TABLES, column_names, numbered, open_rows, read_labels, read_latents
+from zoo.data.tables import Table as TableFile
+from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Chunk = Mapping[str, Array]
-TABLES = (".csv", ".tsv", ".parquet")
+BLOCK = 2**14  # rows that are read at a time
 TERMINAL_ROWS = 40
 LABEL = "label"  # the name of the input, and of the column or array that holds the class
 
@@ -43,13 +46,13 @@ LABEL = "label"  # the name of the input, and of the column or array that holds 
 # ---- the model ------------------------------------------------------------------------------------------------------
 
 
-def open_model(name: str, device: str) -> Model:
-    """Whatever `name` is, and a word on stderr about what runs it and where."""
+def open_model(name: str, device: str, trust: bool = True, limits: Limits | None = None) -> Model:
+    """Whatever `name` is, and a word on stderr about what runs it and where. What is not trusted is an artifact."""
     path = Path(name).expanduser()
     if path.is_file():
         raise InputError(f"{name} is a file; expected the folder of a run or an artifact, or the name of a preset.")
     try:
-        model = load_or_open(name, device=device)
+        model = load_or_open(name, device=device, trust=trust, limits=limits)
     except UnknownName as error:
         if path.is_dir():
             raise UnknownName(f"{name} was made by a plugin that is not here, or is left out: {error}") from error
@@ -63,7 +66,7 @@ def open_model(name: str, device: str) -> Model:
 def where(model: Model) -> str:
     """What runs a model, and on which device."""
     if isinstance(model, Artifact):
-        return f"{model.device} (onnxruntime)"
+        return f"{model.device} (onnxruntime{', in a process with limits' if model.limits else ''})"
     eager: EagerModel = model  # type: ignore[assignment]
     return f"{eager.network.device} ({eager.network.framework})"
 
@@ -85,6 +88,18 @@ def class_of(model: Model, chosen: str) -> int:
     return int(model.classes.check([chosen], name="--class")[0])
 
 
+def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
+    """`--class` as the input of a method that decodes or draws; `InputError` where it is missing or not taken."""
+    if LABEL not in model.signature(method).inputs:
+        if chosen is not None:
+            raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+        return {}
+    assert model.classes is not None
+    if chosen is None:
+        raise InputError(f"{model.name} needs a class: --class NAME; {model.classes.describe()}.")
+    return {LABEL: class_of(model, chosen)}
+
+
 # ---- rows in --------------------------------------------------------------------------------------------------------
 
 
@@ -98,12 +113,12 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
     if chosen is not None and not wanted:
         raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
     if isinstance(found, Path):
-        if wanted and label is None and chosen is None and found.suffix.lower() in TABLES:
-            label = LABEL if LABEL in open_table(found).names else None
+        if wanted and label is None and chosen is None and (table := as_table(found)):
+            label = LABEL if LABEL in table.names else None
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape])
         else:
-            inputs["x"] = read_rows(found, model.space, label)
+            inputs["x"] = open_rows(found, model.space, label)
         if wanted and chosen is None:
             assert model.classes is not None
             labels = read_labels(found, model.classes, label)
@@ -111,10 +126,10 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
         if "z" in signature.inputs:
             raise InputError(f"{method} takes latents, and {source} are observations. Make latents first: zoo encode.")
         dataset = load_dataset(found, label=label)
-        dataset = dataset.fitted(model.space, model.classes if wanted and chosen is None else None)
-        inputs["x"], y = dataset.split(split)
-        if wanted and chosen is None:
-            labels = y
+        rows = dataset.fitted(model.space, model.classes if wanted and chosen is None else None).splits[split]
+        inputs["x"] = rows.observations
+        if wanted and chosen is None and dataset.classes is not None:
+            labels = rows.take("label")
     if wanted:
         labels = class_of(model, chosen) if chosen is not None else labels
         if labels is None:
@@ -123,6 +138,27 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
             )
         inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
     return inputs
+
+
+def as_table(path: Path) -> TableFile | None:
+    """The table of a file, of several that a pattern names, or of those in a folder; None where it is none."""
+    parts = find_parts(path) or [path]
+    return open_parts(parts) if all(p.suffix.lower() in TABLES and p.is_file() for p in parts) else None
+
+
+def kept_columns(source: str, names: Sequence[str]) -> dict[str, Array]:
+    """Columns of a table that go beside what is computed of its rows, such as identifiers."""
+    if not names:
+        return {}
+    found, _ = find(source)
+    table = as_table(found) if isinstance(found, Path) else None
+    if table is None:
+        raise InputError(f"{source} is no table, so it has no columns to keep. Leave out --keep.")
+    places = [table.column(name) for name in names]
+    pa = arrow()
+    columns = [pa.chunked_array([b.column(i) for b in table.values()]) for i in places]
+    arrays = {name: column.to_numpy(zero_copy_only=False) for name, column in zip(names, columns, strict=True)}
+    return {n: a.astype(np.str_) if a.dtype.kind == "O" and None not in a else a for n, a in arrays.items()}
 
 
 def find(source: str) -> tuple[Path | str, str]:
@@ -211,7 +247,7 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
     return count
 
 
-def _values(name: str, array: Array, space: Space | None) -> Sequence[Sequence[Any]]:
+def _values(name: str, array: Array, space: Space | None) -> Any:
     """The values of each row of an array, as they are printed; a value that is missing is empty."""
     if name == "x" and isinstance(space, Table):
         columns = (column.to_pylist() for column in space.decode(array).columns)
@@ -270,30 +306,75 @@ def run(
     stream: str,
     chunk: int | None,
     device: str,
+    opening: Mapping[str, Any],
+    start: int = 0,
+    keep: Sequence[str] = (),
     watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
 ) -> Model:
     """Run a method over the rows of `data`, and write or print what it gives. The chunks pass through `watch`."""
     check_early(out, force)
     if out is not None and out.exists() and Path(data).expanduser().exists() and out.samefile(Path(data).expanduser()):
         raise InputError(f"{out} is the data; give the result another name.")
-    model = open_model(name, device)
+    model = open_model(name, device, **opening)
     signature = model.signature(method)
     check_settings(model, method, settings)
     space = model.space if FIRST_OUTPUT[method] == "x" else None
     check_late(out, force, space)
     inputs = read_inputs(model, method, data, label, chosen)
+    beside = kept_columns(data, keep)
+    count = len(next(iter(inputs.values())))
+    if not 0 <= start < count:
+        raise InputError(f"--start is {start}; {data} has {count:,} rows, which are numbered from 0.")
     columns: dict[str, Sequence[str]] = {}
     with bar(method, out) as show:
-        given = {"seed": seeds or seed, "stream": stream, "chunk": chunk, "progress": show, **settings}
-        chunks = watch(model.stream(method, inputs, **given))
+        given = {"stream": stream, "chunk": chunk, **settings}
+        chunks = watch(blocks(model, method, inputs, start, seeds or seed, given, show))
         if LABEL in inputs and method in ("encode", "decode") and model.classes is not None:
-            chunks = with_classes(chunks, np.asarray(inputs[LABEL]), model.classes, out)
+            chunks = with_classes(chunks, np.asarray(inputs[LABEL])[start:], model.classes, out)
         if method == "predict" and model.classes is not None and signature.outputs["y"].shape:
             columns["y"] = model.classes.names
             chunks = with_predictions(chunks, model.classes, out)
-        count = deliver(chunks, out, space=space, columns=columns, force=force)
+        chunks = with_columns(chunks, beside, start)
+    count = deliver(chunks, out, space=space, columns=columns, force=force)
     done(out, count)
     return model
+
+
+def blocks(
+    model: Model,
+    method: str,
+    inputs: Mapping[str, Any],
+    start: int,
+    seed: int | list[int],
+    given: Mapping[str, Any],
+    show: Progress | None,
+) -> Iterator[Chunk]:
+    """What a method gives for the rows from `start` on, which are read some at a time: memory stays flat. A row has its
+    number in the data as index, or, where each has a seed of its own, 0."""
+    count = len(next(iter(inputs.values())))
+    if isinstance(seed, list) and len(seed) != count - start:
+        raise InputError(f"there are {len(seed)} seeds and {count - start} rows; expected as many.")
+
+    def moved(done: int, total: int, low: int = start) -> None:
+        if show:
+            show(low - start + done, count - start)
+
+    for low in range(start, count, BLOCK):
+        high = min(low + BLOCK, count)
+        part = {name: a[low:high] for name, a in inputs.items()}
+        numbers: dict[str, Any] = {"seed": seed, "start": low}
+        if isinstance(seed, list):
+            numbers = {"seed": seed[low - start : high - start]}
+        yield from model.stream(method, part, progress=partial(moved, low=low), **numbers, **given)
+
+
+def with_columns(chunks: Iterable[Chunk], columns: Mapping[str, Array], start: int) -> Iterator[Chunk]:
+    """Chunks with other columns of their rows before them."""
+    done = start
+    for chunk in chunks:
+        rows = len(next(iter(chunk.values())))
+        yield {**{name: a[done : done + rows] for name, a in columns.items()}, **chunk}
+        done += rows
 
 
 @contextmanager
@@ -313,9 +394,9 @@ def done(out: Path | None, count: int) -> None:
         note(f"these are the first {count} rows; --out FILE writes all of them")
 
 
-def trained_on(model: Model, label: str | None) -> tuple[str, str | None]:
-    """The data that a model was trained on, and the column of its classes."""
+def trained_on(model: Model, label: str | None) -> tuple[str, str | None, dict[str, Any]]:
+    """The data that a model was trained on, the column of its classes, and what else was said of how to read it."""
     card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
     if not card.get("data"):
         raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return str(card["data"]), label or card.get("label")
+    return str(card["data"]), label or card.get("label"), dict(card.get("reading", {}))

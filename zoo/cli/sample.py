@@ -14,17 +14,20 @@ from zoo.cli.output import note
 
 if TYPE_CHECKING:
     from zoo.cli.rows import Chunk
-    from zoo.model import Model, Progress
+    from zoo.data import Dataset
+    from zoo.model import Array, Model, Progress
 
 COUNT = 16
 BLOCK = 2**18  # rows whose classes are made at a time, where they differ
 ALL = "all"
+BESIDE = ("data", "nearest")
 EXAMPLES = """\b
 Examples:
   zoo sample realnvp.moons -n 1000 --seed 7 --out x.png
   zoo sample vae.digits -n 50 --class all --out digits.png
   zoo sample out/moons -n 1000000 --start 1000000 --seed 7 --out x.parquet
   zoo sample ddpm.digits --seeds 3,9,27 --class 4 --out three.png
+  zoo sample vae.digits -n 25 --seed 7 --out x.png --beside nearest
 """
 
 
@@ -38,9 +41,18 @@ Examples:
 @click.option("--class", "chosen", metavar="CLASS", help="A class by name or number; 'all' takes them in turn.")
 @options.set_option("An option of the method, such as temperature=0.8")
 @options.out
+@click.option(
+    "--beside",
+    type=click.Choice(BESIDE),
+    help="Show real rows beside samples in a picture: of the test split (data), or the nearest training rows.",
+)
+@click.option(
+    "--data", metavar="FILE|FOLDER|NAME", help="The data for --beside (default: what the model was trained on)."
+)
 @options.force
 @options.chunk
 @options.device
+@options.untrusted
 def command(
     name: str,
     count: int | None,
@@ -51,9 +63,12 @@ def command(
     chosen: str | None,
     settings: dict[str, str],
     out: Path | None,
+    beside: str | None,
+    data: str | None,
     force: bool,
     chunk: int | None,
     device: str,
+    opening: dict[str, Any],
 ) -> None:
     """Draw new observations: a picture, a table, arrays or text.
 
@@ -65,21 +80,77 @@ def command(
 
     if seeds is not None and seed is not None:
         raise click.UsageError("--seed is for all rows and --seeds for each; give one of them.")
+    if beside and (out is None or out.suffix.lower() != ".png"):
+        raise click.UsageError("--beside is for pictures: --out x.png.")
+    if data is not None and not beside:
+        raise click.UsageError("--data is for --beside, which is not given.")
     count = check_count(count if count is not None else len(seeds) if seeds else COUNT)
     rows.check_early(out, force)
-    model = rows.open_model(name, device)
+    model = rows.open_model(name, device, **opening)
     model.signature("sample")
     rows.check_settings(model, "sample", settings)
     rows.check_late(out, force, model.space, count)
     if out is not None:
         rows.check_room(out, model.space, count)
+    real = load_real(model, data) if beside else None
     if seed is None and seeds is None:
         seed = secrets.randbits(31)
         note(f"seed {seed} (the same rows again: --seed {seed})")
     given = {"seed": seeds or seed, "stream": stream, "chunk": chunk, **settings}
     with rows.bar("sample", out) as show:
-        written = rows.deliver(draw(model, count, start, chosen, given, out, show), out, space=model.space, force=force)
+        chunks = draw(model, count, start, chosen, given, out, show)
+        if out is not None and real is not None:
+            labels = labels_of(model, chosen, start, count)
+            written = save_beside(model, chunks, real, str(beside), labels, out, force)
+        else:
+            written = rows.deliver(chunks, out, space=model.space, force=force)
     rows.done(out, written)
+
+
+def load_real(model: Model, data: str | None) -> Dataset:
+    """The data that `--beside` shows, as observations of the model."""
+    from zoo.cli import rows
+    from zoo.data import load_dataset
+
+    label, reading = None, dict[str, Any]()
+    if data is None:
+        data, label, reading = rows.trained_on(model, None)
+    given = load_dataset(rows.find(data)[0], label=label, spaces=(type(model.space),), space=model.space, **reading)
+    return given.fitted(model.space, model.classes)
+
+
+def save_beside(
+    model: Model, chunks: Iterator[Chunk], data: Dataset, beside: str, labels: Array | None, out: Path, force: bool
+) -> int:
+    """The picture of samples and real rows side by side, each under its name. The number of samples."""
+    import numpy as np
+
+    from zoo import io
+    from zoo.beside import held_out_rows, nearest_training_rows
+    from zoo.pictures import panels
+
+    made = np.concatenate([chunk["x"] for chunk in chunks])
+    if beside == "nearest":
+        real, name = nearest_training_rows(data, made), f"nearest training rows of {data.name}"
+    else:
+        real, name = held_out_rows(data, len(made), labels), f"test rows of {data.name}"
+    io.save_picture(out, panels(model.space, {f"samples of {model.name}": made, name: real}), force=force)
+    return len(made)
+
+
+def labels_of(model: Model, chosen: str | None, start: int, count: int) -> Array | None:
+    """The class of each sample, (count,), where they were asked for."""
+    import numpy as np
+
+    from zoo.cli.rows import class_of
+
+    if "label" not in model.signature("sample").inputs:
+        return None
+    assert model.classes is not None
+    assert chosen is not None
+    if chosen != ALL or ALL in model.classes.names:
+        return np.full(count, class_of(model, chosen))
+    return np.arange(start, start + count) % len(model.classes)
 
 
 def draw(

@@ -102,7 +102,8 @@ def print_methods(methods: Mapping[str, Any]) -> None:
         rows.append([name, takes, gives, "seed" if method["random"] else "-", steps if steps is not None else "-"])
         for key, option in method["options"].items():
             bounds = [f"{word} {option[b]:g}" for word, b in (("from", "low"), ("to", "high")) if option[b] is not None]
-            choices.append([name, f"{key}={option['default']}", " ".join(bounds) or "any", option["help"]])
+            within = ", ".join(option["choices"]) or " ".join(bounds)
+            choices.append([name, f"{key}={option['default']}", within or "any", option["help"]])
     table(["method", "takes", "gives", "random", "steps"], rows)
     if choices:
         click.echo()

@@ -23,6 +23,8 @@ EXAMPLES = """\b
 Examples:
   zoo train realnvp --data moons --out runs/moons --epochs 20
   zoo train maf --data measurements.csv --label species --out runs/maf --set hidden=128 --set clip=1
+  zoo train made --data people.csv --types age=integer,id=drop --out runs/people
+  zoo train ddpm --data photos/ --size 64 --out runs/photos
   zoo train --resume runs/maf
   zoo train --resume runs/maf --device cpu --epochs 200
   zoo train ddpm.digits --data my-digits --out runs/mine --epochs 20
@@ -38,12 +40,15 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @click.argument("architecture", required=False, metavar="[ARCHITECTURE|PRESET]", shell_complete=options.complete_models)
 @click.option(
     "--data",
-    metavar="NAME|FILE|FOLDER",
+    metavar="NAME|FILE|FOLDER|PATTERN",
     shell_complete=options.complete_data,
-    help="A data set by name, a file, or a folder of images.",
+    help="A data set by name, a file, a folder, or 'parts/*.parquet'.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="The folder to keep the run in.")
 @options.label
+@options.split_column
+@options.image_size
+@options.types
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
 @click.option("--accumulate", type=int, metavar="N", help="Cut each batch into N parts: less memory, the same steps.")
@@ -65,6 +70,9 @@ def command(
     data: str | None,
     out: Path | None,
     label: str | None,
+    split_column: str | None,
+    size: str | None,
+    types: str | None,
     settings: dict[str, str],
     start: str | None,
     device: str,
@@ -103,6 +111,9 @@ def command(
     config, more = split_settings(spec, settings, {k: v for k, v in recipe.items() if v is not None})
     given: dict[str, Any] = {
         "label": label,
+        "split": split_column,
+        "size": size,
+        "types": types,
         "config": config,
         "start": start,
         "device": device,

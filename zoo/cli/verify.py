@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli import options
@@ -11,6 +13,7 @@ EXAMPLES = """\b
 Examples:
   zoo verify out/moons
   zoo verify out/moons --device cuda --json
+  zoo verify from/elsewhere --untrusted
 """
 
 
@@ -18,8 +21,9 @@ Examples:
 @click.argument("name", metavar="FOLDER|NAME")
 @options.check
 @options.device
+@options.untrusted
 @options.as_json
-def command(name: str, check: str | None, device: str, as_json: bool) -> None:
+def command(name: str, check: str | None, device: str, opening: dict[str, Any], as_json: bool) -> None:
     """Check an artifact against what its source gave.
 
     Its files are as they were written, and on this machine too every method gives the results of the source. These
@@ -31,7 +35,7 @@ def command(name: str, check: str | None, device: str, as_json: bool) -> None:
     from zoo.cli import progress
 
     with progress.stages(f"verifying {name}") as show:
-        report = api.verify(name, device=device, check=check, progress=show)
+        report = api.verify(name, device=device, check=check, progress=show, **opening)
     if as_json:
         print_json(to_builtins(report))
         return

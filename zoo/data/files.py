@@ -34,10 +34,10 @@ import numpy.typing as npt
 
 from zoo.columns import Table as Records
 from zoo.data import SUFFIXES, Dataset, split_rows, warn_of_copies, with_splits
-from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images, read_images
+from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.infer import infer, parse_types
 from zoo.data.records import read_codes
-from zoo.data.sources import Parts, Source, blocks, check_rows
+from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
 from zoo.data.tables import (
     BLOCK,
@@ -64,6 +64,7 @@ Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARRAYS = (".npz", ".npy")
 MAX_LINE = 200
+MAX_ARRAYS = 1000  # of a file, whose headers are all read
 TEXT_COLUMN = "text"
 
 
@@ -395,6 +396,8 @@ def _headers(path: Path) -> dict[str, Header]:
             return {"x": header}
         found = {}
         with zipfile.ZipFile(file) as archive:
+            if len(archive.infolist()) > MAX_ARRAYS:
+                raise InputError(f"{path} holds more than {MAX_ARRAYS} arrays; expected the observations and classes.")
             for member in archive.infolist():
                 with archive.open(member) as opened:
                     found[member.filename.removesuffix(".npy")] = header = _header(opened)
@@ -558,43 +561,53 @@ def _text(path: Path) -> tuple[Array, Text]:
 
 
 def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array:
-    """The observations of a file as an array of `space`, shape `(N, *space.shape)`.
+    """The observations of a file as an array of `space`, shape `(N, *space.shape)`. See `open_rows`."""
+    return space.check(open_rows(path, space, label)[:], str(path))
+
+
+def open_rows(path: str | Path, space: Space, label: str | None = None) -> Source:
+    """The observations of a file, a folder or a pattern of files, by number. They have been checked, and those that
+    take much memory stay on disk.
 
     Columns of a table are chosen by the names of the space if it has names and the file a header; other columns are
     ignored then. Else the table has exactly as many columns as the space has numbers (an image: row by row, channels
     last), besides the column `label`.
     """
-    path = Path(path)
-    kind = _kind(path)
+    path, parts = Path(path), find_parts(path)
+    kinds = {_kind(part) for part in parts or [path]}
     fits = _fits(space)
-    if kind not in fits:
+    if not kinds <= set(fits):
         raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
+    kind = min(kinds)
+    if kinds <= set(TABLES):
+        return _table_rows(open_parts(parts or [path]), space, label)
+    if len(kinds) > 1:
+        raise InputError(f"{path} names files of several kinds, {', '.join(sorted(kinds))}; expected one.")
     if kind == ".txt":
         assert isinstance(space, Text)
         return _encode(path, space, read_lines(path), "line")  # blank ones too: each line gets its score
-    if kind in TABLES:
-        return _table_rows(path, space, label)
     if kind in ARRAYS:
         x, _ = _arrays(path, label)
         if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
             x = x[..., None]
         if not isinstance(space, Image) and x.ndim == 1 and space.shape == (1,):
             x = x[:, None]
-        return space.check(x, str(path))
+        check_rows(space, x, str(path))
+        return x
     assert isinstance(space, Image)
-    paths = find_images(path)[0] if kind == "folder" else [path]
-    return read_images(paths, (space.height, space.width, space.channels), space.levels)
+    paths = find_images(path)[0] if kind == "folder" else parts or [path]
+    return open_images(paths, (space.height, space.width, space.channels), space.levels)
 
 
 def read_labels(path: str | Path, classes: Labels, label: str | None = None) -> npt.NDArray[np.int64]:
     """The classes of the rows of a file: the column `label`, in NPZ an array, in a folder the sub-folders."""
-    path = Path(path)
-    kind = _kind(path)
+    path, parts = Path(path), find_parts(path)
+    kind = _kind(parts[0] if parts else path)
     words: Any = None
     if kind == "folder":
         words = find_images(path)[1]
     elif kind in TABLES and label is not None:
-        table = open_table(path)
+        table = open_parts(parts or [path])
         found = table.words(table.column(label))
         return classes.check(found.names, name=f"{path}: the class")[found.places]
     elif kind in ARRAYS:
@@ -626,16 +639,16 @@ def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array
     return space.encode(strings)
 
 
-def _table_rows(path: Path, space: Space, label: str | None) -> Array:
-    table = open_parts(find_parts(path) or [path])
+def _table_rows(table: Table, space: Space, label: str | None) -> Source:
     if isinstance(space, Records):
-        return space.check(read_codes(table, space)[:])
+        return read_codes(table, space)
     needed = isinstance(space, Real) and bool(space.names)
     columns = _choose(table, column_names(space), label, needed=needed, what=space.describe())
     if isinstance(space, Text):
-        return _encode(path, space, table.strings(columns[0], empty=True), "row")
-    x = table.read(columns)[0][:]
-    return space.check(x.reshape(len(x), *space.shape), str(path))
+        return _encode(Path(table.where), space, table.strings(columns[0], empty=True), "row")
+    x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
+    check_rows(space, x, table.where)
+    return x
 
 
 def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bool, what: str) -> list[int]:

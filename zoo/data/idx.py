@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -13,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CorruptFile
+from zoo.files import read_bytes
 
 UNSIGNED_BYTE = 8
+MOST = 2**28  # bytes; those of MNIST and its kin have 47 million
 
 
 def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
@@ -24,11 +27,12 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
         return CorruptFile(f"{path} is not the IDX file that was published: {why}. Delete it and fetch it again.")
 
     try:
-        data: Any = path.read_bytes()
+        data: Any = read_bytes(path, MOST)
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(MOST)
     except (OSError, EOFError, zlib.error) as error:
-        raise corrupt(str(error)) from None
+        raise corrupt(getattr(error, "strerror", None) or str(error)) from None
     head = 4 + 4 * dimensions
     if len(data) < head or data[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
         raise corrupt(f"it starts with {data[:4].hex(' ') or 'nothing'}; expected 00 00 08 {dimensions:02x}")

@@ -149,8 +149,10 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     with _header(path) as image:
-        turned = image.getexif().get(ORIENTATION) in TURNED
-        raw = str(image.tile[0][3]) if image.tile else ""
+        tiles = getattr(image, "tile", None)
+        raw = str(tiles[0][3]) if tiles else ""
+        # Pillow decodes a PNG without EXIF to look for it at the end
+        turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(ORIENTATION) in TURNED
         if image.mode in DEEP or ";16" in raw:
             raise InputError(f"{path} has 16 or more bits a pixel; expected 8. Convert it, or give the images as .npz.")
         size = image.size[::-1] if turned else image.size
@@ -206,13 +208,6 @@ def open_images(
     return ImageFiles(paths, (target[1], target[0], channels), levels, size)
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int], levels: int = 256) -> npt.NDArray[np.uint8]:
-    """Images as one array, as `open_images` has them."""
-    size = int(np.prod(shape)) * len(paths)
-    check_fits(size, f"{len(paths):,} images such as {paths[0]}", "Take fewer or smaller ones.")
-    return open_images(paths, shape, levels)[:]
-
-
 class ImageFiles:
     """Images as a `Source`. Few are decoded at once; of many, each is when its row is asked for, and kept on disk where
     there is room."""
@@ -223,7 +218,8 @@ class ImageFiles:
         self.paths, self.shape, self.size = paths, shape, size
         self.scale = np.rint(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8) if levels < 256 else None
         self.bytes = int(np.prod(shape)) * len(paths)
-        self._lock, self._kept = threading.Lock(), None
+        self._lock = threading.Lock()
+        self._kept: Array | None = None
         self._known = np.zeros(len(paths), dtype=bool)
         self.whole = self._decode_all() if self.bytes <= available() // SHARE else None
 
@@ -238,7 +234,7 @@ class ImageFiles:
 
     def __getitem__(self, rows: Any) -> Array:
         if self.whole is not None:
-            return self.whole[rows]
+            return np.asarray(self.whole[rows])
         numbers = numbers_of(rows, len(self))
         out = np.empty((len(numbers), *self.shape), dtype=np.uint8)
         with self._lock:
@@ -266,7 +262,8 @@ class ImageFiles:
         if image.size != (width, height):
             raise _other_size(path, image.size, (width, height), "")
         array = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(self.shape)
-        return array if self.scale is None else self.scale[array]
+        scaled: Array = array if self.scale is None else self.scale[array]
+        return scaled
 
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:

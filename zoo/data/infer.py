@@ -331,7 +331,8 @@ def _category(sketch: Sketch, given: dict[str, Any], ordered: bool, values: tupl
     whole = sketch.whole == sketch.present and not sketch.zeros and sketch.present > 0
     if whole:
         return Category(values=tuple(sorted(int(v) for v in sketch.values)), ordered=ordered, **given)
-    return Category(values=tuple(sorted(map(str, sketch.values), key=natural)), ordered=ordered, **given)
+    words = sorted(map(str, sketch.values), key=natural)
+    return Category(values=tuple(words), ordered=ordered, **given)
 
 
 def _truths(sketch: Sketch) -> tuple[str, str] | None:

@@ -126,13 +126,14 @@ def encode_rows(space: Table, x: Any, name: str) -> Codes:
 def read_codes(table: tables.Table, space: Table) -> Source:
     """The codes of all rows of a table, in the smallest integers that hold them. One `InputError` lists whatever is
     wrong with any of them."""
-    missing = [c.name for c in space.columns if c.name not in table.titles]
+    known = {name: place for place, name in enumerate(table.titles)}
+    missing = [c.name for c in space.columns if c.name not in known]
     if missing:
         raise InputError(
             f"{table.where} has no column{'s' * (len(missing) > 1)} {tables.shorten([repr(n) for n in missing])}; its "
             f"columns are {tables.shorten(table.titles)}."
         )
-    places = [table.titles.index(c.name) for c in space.columns]
+    places = [known[c.name] for c in space.columns]
     dtype = np.min_scalar_type(space.levels - 1)
     spool, row = Spool(table.where), 0
     found: dict[str, Problem] = {}

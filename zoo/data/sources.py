@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.integer[Any]]
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd
 WIDE = 1024  # bytes of a row
-BLOCK_BYTES = 2**22  # of rows that are looked at one after another
+BLOCK_BYTES = 2**20  # of rows that are looked at one after another
 
 
 class Source(Protocol):
@@ -142,6 +142,11 @@ class Split:
             return found.astype(self.space.dtype, copy=False)
         return self.space.check(found, self.name)
 
+    @property
+    def observations(self) -> Source:
+        """The observations as a source whose rows have been checked."""
+        return _Checked(self)
+
     def sample(self, most: int) -> Array:
         """The observations, or, if they take more than `most` bytes, so many of them, evenly spread."""
         count = len(self)
@@ -151,6 +156,17 @@ class Split:
     @cached_property
     def in_memory(self) -> bool:
         return all(in_memory(source) for source in self.sources.values())
+
+
+@dataclass(frozen=True)
+class _Checked:
+    split: Split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, rows: Any) -> Array:
+        return self.split.take("x", rows)
 
 
 def row_hashes(source: Source) -> npt.NDArray[np.uint64]:

@@ -49,7 +49,7 @@ class Words:
         return len(self.places)
 
     def __getitem__(self, row: int) -> str:
-        return self.names[self.places[row]]
+        return self.names[int(self.places[row])]
 
 
 class Table:
@@ -96,7 +96,7 @@ class Table:
                 values = _floats(self, i, batch.column(place))
                 with np.errstate(over="ignore", invalid="ignore"):
                     block[:, place] = values
-                if self.titles[i] not in merged and (pair := _merged(values, block[:, place])):
+                if self.titles[i] not in merged and (pair := _merged(values)):
                     merged[self.titles[i]] = pair
             if not np.isfinite(block).all():
                 self.explain(numbers, ())
@@ -130,11 +130,11 @@ class Table:
         if bad is not None:
             raise InputError(f"{self.where}: column {self.titles[i]!r} holds {bad!r}; expected names or integers.")
         mine = np.array([known.setdefault(str(v), len(known)) for v in values], dtype=np.int32)
-        return mine[column.indices.to_numpy()]
+        return np.asarray(mine[column.indices.to_numpy()])
 
     def strings(self, column: int, *, empty: bool = False) -> list[str]:
         """One column as strings; `empty` ones only if they may be."""
-        found: list[str] = []
+        found: list[Any] = []
         for batch in self.batches((), (column,)):
             values = batch.column(0)
             known = values.dictionary.to_pylist()
@@ -157,22 +157,22 @@ def _floats(table: Table, i: int, column: Any) -> Array:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _merged(values: Array, held: Array) -> tuple[float, float] | None:
-    """The first number of many that float32 takes for another one: what it is, and what it becomes."""
+def _merged(values: Array) -> tuple[float, float] | None:
+    """Two different numbers of many that are one in float32."""
     if values.dtype.kind not in "iuf" or values.dtype.itemsize <= 2:
         return None
-    large = np.abs(held) >= EXACT
-    if not large.any():
-        return None
-    wrong = np.flatnonzero(large & np.isfinite(held) & (held.astype(np.float64) != values.astype(np.float64)))
-    return (values[wrong[0]].item(), held[wrong[0]].item()) if len(wrong) else None
+    large = np.unique(values[np.abs(values) >= EXACT])
+    large = large[np.isfinite(large)]
+    with np.errstate(over="ignore"):
+        same = np.flatnonzero(np.diff(large.astype(np.float32)) == 0)
+    return (large[same[0]].item(), large[same[0] + 1].item()) if len(same) else None
 
 
 def _warn_of_merged(where: str, merged: dict[str, tuple[float, float]]) -> None:
-    for name, (value, held) in merged.items():
+    for name, (one, other) in merged.items():
         warnings.warn(
-            f"{where}: column {name!r} has numbers that float32 does not tell apart: {value} becomes {held:.0f}. Leave "
-            f"the column out, or keep its numbers exactly in a table: --types {name}=integer.",
+            f"{where}: column {name!r} has numbers that float32 does not tell apart, such as {one:.17g} and "
+            f"{other:.17g}. Leave the column out, or keep its numbers in a table: --types {name}=integer.",
             ZooWarning,
             stacklevel=2,
         )
@@ -217,6 +217,8 @@ def find_parts(source: str | Path) -> list[Path]:
 
 class ArrowTable(Table):
     """Whatever gives record batches of one schema: a table of pyarrow, an Arrow file, a frame."""
+
+    table: Any  # of pyarrow, where there is one
 
     def __init__(self, where: str, schema: Any) -> None:
         names = tuple(schema.names)

@@ -7,6 +7,7 @@ which anyone can fit. What sees which fault: docs/evaluate.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zoo.data import load_dataset
@@ -34,12 +35,14 @@ def evaluate(
     label: str | None = None,
     judge: Model | None = None,
     seed: int = 0,
+    options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """All figures that the methods of `model` allow.
 
     `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
-    data that looks at samples; by default a preset that was trained on data of that name, if there is one.
+    data that looks at samples; by default a preset that was trained on data of that name, if there is one. `options`
+    are those of `sample`: `{"guidance": 3}`.
     """
     dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space)
     dataset = dataset.fitted(model.space, model.classes)
@@ -53,13 +56,14 @@ def evaluate(
         (x, y), split = dataset.law.sample(fresh, seed), "fresh"
     else:
         x, y = dataset.split(split)
-    report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None)
-    task = Task(model, dataset, x, y, report, judge)
-    chosen = [part for method, part in PARTS.items() if method in model.signatures]
-    for done, part in enumerate(chosen):
+    chosen = dict(options or {})
+    report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None, chosen)
+    task = Task(model, dataset, x, y, report, judge, chosen)
+    parts = [part for method, part in PARTS.items() if method in model.signatures]
+    for done, part in enumerate(parts):
         part(task)
         if progress:
-            progress(done + 1, len(chosen))
+            progress(done + 1, len(parts))
     return report
 
 

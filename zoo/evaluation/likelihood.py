@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo import noise
+from zoo.columns import Table
 from zoo.evaluation.estimates import below, clearly_positive, mean, ratio
 from zoo.evaluation.references import Reference, references
 from zoo.evaluation.task import Task
@@ -49,9 +50,16 @@ def unit_of(space: Space, x: Array) -> tuple[str, Array]:
     """The unit in which a space's likelihoods are read, and how many nats one of it is worth, (N,)."""
     if isinstance(space, Text):
         return "nats_per_character", np.minimum((x != 0).sum(1) + 1, x.shape[1])
+    if isinstance(space, Table):
+        return "nats", np.ones(len(x))
     if space.discrete:
         return "bits_per_dim", np.full(len(x), space.size * math.log(2))
     return "nats", np.ones(len(x))
+
+
+def log_volume(space: Space, x: Array) -> Array:
+    """What the references, which see codes, lack of a density in the units of a table (N,)."""
+    return space.log_volume(x) if isinstance(space, Table) else np.zeros(len(x))
 
 
 def _nats(task: Task, **options: Any) -> Array:
@@ -64,7 +72,7 @@ def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
     space, (other, other_y) = task.model.space, task.other
     if not task.labels("log_prob"):
         for found in references(space, task.data.train, other):
-            yield found.name, found.what, -found.log_prob(task.x)
+            yield found.name, found.what, log_volume(space, task.x) - found.log_prob(task.x)
         return
     assert task.y is not None
     assert other_y is not None

@@ -8,10 +8,13 @@ from typing import Any
 
 from zoo.figure import Figure
 
+REPORTED = ("model", "data", "split", "rows", "seed", "judge", "options", "remarks")
+
 
 @dataclass
 class Report:
-    """The figures of a model on one split of a data set; `meaning` of `zoo.evaluation` says what each is.
+    """The figures of a model on one split of a data set; `meaning` of `zoo.evaluation` says what each is. `options` are
+    those that samples were made with.
 
     `histogram` has the share of each class among the samples, as `judge` sees it. `remarks` are sentences: what the
     model is no better than, and what could not be measured.
@@ -23,6 +26,7 @@ class Report:
     rows: int
     seed: int
     judge: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     histogram: dict[str, Figure] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -37,5 +41,5 @@ class Report:
         def plain(figures: Mapping[str, Figure]) -> dict[str, Any]:
             return {name: figure.to_json() for name, figure in figures.items()}
 
-        found = {name: getattr(self, name) for name in ("model", "data", "split", "rows", "seed", "judge", "remarks")}
+        found = {name: getattr(self, name) for name in REPORTED}
         return {**found, "figures": plain(self.figures), "histogram": plain(self.histogram)}

@@ -36,8 +36,13 @@ def samples(task: Task) -> None:
         train_y = task.some_training(count)[1]
         assert train_y is not None
         given = {"label": np.resize(train_y, count)}
-    made = task.model.run("sample", given, **({} if given else {"count": count}), seed=task.seed)["x"]
+    rows = {} if given else {"count": count}
+    made = task.model.run("sample", given, seed=task.seed, **rows, **task.options)["x"]
     compare(task, made, given.get("label"))
+    draws = task.model.signature("sample").draws
+    if set(draws) - set(task.options):
+        words = " ".join(f"{name}={value}" for name, value in draws.items())
+        task.report.remarks.append(f"Its samples are means, which are more typical than draws ({words}).")
     if "predict" in task.model.signatures:  # a discriminator
         scores = [mean(task.model.predict(x, seed=task.seed)) for x in (made, task.x)]
         task.report.figures["mean_score"] = scores[0].beside(scores[1])

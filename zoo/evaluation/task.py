@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Task:
-    """`x` (N, *shape) and their classes `y` are the rows that the figures are about. `judge` is a classifier. Parts of
-    the evaluation write into `report`."""
+    """`x` (N, *shape) and their classes `y` are the rows that the figures are about. `judge` is a classifier, `options`
+    are those of samples. Parts of the evaluation write into `report`."""
 
     model: Model
     data: Dataset
@@ -28,6 +29,7 @@ class Task:
     y: npt.NDArray[np.int64] | None
     report: Report
     judge: Model | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import numpy as np
 
@@ -13,13 +14,27 @@ from zoo.noise import draw
 from zoo.parity import SCALES, TOLERANCE, difference, only_rounding
 from zoo.signature import METHODS, resolve
 from zoo.testing.check import NotApplicable, check, require
-from zoo.testing.subject import Subject, loss_arguments
+from zoo.testing.subject import MOST_CLASSES, Subject, loss_arguments
 
 ROWS = 7
+LARGE = 256  # rows of a batch of many; of a slow model `SMALL`
+SMALL = 32
+SEEDS = (1, -1, 2**32, 2**63 - 1)
+QUICK = 1e-3  # seconds that a row takes at most, where batches are large
+OWN = (
+    "A row may depend on its inputs, its noise, and `index`, the number that `init` gets: not on its place, nor on the "
+    "rows around it (a mean, a norm or a sum over the batch axis? batch normalization in training mode?)."
+)
+FAR = (25_000, 10**6, 2**31 - 5, 2**53)  # numbers of rows, which artifacts hold in 64 bits
 
 
 def full(subject: Subject) -> bool:
-    return not subject.density_only
+    return subject.scope == "all"
+
+
+def at_all(subject: Subject) -> bool:
+    """Checks of whether anything works, on spaces of every kind."""
+    return subject.scope != "density"
 
 
 def equal(method: str, expected: Array, got: Array) -> bool:
@@ -28,8 +43,8 @@ def equal(method: str, expected: Array, got: Array) -> bool:
     return error <= TOLERANCE if expected.dtype.kind == "f" else error == 0 or only_rounding(expected, got)
 
 
-@check(full)
-def declared_methods(subject: Subject) -> None:
+@check(at_all)
+def methods_are_those_declared(subject: Subject) -> None:
     """The methods of the spec are there, with the outputs of their names; others raise `UnknownMethod`."""
     model, spec = subject.model, subject.spec
     require(
@@ -55,14 +70,15 @@ def declared_methods(subject: Subject) -> None:
     )
 
 
-@check(full)
-def shapes(subject: Subject) -> None:
+@check(at_all)
+def outputs_are_as_declared(subject: Subject) -> None:
     """Outputs have the dtypes and shapes that they declare, and values that mean something."""
+    rows = max(ROWS, min(subject.classes, MOST_CLASSES))  # each class once
     for method, signature in subject.model.signatures.items():
         options = {name: o.number for name, o in signature.options.items()}
-        for name, value in subject.call(method, ROWS).items():
+        for name, value in subject.call(method, rows).items():
             declared = signature.outputs[name]
-            wanted = (ROWS, *resolve(declared.shape, options))
+            wanted = (rows, *resolve(declared.shape, options))
             require(
                 value.dtype == declared.dtype and value.shape == wanted,
                 f"{method} gave {name} as {value.dtype} {value.shape}; it declares {declared.dtype} {wanted}.",
@@ -78,20 +94,20 @@ def shapes(subject: Subject) -> None:
         if method == "log_prob":
             require(signature.outputs["log_prob"].shape == (), "log_prob is one number an observation: shape ().")
         if method == "log_prob" and subject.has("sample"):
-            own = subject.model.log_prob(subject.sample(ROWS), seed=0, **subject.labels("log_prob"))
+            own = subject.log_prob(subject.sample(rows), seed=0)
             require(bool(np.isfinite(own).all()), "log_prob is not finite at the model's own samples.")
         if method == "predict":
-            y = subject.call(method, ROWS)["y"]
+            y = subject.call(method, rows)["y"]
             require(bool((y >= 0).all()), f"predict gave {y.min():.4g}; expected probabilities.")
             require(
                 y.ndim == 1 or bool(np.abs(y.sum(1) - 1).max() < 1e-4),
-                f"predict sums to {y.reshape(ROWS, -1)[0].sum():.4g} in a row; expected 1: softmax over the classes. "
+                f"predict sums to {y.reshape(rows, -1)[0].sum():.4g} in a row; expected 1: softmax over the classes. "
                 "A single score, such as p(real), has shape () an observation.",
             )
 
 
 @check(full)
-def inputs_matter(subject: Subject) -> None:
+def inputs_change_the_answer(subject: Subject) -> None:
     """A method gives other answers for other observations or latents."""
     methods = [m for m, s in subject.model.signatures.items() if set(s.inputs) - {"label"}]
     if not methods:
@@ -107,20 +123,56 @@ def inputs_matter(subject: Subject) -> None:
 
 
 @check(full)
-def batch_invariance(subject: Subject) -> None:
-    """A row does not depend on the others: alone, or among the first few, it is the same."""
+def rows_do_not_depend_on_each_other(subject: Subject) -> str:
+    """A row is the same alone, among the first few, and in a large batch whose other rows are others."""
+    sizes = []
     for method, signature in subject.model.signatures.items():
         whole, inputs = subject.call(method, ROWS), subject.inputs(method, ROWS)
         parts = [(0, 1), (0, 2)]
-        if not signature.random:  # the others depend on the row's number too: chunk_invariance
+        if not signature.random:  # the others depend on the row's number too: rows_do_not_depend_on_chunks
             parts += [(i, i + 1) for i in range(1, ROWS)]
         for start, stop in parts:
             _require_part(subject, method, whole, inputs, (start, stop), {})
+        sizes.append(_require_own_rows(subject, method))
+    return f"alone and in batches of {min(sizes)}"
+
+
+def _require_own_rows(subject: Subject, method: str) -> int:
+    """Rows of a large batch are the same when every other row is replaced, and when their order is turned round."""
+    begin = time.perf_counter()
+    subject.call(method, SMALL)
+    rows = LARGE if time.perf_counter() - begin < QUICK * SMALL else SMALL
+    inputs, index = subject.inputs(method, rows), np.arange(rows)
+    odd, turned = index % 2 == 1, index[::-1]
+    # other inputs, other indices, other classes
+    others = {name: np.where(_like(odd, a), np.roll(a, 1, axis=0), a) for name, a in inputs.items()}
+
+    def run(given: dict[str, Array], numbers: Array) -> dict[str, Array]:
+        return subject.model.run(method, given, seed=np.zeros(rows, dtype=np.int64), index=numbers, chunk=rows)
+
+    whole = run(inputs, index)
+    replaced = run(others, np.where(odd, index + rows, index))
+    back = run({name: a[turned] for name, a in inputs.items()}, turned)
+    for name, value in whole.items():
+        require(
+            equal(method, value[~odd], replaced[name][~odd]),
+            f"{name} of {method}: in a batch of {rows}, rows change when every other row is replaced. {OWN}",
+        )
+        require(
+            equal(method, value[turned], back[name]),
+            f"{name} of {method}: rows change when a batch of {rows} is put in reverse order. {OWN}",
+        )
+    return rows
+
+
+def _like(mask: Array, values: Array) -> Array:
+    """A mask of rows with the axes of `values`."""
+    return mask.reshape(-1, *[1] * (values.ndim - 1))
 
 
 @check(full)
-def chunk_invariance(subject: Subject) -> None:
-    """Row i of a seed is the same in any chunks and from any start."""
+def rows_do_not_depend_on_chunks(subject: Subject) -> None:
+    """Row i of a seed is the same in any chunks and from any start, however far out."""
     random = [method for method, signature in subject.model.signatures.items() if signature.random]
     if not random:
         raise NotApplicable("no method is random")
@@ -128,6 +180,10 @@ def chunk_invariance(subject: Subject) -> None:
         whole, inputs = subject.call(method, 11), subject.inputs(method, 11)
         for start, stop, chunk in ((0, 11, 4), (5, 11, 6), (3, 8, 2), (10, 11, 1)):
             _require_part(subject, method, whole, inputs, (start, stop), {"start": start, "chunk": chunk})
+        for far in FAR:
+            there = subject.call(method, 11, start=far)
+            for start, stop in ((0, 1), (3, 8)):
+                _require_part(subject, method, there, inputs, (start, stop), {"start": far + start})
 
 
 def _require_part(
@@ -145,14 +201,12 @@ def _require_part(
         require(
             equal(method, whole[name][slice(*rows)], value),
             f"{name} of {method}: rows {rows[0]} to {rows[1] - 1} change when they are computed on their own "
-            f"{how or ''}. A row may depend on its inputs, its noise, and `index`, the number that `init` gets: not on "
-            "its place, nor on the rows around it (a mean, a norm or a sum over the batch axis? batch normalization in "
-            "training mode?).",
+            f"{how or ''}. {OWN}",
         )
 
 
 @check(full)
-def seeds(subject: Subject) -> None:
+def seeds_decide_the_rows(subject: Subject) -> None:
     """The same seed gives the same rows, another seed others, and the rows of a seed differ."""
     for method, signature in subject.model.signatures.items():
         first, again = subject.call(method, 40), subject.call(method, 40)
@@ -163,15 +217,16 @@ def seeds(subject: Subject) -> None:
             )
         if method != "sample":
             continue
-        require(
-            signature.random and not np.array_equal(first["x"], subject.call("sample", 40, seed=1)["x"]),
-            "sample gives the same rows for another seed. Declare the noise that it consumes, and use it.",
-        )
+        for seed in SEEDS:
+            require(
+                signature.random and not np.array_equal(first["x"], subject.call("sample", 40, seed=seed)["x"]),
+                f"sample gives the rows of seed 0 for the seed {seed}. Declare the noise that it consumes, and use it.",
+            )
         require(len(np.unique(first["x"], axis=0)) > 1, "all rows of a seed are the same.")
 
 
 @check(full)
-def random_state(subject: Subject) -> None:
+def global_random_numbers_are_not_drawn(subject: Subject) -> None:
     """Methods and losses draw nothing from the global random numbers of Python, numpy or the framework."""
     network = subject.network
 
@@ -201,25 +256,28 @@ def random_state(subject: Subject) -> None:
 
 
 @check(full)
-def conditional(subject: Subject) -> None:
+def each_class_has_answers_of_its_own(subject: Subject) -> None:
     """A method that takes a class gives other answers for each class."""
     methods = [m for m, s in subject.model.signatures.items() if "label" in s.inputs]
     if not methods:
         raise NotApplicable("no method takes a class")
-    classes = subject.classes.names[:5]
+    classes = range(min(subject.classes, MOST_CLASSES))
     for method in methods:
         inputs = {k: a for k, a in subject.inputs(method, 20).items() if k != "label"}
         count = None if inputs else 20
-        found = [subject.model.run(method, inputs, count=count, seed=0, label=name) for name in classes]
-        for i, j in itertools.combinations(range(len(classes)), 2):
+        found = [
+            subject.model.run(method, inputs, count=count, seed=0, label=subject.called(np.full(20, i)))
+            for i in classes
+        ]
+        for i, j in itertools.combinations(classes, 2):
             require(
                 any(not np.array_equal(found[i][name], found[j][name]) for name in found[i]),
-                f"{method} gives the same for class {classes[i]} and class {classes[j]}. Is the class used?",
+                f"{method} gives the same for class {i} and class {j}. Is the class used?",
             )
 
 
 @check(lambda s: full(s) and s.spec.family == "autoregressive" and s.has("sample"))
-def causality(subject: Subject) -> None:
+def later_dimensions_do_not_change_earlier_ones(subject: Subject) -> None:
     """What is drawn stays drawn: after a part of the noise, so large a part of the sample no longer changes. Where
     log_prob gives `conditionals`, (N, D) terms, the first d depend on the first d dimensions only and sum to it."""
     from zoo.signature import Loop
@@ -260,9 +318,8 @@ def causality(subject: Subject) -> None:
         )
     if not subject.has("log_prob") or "conditionals" not in model.signature("log_prob").outputs:
         return
-    x = model.sample(rows, seed=3, **subject.labels("sample"))
-    other = model.sample(rows, seed=4, **subject.labels("sample"))
-    result = model.run("log_prob", {"x": x}, **subject.labels("log_prob"))
+    x, other = (subject.sample(rows, seed=seed) for seed in (3, 4))
+    result = model.run("log_prob", {"x": x}, **subject.labels("log_prob", rows))
     total = result["conditionals"].astype(np.float64).sum(1)
     require(
         bool(np.abs(total - result["log_prob"]).max() <= 1e-3 * max(1, np.abs(total).max())),
@@ -272,7 +329,7 @@ def causality(subject: Subject) -> None:
         mixed = np.where(np.arange(size) < d, x.reshape(rows, -1), other.reshape(rows, -1))
         if subject.space.type == "text":
             mixed = np.where(np.cumsum(mixed == 0, axis=1) > 0, 0, mixed)  # nothing after the end
-        moved = model.run("log_prob", {"x": mixed.reshape(x.shape)}, **subject.labels("log_prob"))["conditionals"]
+        moved = model.run("log_prob", {"x": mixed.reshape(x.shape)}, **subject.labels("log_prob", rows))["conditionals"]
         gap = np.abs(moved[:, :d] - result["conditionals"][:, :d]).max()
         require(
             bool(gap <= 1e-4),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,48 +13,87 @@ from zoo.testing.check import require
 
 Floats = npt.NDArray[np.float64]
 ALPHA = 1e-3  # of all tests of one check together: how often a right sampler would be called wrong
-PERMUTATIONS = 9999
-KERNEL_ROWS = 500
 LEAST = 5.0  # expected count of an outcome, for the chi-square approximation
+SEEN = 0.2  # of each probability: counts that could not tell such an error say nothing
+TAILS = (1.35e-3, 2.3e-4)  # mass beyond 3 and 3.5 standard deviations of a normal, on one side
+FEW = 10.0  # expected rows in a tail, or draws of a kind, that are enough for a test
+CLUSTERS = 40
+FURTHEST = (0.005, 0.05)  # parts of the points that are furthest from draws
+PROPOSALS_INSIDE = 50  # weighted points of a region that are enough to tell its mass
 
 
-def judge(p_values: Mapping[str, float], what: str) -> None:
-    """Fail where Holm's procedure rejects any of the hypotheses at a family-wise level of `ALPHA`."""
+def judge(p_values: Mapping[str, float], what: str) -> str:
+    """Fail where Holm's procedure rejects any of the hypotheses at a family-wise level of `ALPHA`. What there is to say
+    of one that passes."""
     name, p = min(p_values.items(), key=lambda entry: entry[1])
     require(
         p > ALPHA / len(p_values),
         f"{what}: {name} gives p = {p:.2g} ({len(p_values)} tests, family-wise level {ALPHA:g}; one in {1 / ALPHA:g} "
-        "right models would fail). Compare what the sampler draws with what log_prob says, at one point first.",
+        "right models would fail).",
     )
+    return f"the least p of {len(p_values)} tests is {p:.2g}"
 
 
-def uniformity(u: Floats, name: str) -> dict[str, float]:
+def uniformity(u: Floats, name: str, cells: Floats | None = None) -> dict[str, float]:
     """p-values of "u is uniform on (0, 1)": Kolmogorov-Smirnov on u, and on its distance from the middle, which sees a
-    scale that is off."""
+    scale that is off; and how many lie far out in each tail, which neither sees.
+
+    Where u comes from the masses of `cells` in a row, tails that are finer than these are left out: at an edge of the
+    density, a cell has much mass.
+    """
     from scipy import stats
 
-    tests = {name: u, f"{name}, distance from the median": np.abs(2 * u - 1)}
-    return {key: float(stats.kstest(value, "uniform").pvalue) for key, value in tests.items()}
+    both = {name: u, f"{name}, distance from the median": np.abs(2 * u - 1)}
+    tests = {key: float(stats.kstest(value, "uniform").pvalue) for key, value in both.items()}
+    for share in TAILS:
+        if share * len(u) >= FEW:
+            for side, distance in (("lower", u), ("upper", 1 - u)):
+                if cells is not None and _outermost(cells if side == "lower" else cells[::-1], share) > share:
+                    continue
+                found = stats.binomtest(int((distance < share).sum()), len(u), share)
+                tests[f"{name}, rows in the {side} tail of {share:.2%}"] = float(found.pvalue)
+    return tests
+
+
+def _outermost(cells: Floats, share: float) -> float:
+    """The mass of the cell in which a tail of so much mass ends, with all cells together one."""
+    whole = np.cumsum(cells)
+    return float(cells[np.searchsorted(whole, share * whole[-1])] / whole[-1])
+
+
+def number(found: float, expected: float, variance: float, name: str) -> dict[str, float]:
+    """p-value of a number of events, each of a probability of its own; nothing where too few are expected."""
+    from scipy import stats
+
+    if expected < FEW:
+        return {}
+    return {name: float(2 * stats.norm.sf(max(abs(found - expected) - 0.5, 0) / np.sqrt(variance)))}
 
 
 def independence(u: Floats, v: Floats) -> dict[str, float]:
-    """p-value of "u and v are uniform and independent": chi-square over the cells of the unit square."""
+    """p-value of "u and v are uniform and independent": chi-square over the cells of the unit square, as many as there
+    are rows for."""
     from scipy import stats
 
-    counts = np.histogram2d(u, v, bins=4, range=[[0, 1], [0, 1]])[0].reshape(-1)
+    bins = int(np.clip(np.sqrt(len(u) / 100), 4, 12))
+    counts = np.histogram2d(u, v, bins=bins, range=[[0, 1], [0, 1]])[0].reshape(-1)
     return {"independence of neighboring dimensions' transforms": float(stats.chisquare(counts).pvalue)}
 
 
 def standard_normal(z: Floats) -> dict[str, float]:
-    """p-values of "z (N, D) is standard normal": each dimension, neighbors' correlations, and the radius."""
+    """p-values of "z (N, D) is standard normal": each dimension, neighbors' correlations and their joint law, and the
+    radius."""
     from scipy import stats
 
     tests: dict[str, float] = {}
+    u = stats.norm.cdf(z)
     for d in range(z.shape[1]):
-        tests |= uniformity(stats.norm.cdf(z[:, d]), f"encode of samples, dimension {d}")
+        tests |= uniformity(u[:, d], f"encode of samples, dimension {d}")
     tests |= uniformity(stats.chi2.cdf((z**2).sum(1), z.shape[1]), "encode of samples, squared radius")
     for d in range(z.shape[1] - 1):
-        tests[f"encode of samples, correlation of {d} and {d + 1}"] = float(stats.pearsonr(z[:, d], z[:, d + 1]).pvalue)
+        pair = f"encode of samples, {d} and {d + 1}"
+        tests[f"{pair}, correlation"] = float(stats.pearsonr(z[:, d], z[:, d + 1]).pvalue)
+        tests[f"{pair}, counts in cells"] = min(independence(u[:, d], u[:, d + 1]).values())
     return tests
 
 
@@ -65,28 +106,6 @@ def margin(repeats: int, tests: int) -> float:
 
 def standard_error(values: Floats) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def two_samples(a: Floats, b: Floats) -> dict[str, float]:
-    """p-values of "both come from one law"."""
-    return {
-        "kernel two-sample test": kernel_two_sample(a[:KERNEL_ROWS], b[:KERNEL_ROWS]),
-        "classifier two-sample test": classifier_two_sample(a, b),
-    }
-
-
-def kernel_two_sample(a: Floats, b: Floats) -> float:
-    """Maximum mean discrepancy, Gaussian kernels of several widths, by permutation (Gretton et al., "A Kernel
-    Two-Sample Test", JMLR 2012)."""
-    rows = np.concatenate([a, b])
-    squared = ((rows[:, None] - rows[None]) ** 2).sum(-1)
-    median = np.median(squared[squared > 0]) if (squared > 0).any() else 1.0
-    kernel = np.sum([np.exp(-squared / (median * width)) for width in (1, 1 / 8, 1 / 64)], axis=0)
-    rng = np.random.default_rng(0)
-    sign = np.where(np.arange(len(rows)) < len(a), 1 / len(a), -1 / len(b))
-    signs = rng.permuted(np.tile(sign, (PERMUTATIONS, 1)), axis=1)
-    others = ((signs @ kernel) * signs).sum(1)
-    return float((1 + (others >= sign @ kernel @ sign).sum()) / (1 + PERMUTATIONS))
 
 
 def classifier_two_sample(a: Floats, b: Floats) -> float:
@@ -103,8 +122,9 @@ def classifier_two_sample(a: Floats, b: Floats) -> float:
     return float(stats.binomtest(right, int((~train).sum()), 0.5, alternative="greater").pvalue)
 
 
-def frequencies(counts: Floats, estimates: Floats) -> dict[str, float]:
-    """p-value of "these are counts of draws with these probabilities": chi-square, rare outcomes put together.
+def frequencies(counts: Floats, estimates: Floats, where: str = "") -> dict[str, float]:
+    """p-value of "these are counts of draws with these probabilities": chi-square, rare outcomes put together. Nothing
+    where it could not see that each probability is off by `SEEN`.
 
     `estimates` (R, K) are independent estimates of the K probabilities, R = 1 where they are known; how far apart they
     lie is counted as an error of their mean.
@@ -121,13 +141,100 @@ def frequencies(counts: Floats, estimates: Floats) -> dict[str, float]:
     if rare > 1:
         counts = np.concatenate([[counts[:rare].sum()], counts[rare:]])
         estimates = np.concatenate([estimates[:, :rare].sum(1, keepdims=True), estimates[:, rare:]], axis=1)
-    if len(counts) < 2:
-        return {"chi-square test": 1.0}
     expected, repeats = estimates.mean(0), len(estimates)
     known = repeats == 1
-    error = np.zeros(len(expected)) if known else estimates.var(0, ddof=1) / repeats
-    statistic = ((counts - expected) ** 2 / (expected + error)).sum()
-    return {"chi-square test": float(stats.chi2.sf(statistic, len(counts) - known))}
+    variance = expected + (np.zeros(len(expected)) if known else estimates.var(0, ddof=1) / repeats)
+    freedom = len(counts) - known
+    if not freedom or stats.chi2.sf(freedom + ((SEEN * expected) ** 2 / variance).sum(), freedom) > ALPHA:
+        return {}
+    statistic = ((counts - expected) ** 2 / variance).sum()
+    return {f"chi-square test {where}".rstrip(): float(stats.chi2.sf(statistic, freedom))}
+
+
+def against_weighted(drawn: Floats, x: Floats, share: Floats) -> dict[str, float]:
+    """p-values of "`drawn` (N, D) have the law of the points `x` with the weights `share`": how many lie in deciles of
+    each dimension and in clusters, and how dimensions go together."""
+    from sklearn.cluster import KMeans
+
+    chosen = x[np.random.default_rng(0).choice(len(x), len(drawn), p=share)]
+    tests: dict[str, float] = {}
+    places: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}  # the region of each point, and of each draw
+    for d in range(x.shape[1]):
+        edges = np.quantile(chosen[:, d], np.arange(1, 10) / 10)
+        places[f"decile {{}} of dimension {d}"] = np.searchsorted(edges, x[:, d]), np.searchsorted(edges, drawn[:, d])
+    clusters = KMeans(CLUSTERS, n_init=1, random_state=0).fit(np.unique(chosen, axis=0))
+    places["cluster {}"] = clusters.predict(x), clusters.predict(drawn)
+    for name, (of_x, of_drawn) in places.items():
+        for k in range(int(of_x.max()) + 1):
+            middle = np.array2string(x[of_x == k].mean(0), precision=2)
+            inside = (of_x == k).astype(np.float64), (of_drawn == k).astype(np.float64)
+            if inside[0].sum() >= PROPOSALS_INSIDE:
+                tests |= _means(*inside, share, f"how many samples lie in {name.format(k)}, around {middle}")
+    middle, scale = chosen.mean(0), chosen.std(0)
+    bounded = [np.tanh((v - middle) / scale) for v in (x, drawn)]  # so that a few far points do not decide
+    for i in range(x.shape[1]):
+        for j in range(i):
+            of_x, of_drawn = (v[:, i] * v[:, j] for v in bounded)
+            tests |= _means(of_x, of_drawn, share, f"how dimensions {j} and {i} go together")
+    return tests
+
+
+def _means(of_x: Floats, of_drawn: Floats, share: Floats, name: str) -> dict[str, float]:
+    """p-value of "the mean of a function over draws is its weighted mean over points"; nothing where so little is
+    expected that the normal approximation is bad."""
+    from scipy import stats
+
+    mean = float((share * of_x).sum())
+    variance = float((share * (of_x - mean) ** 2).sum())
+    if variance * len(of_drawn) < FEW:
+        return {}
+    error = np.sqrt((share**2 * (of_x - mean) ** 2).sum() + variance / len(of_drawn))
+    return {name: float(2 * stats.norm.sf(abs(of_drawn.mean() - mean) / error))}
+
+
+def uncovered(drawn: Floats, reference: Floats) -> dict[str, float]:
+    """p-values of "`reference` (M, D) are no further from draws than draws are from each other": where a mode is never
+    drawn, its points are the furthest, and all of them of the reference."""
+    from scipy import stats
+    from scipy.spatial import cKDTree
+
+    scale = drawn.std(0)
+    fresh, tree = drawn[: len(reference)], cKDTree(drawn[len(reference) :] / scale)
+    far = np.concatenate([tree.query(rows / scale)[0] for rows in (reference, fresh)])
+    is_reference = np.arange(len(far)) < len(reference)
+    tests = {}
+    for part in FURTHEST:
+        count = int(part * len(far))
+        found = is_reference[np.argsort(far)[-count:]].sum()
+        tests[f"whose points the furthest {part:.1%} from draws are"] = float(stats.binomtest(int(found), count).pvalue)
+    return tests
+
+
+def effective(weights: Floats) -> float:
+    """How many points of equal weight would tell as much (Kish, 1965)."""
+    total = float(weights.sum())
+    return total**2 / float((weights**2).sum()) if total > 0 else 0.0
+
+
+def tail_shape(weights: Floats) -> float:
+    """The shape of the generalized Pareto law of the largest importance weights: above 0.5 their variance is infinite,
+    above 0.7 their mean is not to be relied upon (Vehtari et al., "Pareto Smoothed Importance Sampling", arXiv
+    1507.02646). By the fit of Zhang and Stephens (2009)."""
+    count = int(min(len(weights) / 5, 3 * np.sqrt(len(weights))))
+    ordered = np.sort(weights)
+    excess = ordered[-count:] - ordered[-count - 1]
+    if not excess[0] > 0:
+        excess = excess[excess > 0]
+    if len(excess) < 10:
+        return 0.0
+    n, tries = len(excess), 30 + int(np.sqrt(len(excess)))
+    inverse = 1 / excess[-1] + (1 - np.sqrt(tries / (np.arange(1, tries + 1) - 0.5))) / (3 * excess[n // 4])
+    shapes = np.log1p(-inverse[:, None] * excess).mean(1)
+    likelihood = n * (np.log(-inverse / shapes) - shapes - 1)
+    with np.errstate(over="ignore"):  # one over infinity
+        plausible = 1 / np.exp(likelihood - likelihood[:, None]).sum(1)
+    best = float((inverse * plausible).sum() / plausible.sum())
+    return float(np.log1p(-best * excess).mean())
 
 
 class Line:
@@ -151,21 +258,30 @@ class Line:
 
     def cdf(self, x: Floats, mass: Floats) -> Floats:
         """The distribution function at `x` (N,), from the masses (points,) or, for each x its own, (N, points)."""
-        rows = np.broadcast_to(mass, (len(x), mass.shape[-1]))
+        rows = mass.reshape(-1, mass.shape[-1])
         whole = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(rows, axis=1)], axis=1)
         place = np.clip((self.to_unit(x) + 1) / 2 * mass.shape[-1], 0, mass.shape[-1] - 1e-9)
         cell = place.astype(int)
-        index = np.arange(len(x))
+        index = np.arange(len(x)) % len(rows)
         inside = whole[index, cell] + (place - cell) * rows[index, cell]
-        return np.asarray(inside / whole[:, -1])
+        return np.asarray(inside / whole[index, -1])
 
 
 def importance(log_prob: Callable[[Floats], Floats], sample: Floats, count: int) -> tuple[Floats, Floats]:
-    """Points (count, D) of a broad law around `sample`, a Student t of five degrees of freedom, and the weight of each
-    as if drawn from `log_prob` (count,). The mean weight estimates the integral of the density."""
+    """Points (count, D) of a broad law around `sample` and the weight of each as if drawn from `log_prob` (count,). The
+    mean weight estimates the integral of the density.
+
+    The law is a mixture of two Student t of five degrees of freedom, the second three times as wide: a mode that no
+    sample is in lies further out than the samples tell."""
     from scipy import stats
 
     cov = np.cov(sample.T).reshape(sample.shape[1], sample.shape[1])
-    law = stats.multivariate_t(sample.mean(0), 1.5 * cov + 1e-9 * np.eye(len(cov)), df=5, seed=0)
-    x = np.asarray(law.rvs(count)).reshape(count, -1)
-    return x, np.exp(log_prob(x) - np.asarray(law.logpdf(x)).reshape(-1))
+    parts = (0.7, 1.5), (0.3, 13.5)  # shares, and factors of the covariance
+    laws = [
+        stats.multivariate_t(sample.mean(0), k * cov + 1e-9 * np.eye(len(cov)), df=5, seed=i)
+        for i, (_, k) in enumerate(parts)
+    ]
+    drawn = zip(parts, laws, strict=True)
+    x = np.concatenate([np.asarray(law.rvs(round(share * count))).reshape(-1, len(cov)) for (share, _), law in drawn])
+    log_p = [math.log(share) + np.asarray(law.logpdf(x)) for (share, _), law in zip(parts, laws, strict=True)]
+    return x, np.exp(log_prob(x) - np.logaddexp(*log_p).reshape(-1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -28,7 +30,13 @@ from zoo.testing.check import NotApplicable
 ENUMERABLE = 4096  # a space of so many observations is gone through one by one
 DISTURBANCE = 0.1  # of the weights: an architecture that starts as the identity would pass whatever it does later
 CLASSES = Labels(("a", "b", "c"))
-# One space of each type for all checks, and smaller ones for what a density and its sampler must keep.
+MOST_CLASSES = 10  # of a model with more, the first are tested one by one
+# seconds that a row takes at most -> rows that are drawn where a check compares laws, of all classes together
+DRAWS = ((1e-5, 100_000), (1e-4, 20_000), (1e-3, 2000), (math.inf, 300))
+TIMED = 256  # of them
+FEWEST_DRAWS = 100  # of a class
+# One space of each type for all checks, smaller ones for what a density and its sampler must keep, and others for what
+# a model may have been written without: colors, heights that are not widths, sizes that are not powers of two.
 SPACES: dict[type[Space], Space] = {
     Real: Real(2),
     Image: Image(8, 8, 1, levels=5),
@@ -36,10 +44,17 @@ SPACES: dict[type[Space], Space] = {
     Text: Text(4, "ab"),
 }
 DENSITY_SPACES: dict[type[Space], Space] = {Real: Real(3), Image: Image(2, 2, 1, levels=3)}
+ODD_SPACES: dict[type[Space], Space] = {Image: Image(6, 5, 3, levels=5)}
+Scope = Literal["all", "density", "outputs"]  # all checks, those of densities, or that methods and losses work at all
 
 
 class Subject:
-    """A model under test. It is made when a check first asks for it, and shared by the checks."""
+    """A model under test. It is made when a check first asks for it, and shared by the checks.
+
+    `given` is the class that density and sampler are compared for; without one, rows have all classes in turns.
+    """
+
+    given: int | None = None
 
     def __init__(
         self,
@@ -48,14 +63,35 @@ class Subject:
         space: Space,
         make: Callable[[], Model],
         *,
-        density_only: bool = False,
+        scope: Scope = "all",
     ) -> None:
-        self.label, self.spec, self.space, self.density_only = label, spec, space, density_only
+        self.label, self.spec, self.space, self.scope = label, spec, space, scope
         self._make = make
 
     @cached_property
     def model(self) -> Model:
         return self._make()
+
+    @cached_property
+    def each_class(self) -> tuple[Self, ...]:
+        """This subject for each of its classes, or as it is where no method takes one."""
+        if not any("label" in signature.inputs for signature in self.model.signatures.values()):
+            return (self,)
+        return tuple(self.of_class(i) for i in range(min(self.classes, MOST_CLASSES)))
+
+    def of_class(self, label: int) -> Self:
+        twin = copy.copy(self)  # of the same model
+        twin.given = label
+        return twin
+
+    @property
+    def classes(self) -> int:
+        return len(self.model.classes or CLASSES)
+
+    @property
+    def which(self) -> str:
+        """Of which class, for messages."""
+        return "" if self.given is None else f" of class {self.given}"
 
     @property
     def eager(self) -> EagerModel:
@@ -87,27 +123,56 @@ class Subject:
 
     def inputs(self, method: str, count: int, kind: str = "random") -> dict[str, Array]:
         """Inputs for a method: observations of the space, normal latents, classes."""
-        return parity.make_inputs(self.model, self.model.signature(method), kind, count)
+        return parity.make_inputs(self.model, self.model.signature(method), kind, count) | self.labels(method, count)
 
     def call(self, method: str, count: int, **more: Any) -> dict[str, Array]:
         """All outputs of a method for `count` rows of made-up inputs."""
         inputs = self.inputs(method, count)
         return self.model.run(method, inputs, count=None if inputs else count, **{"seed": 0, **more})
 
-    def labels(self, method: str) -> dict[str, Any]:
-        """The class that density and sampler are compared for, where the method takes one: the last."""
-        return {"label": self.classes.names[-1]} if "label" in self.model.signature(method).inputs else {}
+    def codes(self, method: str, count: int) -> dict[str, Array]:
+        """The classes of rows as a network gets them, where the method takes them."""
+        if "label" not in self.model.signature(method).inputs:
+            return {}
+        return {"label": np.arange(count) % self.classes if self.given is None else np.full(count, self.given)}
 
-    @property
-    def classes(self) -> Labels:
-        return self.model.classes or CLASSES
+    def labels(self, method: str, count: int) -> dict[str, Array]:
+        """The classes of rows as a caller gives them, where the method takes them."""
+        return {name: self.called(codes) for name, codes in self.codes(method, count).items()}
+
+    def called(self, codes: Array) -> Array:
+        return (self.model.classes or CLASSES).called(codes)
 
     def log_prob(self, x: Array, **more: Any) -> Array:
         """Nats in float64, (N,)."""
-        return self.model.log_prob(x, **self.labels("log_prob"), **more).astype(np.float64)
+        return self.model.log_prob(x, **self.labels("log_prob", len(x)), **more).astype(np.float64)
 
-    def sample(self, count: int, seed: int = 0) -> Array:
-        return self.model.sample(count, seed=seed, **self.labels("sample"))
+    def sample(self, count: int, seed: int = 0, **more: Any) -> Array:
+        """Draws, where by default observations are means."""
+        given = self.model.signature("sample").draws | more | self.labels("sample", count)
+        return self.model.sample(count, seed=seed, **given)
+
+    @cached_property
+    def draws(self) -> int:
+        """Rows of its sampler that are drawn where laws are compared: fewer of a slow one."""
+        self.sample(2)  # the first call prepares
+        spent = min(self._seconds_of_draws(), self._seconds_of_draws()) / TIMED
+        return next(rows for most, rows in DRAWS if spent < most)
+
+    def _seconds_of_draws(self) -> float:
+        """Of the processor, whatever else it has to do."""
+        begin = time.process_time()
+        self.sample(TIMED)
+        return time.process_time() - begin
+
+    @property
+    def draws_of_a_class(self) -> int:
+        return max(self.draws // len(self.each_class), FEWEST_DRAWS)
+
+
+def of_classes(said: Sequence[str]) -> str:
+    """What there is to say of each class, in short."""
+    return said[0] + f" (class 0; {len(said) - 1} more alike)" * (len(said) > 1)
 
 
 def levels(space: Space) -> int:
@@ -178,21 +243,41 @@ def subjects(
                 yield Subject(spec.name, spec, _space_of(spec), lambda spec=spec: _preset(spec))  # type: ignore[misc]
 
 
-def _architecture(spec: ModelSpec, settings: Mapping[str, Any], given: Sequence[Space] | None) -> Iterator[Subject]:
-    cls = registry.network_class(spec)
+def network_subject(
+    cls: type[Network], space: Space, spec: ModelSpec, settings: Mapping[str, Any], **more: Any
+) -> Subject:
+    """An untrained network on a space, with classes unless `classes` is None."""
+    label, classes = f"{spec.name}[{_id(space)}]", more.pop("classes", CLASSES)
 
-    def make(space: Space) -> EagerModel:
-        network = cls.create(space, settings, CLASSES)
+    def make() -> EagerModel:
+        try:
+            network = cls.create(space, settings, classes)
+        except InputError as refused:
+            if more.get("scope") == "outputs":  # it need not take every size, nor data without classes
+                raise NotApplicable(str(refused)) from None
+            raise
         disturbed(network)
         return EagerModel(network, spec.name, {"architecture": spec.name, "family": spec.family})
 
+    if classes is None:
+        label = label.removesuffix("]") + "-no-classes]"
+    return Subject(label, spec, space, make, **more)
+
+
+def _architecture(spec: ModelSpec, settings: Mapping[str, Any], given: Sequence[Space] | None) -> Iterator[Subject]:
+    cls = registry.network_class(spec)
+
+    def subject(space: Space, **more: Any) -> Subject:
+        return network_subject(cls, space, spec, settings, **more)
+
     full = [SPACES[t] for t in SPACES if issubclass(t, cls.spaces)] if given is None else given
-    for space in full:
-        yield Subject(f"{spec.name}[{_id(space)}]", spec, space, lambda space=space: make(space))  # type: ignore[misc]
-    for kind, space in DENSITY_SPACES.items():
-        if given is None and "log_prob" in spec.methods and issubclass(kind, cls.spaces):
-            label = f"{spec.name}[{_id(space)}]"
-            yield Subject(label, spec, space, lambda space=space: make(space), density_only=True)  # type: ignore[misc]
+    yield from (subject(space) for space in full)
+    if given is None:
+        if "log_prob" in spec.methods:
+            yield from (subject(s, scope="density") for t, s in DENSITY_SPACES.items() if issubclass(t, cls.spaces))
+        yield from (subject(s, scope="outputs") for t, s in ODD_SPACES.items() if issubclass(t, cls.spaces))
+    if not cls.needs_classes and full:
+        yield subject(full[0], scope="outputs", classes=None)
 
 
 def _id(space: Space) -> str:

@@ -18,12 +18,12 @@ from zoo.plugins import load_plugins
 from zoo.spaces import Labels
 from zoo.spec import ExporterSpec, PresetSpec
 from zoo.testing.check import NotApplicable, check, require
-from zoo.testing.rows import equal, full
+from zoo.testing.rows import at_all, equal, full
 from zoo.testing.subject import Subject, loss_arguments
 
 
-@check(full)
-def gradients(subject: Subject) -> None:
+@check(at_all)
+def every_weight_gets_a_gradient(subject: Subject) -> None:
     """Every weight gets a gradient from a loss that trains it."""
     network = subject.network
     reached: dict[str, bool] = {}
@@ -41,7 +41,7 @@ def gradients(subject: Subject) -> None:
 
 
 @check(full)
-def checkpoint_round_trip(subject: Subject) -> None:
+def a_checkpoint_restores_the_model(subject: Subject) -> None:
     """A model that is saved and read again, into a network made from its own description, answers the same."""
     network = subject.network
     meta = {"architecture": subject.spec.name, **network.describe()}
@@ -66,7 +66,7 @@ def checkpoint_round_trip(subject: Subject) -> None:
 
 
 @check(full)
-def export_parity(subject: Subject) -> None:
+def an_export_gives_the_same_answers(subject: Subject) -> None:
     """The exporters' artifacts give what the model gives: all methods, seeds and options."""
     if isinstance(subject.spec, PresetSpec) and subject.spec.artifact:
         zoo.verify(subject.spec.name, device="cpu")

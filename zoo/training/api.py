@@ -18,6 +18,7 @@ from zoo.eager import EagerModel
 from zoo.errors import InputError
 from zoo.failpoints import failpoint
 from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
+from zoo.memory import available
 from zoo.network import Network, Recipe
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.training.curves import curves
@@ -40,7 +41,7 @@ from zoo.training.run import (
 )
 from zoo.training.saving import Saver, size_of
 
-ADAPT_BYTES = 2**28  # of observations that a network takes its means and the like from, at most
+ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
@@ -152,7 +153,7 @@ def check_can_train(record: RunRecord) -> Network:
         raise InputError(
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
-    with made_from(f"{record.architecture} with {record.config} and {record.recipe}"):
+    with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
         network = record.network(device=record.device)
         network.learner(record.recipe, precision=record.precision)
     return network

@@ -65,7 +65,7 @@ class Batches:
         epoch, place = divmod(step, self.per_epoch)
         order = epoch_order(len(self.data.splits["train"]), self.seed, epoch)
         first = place * self.size
-        return order[first : first + self.size], np.arange(step * self.size, (step + 1) * self.size)
+        return order[first : first + self.size].astype(np.int64), np.arange(step * self.size, (step + 1) * self.size)
 
     def batch(self, split: str, objective: str, rows: Rows, examples: Rows) -> Batch:
         """These rows of a split as the inputs of an objective, and the noise of these examples."""
@@ -80,7 +80,7 @@ class Batches:
 
 
 @functools.lru_cache(maxsize=1)  # it takes longer than a step, and serves a whole epoch
-def epoch_order(count: int, seed: int, epoch: int) -> Rows:
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.integer[Any]]:
     """The order of `count` training rows in an epoch."""
     order = noise.permutation(count, seed=seed, stream=f"order/{epoch}")
     order.flags.writeable = False

@@ -105,6 +105,7 @@ class Loop:
             "card": {
                 "data": record.data,
                 "label": record.label,
+                "reading": record.reading,
                 **({} if record.start is None else {"start": record.start}),
                 "epoch": at.best_epoch,
                 "validation": {self.first: at.best},

@@ -8,7 +8,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from zoo.errors import InputError, ZooError
@@ -31,7 +31,7 @@ class Given:
         self.function: Callable[..., Any] = function
         self.keywords: dict[str, str] = {}  # our name -> its name
 
-    def bind(self, tensors: Iterable[str], names: Iterable[str], conditional: bool) -> None:
+    def bind(self, tensors: Iterable[str], names: Sequence[str], conditional: bool) -> None:
         """Decide which of `names` go by keyword; `InputError` if the function cannot be called so."""
         positional = list(tensors)
         signature = _signature(self.function)
@@ -57,6 +57,13 @@ class Given:
         try:
             signature.bind(*positional, **dict.fromkeys(self.keywords.values()))
         except TypeError as error:
+            known = {*names, *(LABELS if conditional else ())}
+            order = sorted(filled, key=known.__contains__)  # stable: what goes in by position first
+            if order != filled and known & set(filled[: len(positional)]):
+                raise InputError(
+                    f"{self.what}{signature} cannot be called: noise goes before inputs, options and the class, which "
+                    f"go in by keyword: {self.what}({', '.join(order)})."
+                ) from None
             classes = "" if conditional else ", with classes= the names or how many"
             takes = ", ".join(positional) or "nothing"
             more = f" and by keyword {', '.join(self.keywords.values())}" if self.keywords else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from zoo.diffusion import Level, Levels, extrapolation, step
 from zoo.errors import InputError
 from zoo.model import check_option
 from zoo.signature import Loop, Noise, Option, Tensor
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from zoo.wrapping.wish import WrappedNetwork
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-LEAST = 1e-9  # of an image's variance as noise; far below what float32 has beside 1
+LEAST = 1e-9  # variance of the noise; far below what float32 has beside 1
 SPACINGS = ("leading", "trailing", "linspace", "even")
 # what wrap does of what a DPMSolverMultistepScheduler can be told
 SOLVER: Mapping[str, tuple[Any, ...]] = {
@@ -172,22 +173,21 @@ def denoising(
         check_option(name, option, option.default)
     walk = Walk(network, schedule)
 
-    def step(
+    def denoise(
         i: Any, state: Mapping[str, Any], z: Any, steps: Any, order: Any, eta: Any, **named: Any
     ) -> dict[str, Any]:
         x = state["x"]
-        time, later = walk.times(i, steps)
+        time, _ = walk.times(i, steps)
         # (N,) times: some networks want one for each example, and the others take it
         raw = denoiser(x, time.expand(x.shape[0]), steps=steps, order=order, eta=eta, **named)
-        slope = walk.slope(i, steps, order, time, later)
-        after, image = walk.step(x, _output(raw, x), z, time, later, eta, order, slope, state["image"])
+        after, image = walk.step(x, _output(raw, x), z, state["image"], i, steps, order, eta)
         return {"x": after, "image": image}
 
     noise = Noise("normal", shape)
     return Loop(
         "steps",
         lambda index, start, **named: {"x": start, "image": start},
-        step,
+        denoise,
         lambda state: state["x"],
         {"x": Tensor("float32", shape), "image": Tensor("float32", shape)},
         inputs,
@@ -209,15 +209,19 @@ def _output(raw: Any, x: Any) -> Any:
 
 
 class Walk:
-    """One step down a schedule, with the tables as tensors."""
+    """The steps down a schedule, with its tables as tensors."""
 
     def __init__(self, network: WrappedNetwork, schedule: Schedule) -> None:
         self.schedule, self.cast = schedule, network.cast
         # at 0 what comes after the last step, then each time
         signal = np.concatenate([[np.float32(schedule.final)], schedule.signal])
-        self.table = network.tensor(signal)
         with np.errstate(divide="ignore"):  # infinite without noise
-            self.half_log_snr = network.tensor((np.log(signal) - np.log1p(-signal)) / 2)
+            half_log_snr = (np.log(signal) - np.log1p(-signal)) / 2
+        self.levels = Levels(*map(network.tensor, (np.sqrt(signal), np.sqrt(1 - signal), half_log_snr)))
+
+    def level(self, time: Any) -> Level:
+        """The noise level at a time; -1 and below are the end."""
+        return self.levels.at(time.clamp(min=-1) + 1)
 
     def times(self, i: Any, steps: Any) -> tuple[Any, Any]:
         """The time of step `i` of `steps`, and that after the step (-1: the end), (1,) int64 each."""
@@ -252,39 +256,24 @@ class Walk:
         whole = self.cast(time.round(), "int64") - int(spacing == "trailing")
         return whole.clamp(min=0).reshape(1)
 
-    def slope(self, i: Any, steps: Any, order: Any, time: Any, later: Any) -> Any:
-        """How far beyond this estimate of the image, on the line from the last one, that half way to `later` is, (1,).
-
-        0 in order 1, in the first step, where there is no line yet, and in the last and any other that leads to no
-        noise at all, to which it is too far.
-        """
-        earlier = self._time((i - 1).clamp(min=0), steps)
-        l0, l1, l2 = (self.half_log_snr.index_select(0, t.clamp(min=-1) + 1) for t in (earlier, time, later))
-        between = (order > 1) & (l1 > l0) & (l2 < np.inf) & (i + 1 < steps)
-        return ((l2 - l1) / (2 * (l1 - l0))).where(between, 0.0)
-
-    def step(
-        self, x: Any, raw: Any, z: Any, time: Any, later: Any, eta: Any, order: Any, slope: Any, last: Any
-    ) -> tuple[Any, Any]:
-        """x at the time `later`, from x and the network's output at `time`, and the image as it is estimated."""
+    def step(self, x: Any, raw: Any, z: Any, last: Any, i: Any, steps: Any, order: Any, eta: Any) -> tuple[Any, Any]:
+        """x after step `i` of `steps`, from x and the network's output `raw`, and the image as it is predicted; `last`
+        is the one of the step before."""
         s = self.schedule
-        a = self.table.index_select(0, time + 1)
-        a2 = self.table.index_select(0, later.clamp(min=-1) + 1)
-        left = (1 - a).clamp(min=LEAST)  # divides what is 0 where a is 1
-        root, noise_root = a**0.5, left**0.5
+        time, later = self.times(i, steps)
+        now, then = self.level(time), self.level(later)
+        now = replace(now, sigma=now.sigma.clamp(min=LEAST**0.5))  # divides what is 0 where there is no noise
         if s.prediction == "epsilon":
-            image, noise = (x - noise_root * raw) / root, raw
+            image, epsilon = now.data(x, raw), raw
         elif s.prediction == "sample":
-            image, noise = raw, (x - root * raw) / noise_root
+            image, epsilon = raw, now.epsilon(x, raw)
         else:
-            image, noise = root * x - noise_root * raw, root * raw + noise_root * x
+            image, epsilon = now.alpha * x - now.sigma * raw, now.alpha * raw + now.sigma * x
         if s.clip is not None:
             image = image.clamp(-s.clip, s.clip)
-            derived = (x - root * image) / noise_root
-            noise = derived if s.rederive else derived.where(order > 1, noise)
-        change = slope * (image - last)
-        variance = (1 - a2) / left * (1 - a / a2)
-        fresh = eta * variance.clamp(min=0) ** 0.5
-        noise = noise - root / noise_root * change  # so that both still make up x
-        after = a2**0.5 * (image + change) + (1 - a2 - fresh**2).clamp(min=0) ** 0.5 * noise + fresh * z
-        return after, image
+            derived = now.epsilon(x, image)
+            epsilon = derived if s.rederive else derived.where(order > 1, epsilon)
+        further = extrapolation(order, self.level(self._time((i - 1).clamp(min=0), steps)), now, then)
+        change = further.where(i + 1 < steps, 0.0) * (image - last)
+        epsilon = epsilon - now.alpha / now.sigma * change  # so that both still make up x
+        return step(image + change, epsilon, z, now, then, eta), image

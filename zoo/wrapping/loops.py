@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.errors import InputError, did_you_mean
 from zoo.model import check_option
-from zoo.signature import DTYPES, Noise, Option, Tensor
+from zoo.signature import DTYPES, Noise, Option, Tensor, advised
 from zoo.wrapping.calling import Given
 from zoo.wrapping.probe import LONG, ROWS, Probe, dtype_name
 
@@ -124,7 +124,9 @@ def _tensor(probe: Probe, what: str, name: str, t: Any) -> Tensor:
     probe.check(f"{what}, of the state {name!r}," if name != BARE else what, t)
     dtype = dtype_name(t)
     if dtype not in DTYPES:
-        raise InputError(f"{what} gives the state {name!r} as {dtype}; expected one of {', '.join(DTYPES)}.")
+        raise InputError(
+            f"{what} gives the state {name!r} as {dtype}; expected one of {', '.join(DTYPES)}.{advised(dtype, 'Keep')}"
+        )
     return Tensor(dtype, tuple(int(d) for d in t.shape[1:]))
 
 

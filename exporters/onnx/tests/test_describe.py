@@ -166,3 +166,11 @@ def test_the_known_answer_can_be_checked_by_hand(folder):
 )
 def test_classes_that_are_called_by_their_numbers_are_not_listed(names, meaning):
     assert describe.classes(SimpleNamespace(classes=SimpleNamespace(names=tuple(names)))) == meaning
+
+
+def test_the_license_is_that_of_the_preset_or_what_is_given(tmp_path):
+    zoo.export("realnvp.moons", tmp_path / "preset", check="quick")
+    zoo.export(zoo.create("realnvp", zoo.Real(2)), tmp_path / "own", license="CC-BY-4.0", check="quick")
+    for folder, license in (("preset", "Apache-2.0"), ("own", "CC-BY-4.0")):
+        assert description.inspect(tmp_path / folder / "sample.onnx").description.license == license
+        assert zoo.open(tmp_path / folder, device="cpu").manifest.card["license"] == license

@@ -209,6 +209,23 @@ def test_the_line_of_a_library_is_named(name, tmp_path):
     assert f"`{code}`" in str(caught.value) or name in ("drawn", "median")  # which name the operation
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_line_that_computes_with_weights_of_few_bits_is_named(dtype):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.few = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)).to(dtype)
+
+        def forward(self, x):
+            few = x.to(dtype)
+            few = self.few(few)
+            return few.float()
+
+    net = Net()
+    with pytest.raises(ExportError, match=r"`few = self.few\(few\)` \(test_errors.py:\d+\) computes in b?float16"):
+        trace(net, net, X, "Mine: sample", {})
+
+
 def test_numbers_that_are_kept_in_few_bits_and_not_computed_with(tmp_path):
     weight, table = torch.randn(4, 4).bfloat16(), nn.Embedding(4, 4).half()
 

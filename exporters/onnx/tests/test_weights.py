@@ -8,71 +8,19 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
-from zoo_onnx import weights
 from zoo_onnx.compose import compose
-from zoo_onnx.graph import Scope, known
-from zoo_onnx.weights import Weights, computed_bytes, store_once, stored_bytes
+from zoo_onnx.weights import Weights, computed_bytes, stored_bytes
 
 import zoo
 from zoo.artifact import WEIGHTS
 from zoo.signature import Call, Tensor
 
-WEIGHT = np.random.default_rng(0).standard_normal((16, 32), dtype=np.float32)
-
-
-def chain(*arrays):
-    """x times each of the arrays in turn."""
-    scope = Scope()
-    value = scope.input("x", "float32", ["batch", 16])
-    for number, array in enumerate(arrays):
-        value = scope.op("MatMul", value, known(scope.graph, f"w{number}", array))
-    scope.output(value, "y", "float32", ["batch", arrays[-1].shape[1]])
-    return scope.model()
-
-
-def run(path):
-    x = np.random.default_rng(1).standard_normal((3, 16), dtype=np.float32)
-    return x, outputs(path, x)
+WIDTH = 64
+MATRIX = 4 * WIDTH * WIDTH
 
 
 def outputs(path, x):
     return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
-
-
-def test_equal_arrays_and_transposes_are_one(tmp_path):
-    model = chain(WEIGHT, WEIGHT.T.copy(), WEIGHT.copy(), WEIGHT.T.copy())
-    store_once(model)
-    assert sum(value.const_value is not None for value in model.graph.initializers.values()) == 1
-    ir.save(model, tmp_path / "model.onnx")
-    x, y = run(tmp_path / "model.onnx")
-    np.testing.assert_allclose(y, x @ WEIGHT @ WEIGHT.T @ WEIGHT @ WEIGHT.T, rtol=1e-4)
-
-
-def test_methods_share_a_file(tmp_path):
-    files = Weights(tmp_path, limit=0)
-    other = (2 * WEIGHT.T).copy()
-    files.add("one.onnx", chain(WEIGHT, other))
-    files.add("two.onnx", chain(WEIGHT, WEIGHT.T.copy()))
-    files.write()
-    assert (tmp_path / WEIGHTS).stat().st_size == 2 * WEIGHT.nbytes
-    for name, last in (("one", other), ("two", WEIGHT.T)):
-        x, y = run(tmp_path / f"{name}.onnx")
-        np.testing.assert_allclose(y, x @ WEIGHT @ last, rtol=1e-4)
-
-
-@pytest.mark.parametrize("arrays", [(WEIGHT, np.ones((32, 8), np.float32)), (WEIGHT, WEIGHT.T)])
-def test_an_array_is_hashed_once(tmp_path, monkeypatch, arrays):
-    """And transposed only where there is a matrix of that shape."""
-    count = []
-    sha256 = weights.sha256
-    monkeypatch.setattr(weights, "sha256", lambda data: count.append(1) or sha256(data))
-    files = Weights(tmp_path, limit=0)
-    files.add("one.onnx", chain(*arrays))
-    assert len(count) == len(arrays)
-
-
-WIDTH = 64
-MATRIX = 4 * WIDTH * WIDTH
 
 
 class Tied(nn.Module):

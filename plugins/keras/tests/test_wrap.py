@@ -10,7 +10,7 @@ from zoo_keras.backend import keras, layers, ops
 
 import zoo
 from zoo import noise as reference
-from zoo.errors import InputError
+from zoo.errors import ExportError, InputError
 
 # Keras turns tensors into arrays in a way that numpy 2 warns of
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -126,6 +126,21 @@ def test_keras_s_own_random_numbers_are_refused():
         wrap(sample=Sampling(), noise=zoo.Normal(2), space=zoo.Real(2))
     with pytest.raises(InputError, match="draws random numbers"):  # the same in every run, but not in the artifact
         wrap(sample=lambda z: z + keras.random.normal(ops.shape(z), seed=3), noise=zoo.Normal(2), space=zoo.Real(2))
+
+
+def test_a_layer_that_computes_in_few_bits_gets_the_policy_of_its_dtype(tmp_path):
+    class Mixed(layers.Layer):
+        def __init__(self):
+            super().__init__(dtype="float32")
+            self.dense = layers.Dense(2, dtype="mixed_bfloat16")
+
+        def call(self, z):
+            few = self.dense(z)
+            return ops.cast(few, "float32")
+
+    model = wrap(sample=Mixed(), noise=zoo.Normal(2), space=zoo.Real(2))
+    with pytest.raises(ExportError, match=r"`few = self.dense\(z\)` .* computes in bfloat16.*dtype policy \"float32\""):
+        zoo.export(model, tmp_path / "artifact")
 
 
 class Counted(layers.Layer):

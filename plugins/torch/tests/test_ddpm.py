@@ -14,9 +14,14 @@ SPACE = zoo.Image(8, 8, 1, levels=256)
 CLASSES = zoo.Labels(("a", "b", "c"))
 
 
+@pytest.fixture(scope="module", params=["ddpm", "flow-matching"])
+def architecture(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def model(make):
-    return make("ddpm", SPACE, CLASSES, channels=16)
+def model(architecture, make):
+    return make(architecture, SPACE, CLASSES, channels=16)
 
 
 def step(model, z, **options):
@@ -56,19 +61,30 @@ def test_guidance_and_class_steer(model):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 100])
-def test_any_number_of_steps(make, steps):
-    model = make("ddpm", zoo.Image(5, 6, 3), channels=16)  # not conditional, and of a size that cannot be halved
+def test_any_number_of_steps(architecture, make, steps):
+    model = make(architecture, zoo.Image(5, 6, 3), channels=16)  # not conditional, and of a size that cannot be halved
     assert model.sample(2, seed=0, steps=steps).shape == (2, 5, 6, 3)
     with pytest.raises(zoo.ZooError, match="no class"):
         model.sample(2, seed=0, label=1)
 
 
-def test_the_last_step_leaves_no_noise(make):
+def predict_with(net, data):
+    """Have the network predict what follows from `data(y, alpha, sigma)`."""
+
+    def predict(y, t, label):
+        alpha, sigma = net.alpha[t], net.sigma[t]
+        image = data(y, alpha, sigma)
+        return net.target(image, (y - alpha * image) / sigma, alpha, sigma)
+
+    net.predict = predict
+
+
+def test_the_last_step_leaves_no_noise(architecture, make):
     """With a network that knows the image, one step is enough, and any number of steps gives the same."""
-    model = make("ddpm", SPACE, channels=16)
+    model = make(architecture, SPACE, channels=16)
     net = model.network
     image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    net.velocity = lambda y, t, label: (net.signal[t] * y - image) / net.noise[t]
+    predict_with(net, lambda y, alpha, sigma: image)
     expected = net.finish({"y": image}).numpy()
     for steps, order, eta in itertools.product((1, 7), (1, 2), (0.0, 1.0)):
         assert np.array_equal(model.sample(1, seed=0, steps=steps, order=order, eta=eta), expected)
@@ -85,18 +101,13 @@ def denoised(model, start, **options):
     return state["y"]
 
 
-def test_order_two_is_nearer_to_the_exact_solution_in_fewer_steps(make):
+def test_order_two_is_nearer_to_the_exact_solution_in_fewer_steps(architecture, make):
     """For pixels that are normal with a deviation of s, the best estimate and where the equation leads are known."""
-    model, s = make("ddpm", SPACE, channels=16), 0.25
+    model, s = make(architecture, SPACE, channels=16), 0.25
     net = model.network
-
-    def velocity(y, t, label):
-        a, b = net.signal[t], net.noise[t]
-        return (a * y - a * s**2 / (a**2 * s**2 + b**2) * y) / b
-
-    net.velocity = velocity
+    predict_with(net, lambda y, alpha, sigma: alpha * s**2 / (alpha**2 * s**2 + sigma**2) * y)
     start = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    exact = start * s / (net.signal[-1] ** 2 * s**2 + net.noise[-1] ** 2).sqrt()
+    exact = start * s / (net.alpha[-1] ** 2 * s**2 + net.sigma[-1] ** 2).sqrt()
 
     def error(steps, order):
         return float((denoised(model, start, steps=steps, order=order) - exact).square().mean().sqrt())
@@ -118,3 +129,15 @@ def test_the_times_of_both_orders(make):
             assert [then for _, _, then in walk] == visited[1:]
             if order == 1:
                 assert visited == [(steps - i) * 1000 // steps for i in range(steps + 1)]
+
+
+def test_attention_looks_at_other_places(make):
+    model = make("ddpm", zoo.Image(8, 8), channels=16, depth=2, attention=16)
+    y = torch.zeros(1, 1, 8, 8)
+    block = model.network.unet.attention[4]  # in the middle, at 4x4
+    h = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(0))
+    changed = h.clone()
+    changed[..., 0, 0] += 1
+    with torch.no_grad():
+        assert (block(changed) != block(h))[..., 3, 3].any()
+        assert model.network.unet(y, torch.zeros(1, model.network.width)).shape == y.shape

@@ -41,6 +41,27 @@ def test_one_pixel(make):
     assert model.sample(10, seed=0).shape == (10, 1, 1, 1)
 
 
+def test_mixtures_of_logistics_are_drawn_as_they_are_scored(make):
+    """All images of two pixels: their probabilities sum to one, and they come as often as these say."""
+    model = make("pixelcnn", zoo.Image(1, 2, 1, levels=4), channels=4, mixtures=2, spread=0.5)
+    images = np.stack(np.meshgrid(*[np.arange(4)] * 2, indexing="ij"), -1).reshape(16, 1, 2, 1)
+    probability = np.exp(model.log_prob(images.astype(np.uint8)))
+    assert probability.sum() == pytest.approx(1, abs=1e-5)
+    drawn = model.sample(4000, seed=0).reshape(-1, 2) @ [4, 1]
+    count = np.bincount(drawn, minlength=16)
+    assert ((count - 4000 * probability) ** 2 / (4000 * probability)).sum() < 40  # chi-squared with 15 degrees
+
+
+def test_mixtures_start_near_the_marginals_and_export(tmp_path):
+    model = zoo.create("pixelcnn", zoo.Image(3, 4, 3, levels=256), config={"channels": 4, "mixtures": 3})
+    x = np.random.default_rng(0).normal(100, 10, (300, 3, 4, 3)).clip(0, 255).astype(np.uint8)
+    uniform = -36 * np.log(256)
+    assert model.log_prob(x[:20]).mean() == pytest.approx(uniform, rel=0.2)
+    model.network.adapt(x)
+    assert model.log_prob(x[:20]).mean() > 0.75 * uniform
+    zoo.export(model, tmp_path / "artifact")
+
+
 @pytest.mark.parametrize(
     ("config", "error"),
     [({"kernel": 4}, "kernel=4 has no middle; choose an odd"), ({"layers": 0}, "choose at least 1")],

@@ -566,6 +566,30 @@ WRONG = {
         {"sample": lambda z, digit: z, "noise": TWO, "space": REAL},
         r"y, with classes= .*: sample=lambda noise, label: net\(noise, label\)",
     ),
+    "noise after an input": (
+        {
+            "init": lambda z: z,
+            "step": lambda i, state, prompt, eps: state,
+            "noise": TWO,
+            "step_noise": {"eps": TWO},
+            "inputs": {"prompt": zoo.Tensor("int64")},
+            "length": 2,
+            "space": REAL,
+        },
+        r"noise goes before inputs, .*: step\(i, state, eps, prompt\)",
+    ),
+    "noise after a class": (
+        {"sample": lambda label, z: z, "noise": TWO, "classes": 3, "space": REAL},
+        r"noise goes before inputs, .*: sample\(z, label\)",
+    ),
+    "noise after an option": (
+        {"sample": lambda scale, z: z, "noise": TWO, "options": {"scale": 1.0}, "space": REAL},
+        r"noise goes before inputs, .*: sample\(z, scale\)",
+    ),
+    "state of another dtype": (
+        {"init": lambda z: z.double(), "step": lambda i, x: x, "noise": TWO, "length": 3, "space": REAL},
+        "as float64; expected one of float32.*Keep float32 and cast inside",
+    ),
     "low precision": (
         {"sample": nn.Linear(2, 2).bfloat16(), "noise": TWO, "space": REAL},
         r"and BFloat16. The network computes in bfloat16; give model.float\(\)",

@@ -110,7 +110,8 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             meaning = "latents"
         case "log_prob":
             kind, facts["unit"] = DENSITIES.get(str(model.density), ""), "nats"
-            what = "log-probability" if model.space.discrete else "log-density"
+            discrete = model.space.discrete and not isinstance(model.space, Table)
+            what = "log-probability" if discrete else "log-density"
             meaning = f"{what} of each observation in nats ({kind})"
         case "conditionals":
             meaning, facts["unit"] = "terms of log_prob in nats, one for each dimension in the model's order", "nats"

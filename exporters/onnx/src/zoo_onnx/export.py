@@ -37,6 +37,7 @@ from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
 from zoo_onnx.graph import OPSET
 from zoo_onnx.precision import deviations, rounded, store
+from zoo_onnx.reasons import IN_FLOAT32
 from zoo_onnx.weights import LIMIT, Weights, computed_bytes
 from zoo_onnx.work import products
 
@@ -187,9 +188,8 @@ def low_precision(name: str, module: nn.Module) -> str:
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.dtype in (torch.bfloat16, torch.float16):
             kind = str(tensor.dtype).removeprefix("torch.")
-            return (
-                f"{name}: the network computes in {kind}, which is not what the artifact computes; give model.float()."
-            )
+            around = IN_FLOAT32[getattr(module, "framework", "torch")]
+            return f"{name}: the network computes in {kind}, which is not what the artifact does. Way around: {around}."
     return ""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import onnx_ir as ir
 
 from zoo.artifact import FIRST_STEP, MOST_STEPS
 from zoo.signature import Loop, Option, Tensor, named
-from zoo_onnx.graph import DTYPES, Scope, hoist, known
+from zoo_onnx.graph import DTYPES, Scope, known
+from zoo_onnx.hoist import hoist
 from zoo_onnx.trace import Argument
 from zoo_onnx.work import products
 
@@ -46,8 +48,6 @@ class LoopBuilder:
     def build(self) -> list[ir.Value]:
         """The outputs of the loop."""
         state = self.initial()
-        self.step = self.traced_step()
-        self.length, self.first = self.steps()
         if self.size == self.loop.length:
             last = self.block(self.main, None, self.length, state)
         elif self.size == 1:
@@ -56,15 +56,20 @@ class LoopBuilder:
             last = self.blocks(state)
         return self.finish(last)
 
-    def steps(self) -> tuple[ir.Value, ir.Value | None]:
-        """How many steps are taken and, where that costs nothing to speak of, from which on."""
-        graph, length = self.main.graph, self.loop.length
+    @cached_property
+    def length(self) -> ir.Value:
+        """How many steps are taken."""
+        length = self.loop.length
         fixed = isinstance(length, int)
-        most = known(graph, MOST_STEPS, np.asarray(length if fixed else ALL, dtype=np.int64))
+        most = known(self.main.graph, MOST_STEPS, np.asarray(length if fixed else ALL, dtype=np.int64))
+        return most if fixed else self.main.op("Min", self.values[str(length)], most)
+
+    @cached_property
+    def first(self) -> ir.Value | None:
+        """The step from which on they are taken, where the addition costs nothing to speak of."""
         work, _ = products(self.step)
         large = work is None or work >= WINDOWED
-        first = known(graph, FIRST_STEP, np.asarray(0, dtype=np.int64)) if large else None
-        return most if fixed else self.main.op("Min", self.values[str(length)], most), first
+        return known(self.main.graph, FIRST_STEP, np.asarray(0, dtype=np.int64)) if large else None
 
     def moved(self, body: Scope, i: ir.Value) -> ir.Value:
         """The number of a step for that of an iteration."""
@@ -86,7 +91,9 @@ class LoopBuilder:
         self.values |= dict(zip(loop.invariants, made[len(loop.state) :], strict=True))
         return made[: len(loop.state)]
 
-    def traced_step(self) -> ir.Model:
+    @cached_property
+    def step(self) -> ir.Model:
+        """The traced step; a graph is spliced into one body."""
         loop, states = self.loop, list(self.loop.state)
         arguments: dict[str, Argument] = {"i": Option(0), **{f"state {s}": loop.state[s] for s in states}, **self.taken}
 

@@ -41,9 +41,13 @@ GRADIENT = (
     "of a module's output with respect to its input"
 )
 LOW = (
-    "computes in {dtype}, and an artifact, on every machine, in float32. Way around: model.float(), without autocast; "
+    "computes in {dtype}, and an artifact, on every machine, in float32. Way around: {around}; "
     "numbers that are only kept in {dtype} are made float32 before they are computed with"
 )
+IN_FLOAT32 = {
+    "torch": "model.float(), without autocast",
+    "keras": 'make the model with the dtype policy "float32" (keras.config.set_dtype_policy) and load its weights',
+}
 # functions and operators that compute nothing
 MOVES = {
     *("_to_copy", "bfloat16", "half", "to", "type", "type_as", "clone", "contiguous", "detach", "__get__"),
@@ -143,10 +147,11 @@ class Lines(TorchFunctionMode):
         if _bare(name) not in self.found:
             self.found[_bare(name)] = user_line()
         result = function(*args, **(kwargs or {}))
-        if not self.low and _computes_low(name, result):
-            self.low = _quote(lines_to_blame())
-        if not self.sized and _is_sized_by_values(result):
-            self.sized = _quote(lines_to_blame())
+        # torch.export makes tensors of its own too: what no line calls is not to blame
+        if not self.low and _computes_low(name, result) and (places := lines_to_blame()):
+            self.low = _quote(places)
+        if not self.sized and _is_sized_by_values(result) and (places := lines_to_blame()):
+            self.sized = _quote(places)
         return result
 
     def place(self, op: str) -> str:
@@ -197,14 +202,16 @@ def unknown_rows(program: torch.export.ExportedProgram, lines: Callable[[], Line
     return f"{lines().sized or 'it'} {SHAPES}" if any(map(_is_sized_by_values, values)) else ""
 
 
-def lowered(program: torch.export.ExportedProgram, lines: Callable[[], Lines]) -> str:
-    """The sentence about a program that computes in fewer bits than an artifact does; "" if it does not."""
+def lowered(program: torch.export.ExportedProgram, lines: Callable[[], Lines], framework: str = "torch") -> str:
+    """The sentence about a program that computes in fewer bits than an artifact does; "" if it does not. `framework` is
+    that of the network."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             operation = node.target if isinstance(node.target, torch._ops.OpOverload) else None
             if operation is None or operation.is_view or not _computes_low(operation.__name__, node.meta.get("val")):
                 continue
-            return f"{lines().low or 'it'} " + LOW.format(dtype=str(node.meta["val"].dtype).removeprefix("torch."))
+            dtype = str(node.meta["val"].dtype).removeprefix("torch.")
+            return f"{lines().low or 'it'} " + LOW.format(dtype=dtype, around=IN_FLOAT32[framework])
     return ""
 
 

@@ -89,7 +89,9 @@ def trace(
     RemoveUnusedNodesPass()(program.model)
     traced = program.exported_program
     assert traced is not None
-    fault = unknown_rows(traced, lines) or lowered(traced, lines) or random_draws(program.model.graph, traced, locate)
+    framework = getattr(network, "framework", "torch")
+    fault = unknown_rows(traced, lines) or lowered(traced, lines, framework)
+    fault = fault or random_draws(program.model.graph, traced, locate)
     if fault:
         raise ExportError(f"{what} cannot be exported: {fault}.")
     return program.model

@@ -35,6 +35,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
             requires=REQUIRES,
         )
     yield ModelSpec(
+        name="autoencoder",
+        target="zoo_keras.autoencoder:Autoencoder",
+        family="vae",
+        framework="keras",
+        methods=("encode", "decode"),
+        summary="Convolutional autoencoder, without a density",
+        paper="Hinton, Salakhutdinov 2006; Foster 2023, Generative Deep Learning, ch. 3",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="vae",
         target="zoo_keras.vae:VAE",
         family="vae",
@@ -43,6 +53,26 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         density="lower_bound",
         summary="Convolutional variational autoencoder, conditional on request",
         paper="Kingma, Welling 2014, arXiv 1312.6114",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="ddim",
+        target="zoo_keras.ddim:DDIM",
+        family="diffusion",
+        framework="keras",
+        methods=("sample",),
+        summary="Denoising diffusion U-Net of the book, in Keras",
+        paper="Song, Meng, Ermon 2021, arXiv 2010.02502; Foster 2023, Generative Deep Learning, ch. 8",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="wgan",
+        target="zoo_keras.wgan:WGAN",
+        family="gan",
+        framework="keras",
+        methods=("sample", "decode", "predict"),
+        summary="Wasserstein GAN with gradient penalty, conditional on request",
+        paper="Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, arXiv 1704.00028",
         requires=REQUIRES,
     )
     yield ModelSpec(

@@ -41,6 +41,17 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="glow",
+        target="zoo_torch.glow:Glow",
+        family="flow",
+        framework="torch",
+        methods=("sample", "log_prob", "encode", "decode"),
+        density="exact",
+        summary="Multi-scale flow of images with 1x1 convolutions",
+        paper="Kingma, Dhariwal 2018, arXiv 1807.03039",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="maf",
         target="zoo_torch.maf:MAF",
         family="flow",
@@ -103,6 +114,16 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         methods=("sample",),
         summary="Denoising diffusion U-Net with DDIM steps and guidance",
         paper="Ho, Jain, Abbeel 2020, arXiv 2006.11239",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
+        name="flow-matching",
+        target="zoo_torch.flow_matching:FlowMatching",
+        family="diffusion",
+        framework="torch",
+        methods=("sample",),
+        summary="Straight paths from noise to images in few steps",
+        paper="Lipman, Chen, Ben-Hamu, Nickel, Le 2023, arXiv 2210.02747",
         requires=REQUIRES,
     )
     yield ModelSpec(

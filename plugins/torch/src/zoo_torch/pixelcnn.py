@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.errors import InputError
+from zoo.logistics import LogisticMixture
 from zoo.network import Recipe
 from zoo.signature import Tensor
 from zoo.spaces import Image, Labels
@@ -26,6 +27,9 @@ class Config:
     kernel: int = 7  # of the first convolution; the others have 3
     rank: int = 4  # features of a level
     dropout: float = 0.2
+    mixtures: int = (
+        0  # logistic components of a pixel (Salimans et al., arXiv 1701.05517), for many levels; 0: a softmax
+    )
 
 
 class Masked(nn.Module):
@@ -83,19 +87,44 @@ class PixelCNN(Autoregressive):
         self.place = nn.Parameter(torch.zeros(self.dim, f))
         self.gates = nn.ModuleList(Masked(f, 2 * f, *reach(1), own=True) for _ in range(config.layers))
         self.outs = nn.ModuleList(nn.Conv2d(f, f, 1) for _ in range(config.layers))
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(f, f), nn.ReLU(), nn.Linear(f, k))
+        self.likelihood = LogisticMixture(1, k)
+        outputs = self.likelihood.rows * config.mixtures or k
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(f, f), nn.ReLU(), nn.Linear(f, outputs))
         nn.init.zeros_(self.head[-1].weight)  # starts as the marginals
         nn.init.zeros_(self.head[-1].bias)
-        self.register_buffer("marginals", torch.full((self.dim, k), 1 / k).log())  # (D, K) log-probabilities
+        # (D, K) log-probabilities, or (D, rows * mixtures) parameters
+        self.register_buffer("marginals", torch.zeros(self.dim, outputs))
+        self.adapt(np.arange(k)[:, None] + np.zeros((1, self.dim), np.int64))  # all levels alike
+        if config.mixtures:
+            scales = torch.tensor(self.likelihood.scales()).repeat_interleave(config.mixtures)
+            self.register_buffer("scales", scales, persistent=False)
         self.dropped = (config.layers, f)
         for name, convolution in (("first", self.first), ("later", self.gates[0])):
             for part, value in zip(("back", "inside"), convolution.past(*self.plane), strict=True):
                 self.register_buffer(f"{name}_{part}", value, persistent=False)
 
     def adapt(self, x: np.ndarray) -> None:
+        if self.config.mixtures:
+            base = self.likelihood.marginals(x.reshape(len(x), 1, -1), self.config.mixtures)  # (rows, K, D)
+            self.marginals.copy_(torch.from_numpy(base).flatten(0, 1).T)
+            return
         counts = np.stack([np.bincount(column, minlength=self.levels) for column in x.reshape(len(x), -1).T])
         smooth = counts + 1 / self.levels  # Perks' prior: one observation, spread over the levels
         self.marginals.copy_(torch.from_numpy(np.log(smooth / smooth.sum(1, keepdims=True))))
+
+    def predicted(self, h: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+        """Features (N, ..., F) of dimensions with these marginals -> logits, or the parameters of logistics."""
+        return self.head(h) * self.scales + base if self.config.mixtures else self.head(h) + base
+
+    def conditionals(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        if not self.config.mixtures:
+            return super().conditionals(x, keep)
+        x = x.reshape(-1, self.dim).to(torch.int64)
+        return self.likelihood.log_mass(x[:, None], self.mixture(self.logits(x, keep)))
+
+    def mixture(self, parameters: torch.Tensor) -> torch.Tensor:
+        """(N, M, rows * K) -> (N, rows, K, M)."""
+        return parameters.transpose(1, 2).unflatten(1, (self.likelihood.rows, self.config.mixtures))
 
     def logits(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         y = F.embedding(x, self.features).transpose(1, 2).unflatten(2, self.plane)  # (N, R, H, W)
@@ -103,7 +132,7 @@ class PixelCNN(Autoregressive):
         for n, (gate, out) in enumerate(zip(self.gates, self.outs, strict=True)):
             more = gated(gate(h))
             h = h + out(more if keep is None else more * keep[:, n, :, None, None])
-        return self.head(h.flatten(2).transpose(1, 2)) + self.marginals
+        return self.predicted(h.flatten(2).transpose(1, 2), self.marginals)
 
     def caches(self) -> dict[str, Tensor]:
         """What each layer was given at the pixels of the last row: a queue, the oldest first."""
@@ -126,7 +155,11 @@ class PixelCNN(Autoregressive):
             more = gated(torch.addmm(before, h, gate.weight[:, :, -1].T))
             h = h + F.linear(more, out.weight.flatten(1), out.bias)
         newest = torch.cat(given, 1).unflatten(1, (1, len(given), -1))
-        return self.head(h) + self.marginals.index_select(0, here), {"row": torch.cat([row[:, 1:], newest], 1)}
+        logits = self.predicted(h, self.marginals.index_select(0, here))
+        if self.config.mixtures:  # of all levels, so that one is drawn as from a softmax
+            levels = torch.arange(self.levels, device=h.device).reshape(1, 1, -1)
+            logits = self.likelihood.log_mass(levels, self.mixture(logits[:, None]))
+        return logits, {"row": torch.cat([row[:, 1:], newest], 1)}
 
 
 def gated(h: torch.Tensor) -> torch.Tensor:

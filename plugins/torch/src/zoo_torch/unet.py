@@ -1,4 +1,5 @@
-"""A small U-Net (Ronneberger, Fischer, Brox, arXiv 1505.04597) of residual blocks, for diffusion."""
+"""A small U-Net (Ronneberger, Fischer, Brox, arXiv 1505.04597) of residual blocks, for diffusion. Where an image has
+few places, these may attend to each other, as in Ho, Jain, Abbeel, arXiv 2006.11239."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ from torch.nn import functional as F
 
 from zoo.spaces import Image
 
+HEAD = 32  # channels of an attention head
 
-def halvings(space: Image) -> int:
-    """How often the U-Net halves an image: at most twice, while the size is even and no side falls below 4."""
+
+def halvings(space: Image, most: int) -> int:
+    """How often the U-Net halves an image: at most so often, while the size is even and no side falls below 4."""
     sides = (space.height, space.width)
-    return sum(all(s % 2**n == 0 and s >> n >= 4 for s in sides) for n in (1, 2))
+    return sum(all(s % 2**n == 0 and s >> n >= 4 for s in sides) for n in range(1, most + 1))
 
 
 class Block(nn.Module):
@@ -31,34 +34,76 @@ class Block(nn.Module):
         return h + self.second(F.silu(self.first(F.silu(h)) + shift[:, :, None, None]))
 
 
-class UNet(nn.Module):
-    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W)."""
+class Attention(nn.Module):
+    """Each place of an image looks at all of them; added to the input."""
 
-    def __init__(self, space: Image, c: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        widths = [c, 2 * c, 2 * c][: halvings(space) + 1]
-        pairs = list(pairwise(widths))
-        self.stem = nn.Conv2d(space.channels, c, 3, padding=1)
-        self.down = nn.ModuleList(Block(w) for w in widths[:-1])
+        self.heads = max(1, channels // HEAD)
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)  # starts as the identity
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        n, c, height, width = h.shape
+        places = self.norm(h.flatten(2).transpose(1, 2))  # (N, places, C)
+        q, k, v = self.qkv(places).reshape(n, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return h + self.out(seen).transpose(1, 2).reshape(n, c, height, width)
+
+
+class UNet(nn.Module):
+    """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W).
+
+    It has `channels` at full size and twice as many at each half of it, `sizes` in all, with `depth` blocks at each on
+    the way down and on the way up. Sizes of at most `attention` places have attention after each block.
+    """
+
+    def __init__(self, space: Image, channels: int, depth: int = 1, sizes: int = 3, attention: int = 0) -> None:
+        super().__init__()
+        widths = [channels, *[2 * channels] * halvings(space, sizes - 1)]
+        pairs, self.depth = list(pairwise(widths)), depth
+
+        def blocks(sizes: list[int]) -> nn.ModuleList:
+            return nn.ModuleList(Block(widths[n]) for n in sizes)
+
+        def attend(sizes: list[int]) -> nn.ModuleList:
+            few = [(space.height >> n) * (space.width >> n) <= attention for n in range(len(widths))]
+            return nn.ModuleList(Attention(widths[n]) if few[n] else nn.Identity() for n in sizes)
+
+        above = [n for n in range(len(pairs)) for _ in range(depth)]  # the size of each block on the way down
+        below = [len(pairs)] * (2 * depth)
+        self.stem = nn.Conv2d(space.channels, channels, 3, padding=1)
+        self.down = blocks(above)
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairs)
-        self.middle = nn.ModuleList(Block(widths[-1]) for _ in range(2))
+        self.middle = blocks(below)
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairs)
-        self.merge = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[:-1])
-        self.up = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.head = nn.Conv2d(c, space.channels, 3, padding=1)
+        self.merge = nn.ModuleList(nn.Conv2d(2 * a, a, 3, padding=1) for a, _ in pairs)
+        self.up = blocks(above)
+        self.head = nn.Conv2d(channels, space.channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        self.shifts = [*widths[:-1], widths[-1], widths[-1], *widths[:-1]]  # channels of each block that is shifted
+        self.attention = attend([*above, *below, *above])
+        self.shifts = [widths[n] for n in (*above, *below, *above)]  # channels of each block
 
     def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        parts = shift.split(self.shifts, dim=1)
-        n, h, kept = len(self.down), self.stem(x), []
-        for block, shrink, part in zip(self.down, self.shrink, parts, strict=False):
-            h = block(h, part)
+        blocks = *self.down, *self.middle, *self.up
+        shifts, depth = shift.split(self.shifts, dim=1), self.depth
+        middle, up = len(self.down), len(self.down) + len(self.middle)  # the numbers of their first blocks
+
+        def run(h: torch.Tensor, first: int, count: int) -> torch.Tensor:
+            for k in range(first, first + count):
+                h = self.attention[k](blocks[k](h, shifts[k]))
+            return h
+
+        h, kept = self.stem(x), []
+        for n, shrink in enumerate(self.shrink):
+            h = run(h, n * depth, depth)
             kept.append(h)
             h = shrink(F.avg_pool2d(h, 2))
-        for block, part in zip(self.middle, parts[n : n + 2], strict=True):
-            h = block(h, part)
-        for level in reversed(range(n)):
-            h = self.grow[level](F.interpolate(h, scale_factor=2.0, mode="nearest"))
-            h = self.up[level](self.merge[level](torch.cat([h, kept[level]], 1)), parts[n + 2 + level])
+        h = run(h, middle, 2 * depth)
+        for n in reversed(range(len(kept))):
+            h = self.grow[n](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+            h = run(self.merge[n](torch.cat([h, kept[n]], 1)), up + n * depth, depth)
         return self.head(F.silu(h))

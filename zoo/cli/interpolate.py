@@ -1,0 +1,113 @@
+"""`zoo interpolate`: from one latent to another."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli import options
+from zoo.cli.output import note
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+EXAMPLES = """\b
+Examples:
+  zoo interpolate vae.digits --seeds 3,9 --out x.png
+  zoo interpolate realnvp.digits --seeds 3,9,27 --path spherical --steps 12 --out x.png
+  zoo interpolate vae.digits --data digits:test --rows 3,17,4 --out x.png
+  zoo interpolate realnvp.moons --seeds 1,2 --steps 100 --out way.csv
+"""
+
+
+@click.command("interpolate", epilog=EXAMPLES)
+@options.name
+@click.option(
+    "--seeds",
+    callback=options.whole_numbers,
+    metavar="A,B,...",
+    help="Go between the latents of these samples (default: two new ones, printed).",
+)
+@click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Go between the latents of rows of this data instead.")
+@click.option(
+    "--rows",
+    "chosen_rows",
+    callback=options.whole_numbers,
+    metavar="A,B,...",
+    help="Which rows of --data, from 0 (default: 0,1).",
+)
+@click.option("--steps", type=int, default=8, show_default=True, help="Observations on each way, both ends included.")
+@click.option(
+    "--path",
+    type=click.Choice(["linear", "spherical"]),
+    default="linear",
+    show_default=True,
+    help="A straight line between latents, or an arc about the origin.",
+)
+@options.class_of_rows
+@options.set_option("An option of decode, such as observe=draw")
+@options.seed
+@options.out
+@options.force
+@options.device
+def command(
+    name: str,
+    seeds: list[int] | None,
+    data: str | None,
+    chosen_rows: list[int] | None,
+    steps: int,
+    path: str,
+    chosen: str | None,
+    settings: dict[str, str],
+    seed: int,
+    out: Path | None,
+    force: bool,
+    device: str,
+) -> None:
+    """Go from one latent to another, and decode what lies between.
+
+    --out x.png is a picture with a row for each way: from the first latent to the second, from there to the third, ...
+    With --data the images themselves stand at both ends. Other files, and the terminal, get the observations in order.
+    """
+    from zoo.cli import rows
+    from zoo.cli.grids import deliver_grid
+    from zoo.errors import InputError
+    from zoo.latents import interpolate, latent_shape
+    from zoo.pictures import picture, side_by_side
+    from zoo.spaces import Image
+
+    if data is not None and seeds is not None:
+        raise click.UsageError("--seeds is for samples and --data for given rows; give one of them.")
+    if chosen_rows is not None and data is None:
+        raise click.UsageError("--rows are rows of --data, which is not given.")
+    rows.check_early(out, force)
+    model = rows.open_model(name, device)
+    latent_shape(model)
+    rows.check_settings(model, "decode", settings)
+    rows.check_late(out, force, model.space)
+    given: dict[str, Any] = {"steps": steps, "path": path, "seed": seed, **settings}
+    given |= rows.label_of(model, "decode", chosen)
+    if data is None:
+        if seeds is None:
+            seeds = [secrets.randbits(31), secrets.randbits(31)]
+            note(f"--seeds {','.join(map(str, seeds))} (the same again)")
+        x = interpolate(model, seeds=seeds, **given)
+        deliver_grid(model, x, out, force)
+        return
+    every = rows.read_inputs(model, "encode", data, None, chosen)["x"]
+    wanted = [0, 1] if chosen_rows is None else chosen_rows
+    for row in wanted:
+        if not 0 <= row < len(every):
+            raise InputError(f"there is no row {row} in {data}: it has {len(every)}, numbered from 0.")
+    ends = every[wanted]
+    x = interpolate(model, ends, **given)
+
+    def draw() -> Picture:
+        between = picture(model.space, x.reshape(-1, *model.space.shape), steps)
+        first, last = (picture(model.space, part, 1) for part in (ends[:-1], ends[1:]))
+        return side_by_side({"from": first, "decoded, from one to the other": between, "to": last})
+
+    deliver_grid(model, x, out, force, draw if isinstance(model.space, Image) else None)
