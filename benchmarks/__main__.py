@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 MODULES = (
     "oneshot", "loops", "autoregressive", "flows", "jax_loops", "noise_share", "floors", "bound", "precision",
-    "solvers", "commands", "size", "gpu",
+    "solvers", "commands", "size", "training", "gpu",
 )  # fmt: skip
 PEERS = {
     "flows": ("zuko", "nflows"), "jax_loops": ("jax",), "loops": ("denoising_diffusion_pytorch",),

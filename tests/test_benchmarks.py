@@ -104,6 +104,11 @@ def floors(module):
     return module.rows(["realnvp.moons"], [1])
 
 
+def training(module):
+    steps = [module.step("realnvp", "moons"), module.step("cnn", "digits")]
+    return [*steps, module.saved(0.1, 1, 8), *module.files(8)]
+
+
 def precision(module):
     return module.rows(["mlp.digits"])
 
@@ -120,7 +125,7 @@ COMPARED = [
 EXPORTING = [(gaussian_diffusion, "loops"), (autoregressive, "autoregressive"), (flows, "flows")]
 ALONE = [
     (lengths, "autoregressive"), (first_sample, "commands"), (million, "commands"), (solvers, "solvers"),
-    (precision, "precision"), (floors, "floors"),
+    (precision, "precision"), (floors, "floors"), (training, "training"),
 ]  # fmt: skip
 
 
@@ -167,6 +172,13 @@ def test_another_sample_of_the_cold_process_is_noticed(monkeypatch):
     monkeypatch.setattr(module, "COLD", module.COLD.replace("seed=0", "seed=1"))
     with pytest.raises(AssertionError, match="two sides"):
         first_sample(module)
+
+
+def test_another_loss_is_noticed(monkeypatch):
+    module = load(training, "training")
+    monkeypatch.setattr(module, "loss_of", lambda *given, real=module.loss_of: 1.1 * real(*given))
+    with pytest.raises(AssertionError, match="two sides"):
+        module.step("realnvp", "moons")
 
 
 @pytest.mark.parametrize(

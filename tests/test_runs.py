@@ -76,6 +76,49 @@ def test_further_outputs_of_a_loss_are_kept_and_shown(tmp_path, monkeypatch):
     assert "nll.width" in shown[0].losses
 
 
+# ---- what it will take
+
+
+def test_a_training_says_what_it_will_take_from_its_first_steps(monkeypatch):
+    from zoo.training import forecast
+
+    clock, forecaster, said = types.SimpleNamespace(now=50.0), forecast.Forecaster(), []
+    monkeypatch.setattr(forecast, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    for step in range(11, 30):
+        clock.now += 0.5 if step > 11 else 9.0  # the first warms up
+        status = types.SimpleNamespace(step=step, steps=1011, row=None, device_memory=7)
+        if found := forecaster(status):
+            said.append((step, found))
+    ((step, found),) = said
+    assert step == 15
+    assert found.seconds == pytest.approx(500)
+    assert found.device_memory == 7
+    assert 2**25 < found.memory < 2**38
+
+
+def test_a_step_that_does_not_fit_says_what_does(tmp_path, monkeypatch):
+    from zoo_torch.learner import TorchLearner
+
+    def step(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9700000000 bytes")
+
+    monkeypatch.setattr(TorchLearner, "step", step)
+    with pytest.raises(InputError, match=r"a step of 256 rows .* --accumulate 2; .* --batch-size 128"):
+        zoo.train("realnvp", "moons", tmp_path / "run", batch_size=256, config=SMALL)
+
+
+@pytest.mark.parametrize(("architecture", "source"), [("realnvp", "moons"), ("mlp", "digits")])
+def test_accumulated_gradients_are_those_of_the_whole_batch(architecture, source, tmp_path):
+    found = {}
+    for parts in (1, 3):
+        zoo.train(architecture, source, tmp_path / str(parts), epochs=1, batch_size=500, accumulate=parts)
+        found[parts] = zoo.load(tmp_path / str(parts)).network.arrays()
+        history = zoo.Run(tmp_path / str(parts)).history.to_pylist()[0]
+        found[parts]["history"] = np.array([history["validation"]])
+    for name, array in found[1].items():
+        np.testing.assert_allclose(found[3][name], array, rtol=1e-3, atol=1e-4)
+
+
 # ---- whoever listens
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import numpy as np
@@ -38,7 +39,7 @@ def snapshot(step=1, best=None):
 
 
 def steps(folder):
-    return checkpoint.load(folder, "training")[0]["position"]["step"]
+    return json.loads((folder / "training.json").read_text())["position"]["step"]
 
 
 def saver_of(folder, **more):

@@ -78,6 +78,9 @@ class Learner(Protocol):
     def weights(self) -> Arrays:
         """The weights to keep: averaged if the recipe says so."""
 
+    def memory(self) -> int:
+        """Bytes that a device with a memory of its own has given so far, at the peak; 0 on a CPU."""
+
 
 class Network:
     """Base of every framework's base class: configuration, sample space and the calls that the core makes."""

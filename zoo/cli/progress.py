@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.output import duration, note
+from zoo.memory import gib
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from zoo.training import RunRecord, Status
+    from zoo.training.forecast import Forecast
 
 Stage = Callable[..., None]  # stage, done, total
 SECONDS = 10.0  # between lines
@@ -140,6 +142,13 @@ class Lines:
         return f"{self.what}: {', '.join(filter(None, (self.stage, known, times)))}"
 
 
+def forecast_line(forecast: Forecast) -> str:
+    """What a training will take, in a sentence."""
+    device = f", and {gib(forecast.device_memory)} of the device" if forecast.device_memory else ""
+    memory = f" and has {gib(forecast.memory)} of memory" if forecast.memory else ""
+    return f"takes about {duration(forecast.seconds)}{memory}{device}, as far as its first steps tell"
+
+
 def losses(status: Status) -> str:
     words = [f"{name} {value:.4f}" for name, value in status.losses.items()]
     if status.validation is not None:
@@ -156,12 +165,16 @@ def training(title: Callable[[RunRecord], str]) -> Iterator[Callable[[Status], N
         yield _Lines(title)
         return
     with _bar("{task.description}", "{task.fields[losses]}") as bar:
+        from zoo.training.forecast import Forecaster
+
         task = bar.add_task("loading", total=None, losses="")
-        last = 0.0
+        last, forecaster = 0.0, Forecaster()
 
         def show(status: Status) -> None:
             nonlocal last
             now = time.monotonic()
+            if forecast := forecaster(status):
+                bar.console.print(forecast_line(forecast), markup=False, highlight=False)
             if not last:
                 bar.console.print(title(status.record), markup=False, highlight=False)
                 bar.reset(task, total=status.steps, completed=status.step)
@@ -178,13 +191,17 @@ class _Lines:
     """A line at the first step, about every ten seconds, and at the end."""
 
     def __init__(self, title: Callable[[RunRecord], str]) -> None:
-        self.title = title
+        from zoo.training.forecast import Forecaster
+
+        self.title, self.forecaster = title, Forecaster()
         self.began = self.last = 0.0
         self.first = 0
         self.finished = False
 
     def __call__(self, status: Status) -> None:
         now = time.monotonic()
+        if forecast := self.forecaster(status):
+            note(forecast_line(forecast))
         if not self.began:
             note(self.title(status.record))
             self.began, self.first = now, status.step

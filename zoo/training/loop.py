@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from msgspec import to_builtins
 from zoo import interrupts
 from zoo.api import MethodFacts
 from zoo.data import Dataset
-from zoo.errors import CorruptFile, ZooError
+from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.memory import is_shortage
 from zoo.network import Learner, Network
 from zoo.signature import Signature
 from zoo.training import saving
@@ -45,6 +47,7 @@ class Status:
     best: float | None
     learning_rate: float
     latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
+    device_memory: int  # bytes, at the peak, of a device that has its own
     row: Mapping[str, float] | None  # at the end of an epoch, what it adds to the history
 
 
@@ -138,7 +141,8 @@ class Loop:
         rate = learning_rate(self.recipe, at.step, self.batches.steps)
         figures: dict[str, float] = {}
         for name, batch in self.batches.training(at.step, rank=learner.rank, world_size=learner.world_size):
-            means = learner.step(name, *batch, rate)
+            with self.enough_memory():
+                means = learner.step(name, *batch, rate)
             if not math.isfinite(means["loss"]):
                 raise ZooError(
                     f"the {name} loss is {means['loss']} at step {at.step}. Try a lower learning rate (now "
@@ -150,6 +154,20 @@ class Loop:
         at.step += 1
         at.curve.add(at.step, figures)
         self.report(figures, rate)
+
+    @contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a framework's own
+            if not is_shortage(error):
+                raise
+            size, parts = self.batches.size, self.recipe.accumulate
+            raise InputError(
+                f"there is not enough memory for a step of {size} rows{f' in {parts} parts' if parts > 1 else ''} "
+                f"({' '.join(str(error).split())[:200]}). Cut them into more parts, which changes nothing else: "
+                f"--accumulate {max(2, 2 * parts)}; or take fewer: --batch-size {max(1, size // 2)}."
+            ) from error
 
     def end_epoch(self) -> None:
         at, patience, epoch = self.at, self.recipe.patience, self.at.step // self.batches.per_epoch
@@ -194,6 +212,7 @@ class Loop:
                 best=at.best,
                 learning_rate=rate,
                 latest=figures,
+                device_memory=self.learner.memory(),
                 row=None if figures else last,
             )
         )

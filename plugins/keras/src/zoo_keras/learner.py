@@ -145,6 +145,10 @@ class KerasLearner:
             found |= {f"optimizer.{objective}.{i}": v for i, v in enumerate(optimizer.variables)}
         return found
 
+    def memory(self) -> int:
+        device = self.network.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
     def state(self) -> dict[str, np.ndarray]:
         return {name: array_of(v) for name, v in self._variables().items()}
 

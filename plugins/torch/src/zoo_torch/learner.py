@@ -147,6 +147,10 @@ class TorchLearner:
     def weights(self) -> dict[str, np.ndarray]:
         return (self.average.module if self.average else self.network).arrays()
 
+    def memory(self) -> int:
+        device = self.network.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
     def state(self) -> dict[str, np.ndarray]:
         arrays = {f"network.{name}": a for name, a in self.network.arrays().items()}
         if self.average:
