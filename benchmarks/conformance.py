@@ -29,7 +29,7 @@ def table() -> str:
     lines = ["| model | fault | size | seen by |", "|---|---|---|---|"]
     for broken in BROKEN:
         seen = ", ".join(f"`{name}`" for name in broken.seen_by) or "**none**"
-        lines.append(f"| `{broken.kind}` | {broken.fault} | {broken.size} | {seen} |")
+        lines.append(f"| {broken.kind} | {broken.fault} | {broken.size} | {seen} |")
     return "\n".join(lines)
 
 

@@ -32,7 +32,7 @@ DISTURBANCE = 0.1  # of the weights: an architecture that starts as the identity
 CLASSES = Labels(("a", "b", "c"))
 MOST_CLASSES = 10  # of a model with more, the first are tested one by one
 # seconds that a row takes at most -> rows that are drawn where a check compares laws, of all classes together
-DRAWS = ((1e-5, 100_000), (1e-4, 20_000), (1e-3, 2000), (math.inf, 300))
+DRAWS = ((1e-5, 100_000), (1e-4, 20_000), (1e-3, 2000), (1e-2, 300), (math.inf, 150))
 TIMED = 256  # of them
 FEWEST_DRAWS = 30  # of a class
 # One space of each type for all checks, smaller ones for what a density and its sampler must keep, and others for what
