@@ -45,7 +45,7 @@ def call(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def call(*words, space=None, code=0):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, device: Indexed(space))
+        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **more: Indexed(space))
         result = CliRunner().invoke(main, [*map(str, words)])
         assert result.exit_code == code, result.output
         return result
