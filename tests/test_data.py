@@ -396,15 +396,16 @@ def test_csv_without_a_header_has_no_names(make: Make, name: str, text: str) -> 
     ],
 )
 def test_a_fault_in_csv_is_shown_by_line_and_column(make: Make, text: str | bytes, says: str) -> None:
+    """Of a model of real numbers; one of tables takes words and gaps (tests/test_tables.py)."""
     path = make("a.csv", text)
-    message = problem(InputError, load_dataset, path)
+    message = problem(InputError, load_dataset, path, spaces=(Real,))
     assert says in message
     assert str(path) in message
 
 
 def test_a_column_of_words_may_be_the_class(make: Make) -> None:
     path = make("a.csv", "x,y,kind\n" + ROWS)
-    assert "say so: --label kind" in problem(InputError, load_dataset, path)
+    assert "say so: --label kind" in problem(InputError, load_dataset, path, spaces=(Real,))
     assert "columns are x, y, kind. Did you mean 'kind'" in problem(InputError, load_dataset, path, label="kin")
     assert "line 22, column 'kind' is empty" in problem(
         InputError, load_dataset, make("b.csv", "x,y,kind\n" + ROWS + "1,2,\n"), label="kind"
@@ -432,15 +433,15 @@ def test_parquet_has_columns_and_a_class(tmp_path: Path) -> None:
     assert data.space == Real(3, ("x", "n", "float"))
     assert load_dataset(tmp_path / "b.parquet", label="kind").digest == data.digest
     assert "column 'kind' holds string; expected numbers. If it is the class" in problem(
-        InputError, load_dataset, tmp_path / "b.parquet"
+        InputError, load_dataset, tmp_path / "b.parquet", spaces=(Real,)
     )
     del columns["kind"]
     pq.write_table(pa.table(columns), path)
     assert load_dataset(path, label="float").classes == Labels(("0", "1"))
     pq.write_table(pa.table({"x": [1.0, None], "y": [1, 2]}), path)
-    assert "row 2, column 'x' is missing" in problem(InputError, load_dataset, path)
+    assert "row 2, column 'x' is missing" in problem(InputError, load_dataset, path, spaces=(Real,))
     pq.write_table(pa.table({"x": [1, 2], "y": [None, 1]}), path)
-    assert "row 1, column 'y' is missing" in problem(InputError, load_dataset, path)
+    assert "row 1, column 'y' is missing" in problem(InputError, load_dataset, path, spaces=(Real,))
     pq.write_table(pa.table({"x": [1, 2], "y": [None, "a"]}), path)
     assert "row 1, column 'y' is missing" in problem(InputError, load_dataset, path, label="y")
     pq.write_table(pa.table({"x": np.zeros(0)}), path)

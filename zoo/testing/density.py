@@ -34,6 +34,7 @@ GAIN = 0.5  # nats: a bound of more samples that could be so far below that of f
 EFFECTIVE = 100  # points of importance sampling that must have the mass
 SHAPE = 0.7  # of the tail of importance weights, above which their standard error is not to be believed
 RADII = (30.0, 300.0)  # standard deviations from the middle, where a density must be falling
+NOTHING = 1e5  # nats below zero from which on a density is nothing, whichever way it goes
 RAYS = 64
 NOISE = 0.01  # nats that a density may change over a step in which a smooth one does not
 
@@ -110,6 +111,7 @@ def _falls_off(subject: Subject) -> None:
     near, far = (safe_log_prob(subject, sample.mean(0) + r * sample.std(0) * ways) for r in RADII)
     with np.errstate(invalid="ignore"):  # two zeros far out
         slope = np.nan_to_num((far - near) / math.log(RADII[1] / RADII[0]), nan=-np.inf)
+    slope[far < -NOTHING] = -np.inf  # along a thin arm of a flow even the density of next to nothing may rise
     row = int(slope.argmax())
     require(
         bool(slope[row] < -d),
