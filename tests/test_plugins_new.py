@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_new_plugin_passes_its_own_tests_at_once(environment, tmp_path, framew
     shutil.rmtree(source / "src")  # what is tested is what was installed
     said = environment.run("pytest", "-q", "-W", "error", cwd=source)
     assert " passed" in said
-    assert "failed" not in said
+    assert not re.search(r"\d failed", said)
     model = name.removeprefix("genzoo-")
     assert f"\n{model} " in environment.run("zoo", "list", cwd=tmp_path)
 

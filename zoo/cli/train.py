@@ -13,6 +13,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import duration, facts, note
+from zoo.errors import InputError
 from zoo.figure import figures_of
 
 if TYPE_CHECKING:
@@ -101,11 +102,12 @@ def command(
         missing = [n for n, v in (("ARCHITECTURE", architecture), ("--data", data), ("--out", out)) if v is None]
         ctx.fail(f"missing {', '.join(missing)}. Start a run: zoo train ARCHITECTURE --data DATA --out RUN")
     # before the seconds that a framework takes to be imported
+    from zoo import registry
     from zoo.data import resolve
     from zoo.files import check_output_folder
     from zoo.training import files_of
 
-    spec = _spec(start or architecture)
+    spec = registry.of_model(architecture) if start is None else _begun_with(start)
     if not _is_worker():
         check_output_folder(out, force, marker=files_of)
     resolve(str(data))
@@ -161,13 +163,17 @@ def _changes(ctx: click.Context) -> dict[str, Any]:
     return given
 
 
-def _spec(name: str) -> ModelSpec:
-    """The architecture of that name, or of a preset, run or checkpoint."""
+def _begun_with(name: str) -> ModelSpec:
+    """The architecture of a preset, run or checkpoint."""
     from zoo import registry
     from zoo.about import show
 
     path = Path(name).expanduser()
-    return registry.architecture(str(show(path)["architecture"])) if path.is_dir() else registry.of_model(name)
+    if not path.is_dir():
+        return registry.of_model(name)
+    if "architecture" not in (found := show(path)):
+        raise InputError(f"{path} is no run or checkpoint; expected one, or the name of a preset.")
+    return registry.architecture(str(found["architecture"]))
 
 
 def split_settings(
@@ -177,7 +183,7 @@ def split_settings(
     if not settings:
         return {}, dict(recipe)
     from zoo import registry
-    from zoo.errors import InputError, did_you_mean
+    from zoo.errors import did_you_mean
 
     cls = registry.network_class(spec)
     own, training = ([f.name for f in fields(c)] for c in (cls.Config, cls.recipe))

@@ -86,7 +86,7 @@ def test_color_pictures_are_better_known_than_by_their_marginals(tmp_path: Path)
     assert np.corrcoef(red, green)[0, 1] > 0.3, "the noise of a pixel is not that of independent channels"
 
 
-@pytest.mark.parametrize("check", ["density_normalised", "sampler_matches_density"])
+@pytest.mark.parametrize("check", ["density_integrates_to_one", "samples_follow_the_density"])
 def test_draws_in_color_follow_the_density(check: str) -> None:
     space = Image(1, 2, 3, levels=3)
     subject = Subject("vae", architecture("vae"), space, lambda: stirred(zoo.create("vae", space, config=SMALL)))
