@@ -103,6 +103,10 @@ class Dataset:
         self.splits: Mapping[str, Split] = splits
         self._whole: dict[str, tuple[Array, npt.NDArray[np.int64] | None]] = {}
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(self.splits[split]):,} {split}" for split in SPLITS)
+        return f"<data set {self.name}: {self.space.describe()}; rows: {rows}>"
+
     @property
     def train(self) -> Array:
         return self.split("train")[0]
