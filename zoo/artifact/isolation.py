@@ -16,6 +16,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from multiprocessing import BufferTooShort, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,10 @@ class Child:
 
     def ask(self, what: str, request: Mapping[str, Any], arrays: Iterable[Array] = ()) -> dict[str, Any]:
         """The answer to a request and arrays that go with it; a `ZooError` says why there is none. `what` is done."""
-        try:
+        with suppress(OSError):  # it may refuse a request, say why and end before it has all arrays
             self.connection.send_bytes(json.dumps(request).encode())
             for array in arrays:
                 self.connection.send_bytes(bytes_of(array))
-        except OSError:
-            raise self._ended(what) from None
         return self._answer(what, self.limits.seconds)
 
     def receive(
