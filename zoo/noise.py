@@ -154,10 +154,19 @@ def ascending(keys: U64) -> npt.NDArray[np.integer[Any]]:
     edges = [0, *(int(k) for k in some[:: max(1, len(some) // SHARES)][1:]), 2**64]
     done = 0
     for low, high in itertools.pairwise(edges):
-        inside = keys >= np.uint64(low)
-        if high < 2**64:
-            inside &= keys < np.uint64(high)
-        mine = np.flatnonzero(inside)
+        mine = _between(keys, low, high)
         order[done : done + len(mine)] = mine[np.argsort(keys[mine], kind="stable")]
         done += len(mine)
     return order
+
+
+def _between(keys: U64, low: int, high: int) -> npt.NDArray[np.int64]:
+    """The places of the keys from `low` to below `high`, found a block of keys at a time."""
+    found = []
+    for first in range(0, len(keys), BLOCK):
+        block = keys[first : first + BLOCK]
+        inside = block >= np.uint64(low)
+        if high < 2**64:
+            inside &= block < np.uint64(high)
+        found.append(first + np.flatnonzero(inside))
+    return np.concatenate(found)
