@@ -715,7 +715,10 @@ class DenserInThree(Denser):
     on = zoo.Real(3)
 
 
-@sized("improper: log_prob is bounded from below", {-10: (INTEGRAL,), -100: (INTEGRAL,), -1e5: (INTEGRAL,), -1e10: ()}, "at {:g}")
+FLOORS = {-10: (INTEGRAL,), -100: (INTEGRAL,), -1e5: (INTEGRAL,), -1e10: ()}
+
+
+@sized("improper: log_prob is bounded from below", FLOORS, "at {:g}")
 class Floor(Plain):
     on = zoo.Real(3)
 
