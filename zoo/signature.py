@@ -263,6 +263,11 @@ class Signature:
         return max((math.prod(resolve(shape, {})) for shape in shapes if shape not in chosen), default=1), chosen
 
     @cached_property
+    def wide_options(self) -> list[str]:
+        """The options that may multiply the rows that go through the network."""
+        return [name for name, option in self.options.items() if option.dtype == "int64" and name != self.length]
+
+    @cached_property
     def row_inputs(self) -> dict[str, Tensor]:
         """The inputs of an artifact that have a row for each example: beside those declared, which rows they are, for
         the noise, or to say how many."""

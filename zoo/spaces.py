@@ -397,8 +397,8 @@ def levels_in(array: Array, levels: int, dtype: str, name: str, what: str) -> Ar
         finite(array, name)
         if (array != array.round()).any():
             raise InputError(f"{name} has fractions; expected {what}. Multiply or round it first.")
-    bad = (array < 0) | (array >= levels)
-    if bad.any():
+    if array.max() >= levels or (array.dtype.kind != "u" and array.min() < 0):
+        bad = (array < 0) | (array >= levels)
         raise InputError(f"{name} has the value {array[bad][0]}; expected {what}.")
     return array.astype(dtype)
 
