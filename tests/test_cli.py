@@ -170,7 +170,9 @@ def test_show(run, artifact_folder):
     known = json.loads(call("show", "realnvp", "--settings", "--json").stdout)
     assert known["kind"] == "architecture"
     assert "1605.08803" in known["paper"]
-    assert {"name": "hidden", "default": 64, "of": "architecture"} in known["takes"]
+    hidden = next(s for s in known["takes"] if s["name"] == "hidden")
+    assert (hidden["default"], hidden["of"]) == (64, "architecture")
+    assert hidden["meaning"] == "units of each coupling's hidden layers"
     known = json.loads(call("show", run, "--json").stdout)
     assert (known["kind"], known["data"], known["classes"]) == ("run", "moons", ["upper", "lower"])
     assert known["recipe"]["epochs"] == 3

@@ -15,9 +15,13 @@ import re
 import subprocess
 import threading
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from zoo import registry
+from zoo.spec import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -82,3 +86,9 @@ def test_the_page_runs(make_environment, tmp_path, page):
                     namespace = Namespace(environment, tmp_path)
                     stack.callback(namespace.close)
                 namespace.run(line, page, text)
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in registry.find_models() if isinstance(spec, ModelSpec)])
+def test_every_setting_says_what_it_means(name):
+    cls = registry.network_class(registry.architecture(name))
+    assert [f.name for f in (*fields(cls.Config), *fields(cls.recipe)) if not f.metadata.get("meaning")] == []

@@ -69,7 +69,10 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
         precision(known["precision"])
     if settings:
         click.echo()
-        table(["--set", "default", "of"], [[s["name"], _value(s["default"]), s["of"]] for s in known["takes"]])
+        for part in ("architecture", "training"):
+            rows = [[s["name"], _value(s["default"]), s["meaning"]] for s in known["takes"] if s["of"] == part]
+            table([f"--set ({part})", "default", "meaning"], rows)
+            click.echo()
     elif known["kind"] == "architecture":
         note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
 
@@ -142,6 +145,9 @@ def _settings(architecture: str) -> list[dict[str, Any]]:
     from zoo import registry
 
     cls = registry.network_class(registry.architecture(architecture))
-    own = [(f.name, f.default, "architecture") for f in fields(cls.Config)]
-    training = [(f.name, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
-    return [{"name": name, "default": default, "of": part} for name, default, part in own + training]
+    own = [(f, f.default, "architecture") for f in fields(cls.Config)]
+    training = [(f, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
+    return [
+        {"name": f.name, "default": default, "of": part, "meaning": f.metadata.get("meaning", "")}
+        for f, default, part in own + training
+    ]
