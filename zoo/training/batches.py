@@ -21,6 +21,7 @@ from zoo.network import Objective, Recipe
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 EVALUATION_ROWS = 512  # of a batch of validation, at most
+ORDERED = 2**12  # places of an epoch's order that are looked up at a time, about
 
 
 class Batch(NamedTuple):
@@ -62,10 +63,16 @@ class Batches:
         if split == "validation":
             rows = np.array_split(np.arange(len(self.data.splits["validation"])), self.validation_steps)[step]
             return rows, rows
+        return self.order(step), np.arange(step * self.size, (step + 1) * self.size)
+
+    def order(self, step: int) -> Rows:
+        """The rows of a step of training: its part of the order of its epoch."""
         epoch, place = divmod(step, self.per_epoch)
-        order = epoch_order(len(self.data.splits["train"]), self.seed, epoch)
-        first = place * self.size
-        return order[first : first + self.size].astype(np.int64), np.arange(step * self.size, (step + 1) * self.size)
+        together = max(1, ORDERED // self.size)  # steps whose rows are looked up at once
+        first = place - place % together
+        low, high = first * self.size, min(first + together, self.per_epoch) * self.size
+        rows = epoch_order(len(self.data.splits["train"]), self.seed, epoch, low, high)
+        return rows[(place - first) * self.size :][: self.size]
 
     def batch(self, split: str, objective: str, rows: Rows, examples: Rows) -> Batch:
         """These rows of a split as the inputs of an objective, and the noise of these examples."""
@@ -79,9 +86,9 @@ class Batches:
         return Batch(inputs, fresh)
 
 
-@functools.lru_cache(maxsize=1)  # it takes longer than a step, and serves a whole epoch
-def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.integer[Any]]:
-    """The order of `count` training rows in an epoch."""
-    order = noise.permutation(count, seed=seed, stream=f"order/{epoch}")
-    order.flags.writeable = False
-    return order
+@functools.lru_cache(maxsize=1)  # to look up many places takes little longer than a few, and serves many steps
+def epoch_order(count: int, seed: int, epoch: int, low: int, high: int) -> Rows:
+    """What stands at the places from `low` to below `high` of the order of `count` training rows in an epoch."""
+    rows = noise.shuffled(np.arange(low, high), count, seed=seed, stream=f"order/{epoch}")
+    rows.flags.writeable = False
+    return rows
