@@ -79,6 +79,12 @@ image_size = click.option(
 types = click.option(
     "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
 )
+tokenizer = click.option(
+    "--tokenizer", metavar="bpe:SIZE|FILE", help="Tokens of text: train byte-level BPE, or a tokenizer.json."
+)
+length = click.option(
+    "--length", type=int, metavar="N", help="The most characters or tokens of a line; longer ones are cut. [200]"
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )

@@ -26,6 +26,7 @@ Examples:
   zoo train realnvp --data moons --out runs/moons --epochs 20
   zoo train maf --data measurements.csv --label species --out runs/maf --set hidden=128 --set clip=1
   zoo train made --data people.csv --types age=integer,id=drop --out runs/people
+  zoo train transformer --data lines.txt --tokenizer bpe:1000 --length 64 --out runs/lines
   zoo train ddpm --data photos/ --size 64 --out runs/photos
   zoo train --resume runs/maf
   zoo train --resume runs/maf --device cpu --epochs 200
@@ -51,6 +52,8 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @options.split_column
 @options.image_size
 @options.types
+@options.tokenizer
+@options.length
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
 @click.option("--accumulate", type=int, metavar="N", help="Cut each batch into N parts: less memory, the same steps.")
@@ -75,6 +78,8 @@ def command(
     split_column: str | None,
     size: str | None,
     types: str | None,
+    tokenizer: str | None,
+    length: int | None,
     settings: dict[str, str],
     start: str | None,
     device: str,
@@ -117,6 +122,8 @@ def command(
         "split": split_column,
         "size": size,
         "types": types,
+        "tokenizer": tokenizer,
+        "length": length,
         "config": config,
         "start": start,
         "device": device,

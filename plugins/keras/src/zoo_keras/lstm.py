@@ -11,7 +11,7 @@ import torch
 
 from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
-from zoo.spaces import Labels, Space, Text
+from zoo.spaces import Labels, Space, Strings
 from zoo_keras.backend import layers, ops
 from zoo_keras.network import KerasNetwork
 
@@ -29,7 +29,7 @@ class LSTM(KerasNetwork):
     """One cell that reads the last character and gives the logits of the next. Token 0 starts and ends a string."""
 
     Config = Config
-    spaces = (Text,)
+    spaces = (Strings,)
     recipe = Recipe(epochs=120, batch_size=128, learning_rate=5e-3, weight_decay=1e-2, clip=1.0, ema=0.99, patience=15)
     density = "exact"
 

@@ -15,7 +15,7 @@ from zoo.columns import Table
 from zoo.errors import InputError
 from zoo.network import Recipe, setting
 from zoo.signature import Tensor
-from zoo.spaces import Discrete, Image, Labels, Space, Text
+from zoo.spaces import Discrete, Image, Labels, Space, Strings
 from zoo_torch.autoregressive import Autoregressive, State
 
 
@@ -76,7 +76,7 @@ class Transformer(Autoregressive):
     """Drawing a position takes that position alone through the network: keys and values of those before it are kept."""
 
     Config = Config
-    spaces = (Image, Discrete, Text, Table)
+    spaces = (Image, Discrete, Strings, Table)
     recipe = Recipe(epochs=40, learning_rate=3e-3, weight_decay=0.1, clip=1.0, ema=0.99, patience=10)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
