@@ -169,8 +169,9 @@ def table() -> str:
     for spec in registry.find_models("*.*"):
         assert isinstance(spec, PresetSpec)
         base = registry.architecture(spec.architecture)
-        shown = "; ".join(headlines(figures_of(spec.card["test"]), bound=spec.density == "lower_bound"))
-        rows.append(f"| `{spec.name}` | {base.summary} ({spec.framework}) | {base.paper} | {shown} |")
+        test = spec.card["test"]
+        shown = [*headlines(figures_of(test), bound=spec.density == "lower_bound"), *floors(test["remarks"])]
+        rows.append(f"| `{spec.name}` | {base.summary} ({spec.framework}) | {base.paper} | {'; '.join(shown)} |")
     return "\n".join(rows)
 
 
@@ -183,6 +184,14 @@ def headlines(figures: dict[str, Figure], *, bound: bool) -> Iterator[str]:
         kind = " (bound)" if bound and name in ("bits_per_dim", "nats") else ""
         real = f" (real {figure.real})" if figure.real else ""
         yield f"{SHOWN[name].format(figure)}{kind}{real}"
+
+
+def floors(remarks: list[str]) -> Iterator[str]:
+    """What a preset is no better than, in words."""
+    for remark in remarks:
+        _, no_better, what = remark.partition(" no better than ")
+        if no_better:
+            yield f"no better than {what.partition(':')[0]}"
 
 
 def write_table() -> None:
