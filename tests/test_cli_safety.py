@@ -157,6 +157,9 @@ def test_a_manifest_that_makes_no_sense_is_a_sentence(artifact_folder, tmp_path,
         ("recipe", "config", {"layers": -3}, "cannot be made"),
         ("training", "position/step", -1, "altered or damaged"),
         ("training", "position/sums", {"other": 1.0}, "altered or damaged"),
+        ("training", "position/best_epoch", 4, "it has 3 epochs, and epoch 4 as the best"),
+        ("training", "position/history", [{"epoch": 1}] * 3, "altered or damaged"),
+        ("training", "position/history", [{"validation": {"value": "low"}}], "altered or damaged"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_a_sentence(run, tmp_path, file, place, value, says):

@@ -157,6 +157,17 @@ def method_options(function: F) -> F:
         device,
         untrusted,
     )
+    return _stacked(wanted, function)
+
+
+def decoding_options(function: F) -> F:
+    """What every command has that decodes latents of its own choice."""
+    option = set_option("An option of decode, such as observe=draw")
+    return _stacked((class_of_rows, option, seed, out, force, device), function)
+
+
+def _stacked(wanted: Sequence[Callable[[F], F]], function: F) -> F:
+    """The function with these options, which `--help` lists in this order."""
     for option in reversed(wanted):
         function = option(function)
     return function

@@ -80,15 +80,17 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
 def show_history(run: str, as_json: bool) -> None:
     """The losses of a run by epoch, and by step."""
     from zoo.training import Run
+    from zoo.training.history import EPOCH, figures_in
 
     at = Run(run).position
+    epochs = [{EPOCH: number, **figures_in(row)} for number, row in enumerate(at.history, start=1)]
     if as_json:
-        print_json({"epochs": at.history, "steps": at.curve.rows})
+        print_json({"epochs": epochs, "steps": at.curve.rows})
         return
-    columns = list(dict.fromkeys(name for row in at.history for name in row))
-    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in at.history])
+    columns = list(dict.fromkeys(name for row in epochs for name in row))
+    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in epochs])
     if at.best is not None:
-        note(f"\nthe best: epoch {at.best_epoch}, {at.best:.6g}. Of steps too: zoo show {run} --history --json")
+        note(f"\nthe best: epoch {at.best_epoch}, {at.best}. Of steps too: zoo show {run} --history --json")
 
 
 def print_methods(methods: Mapping[str, Any]) -> None:

@@ -229,8 +229,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
         return
     card = model.meta["card"]
     picture = preview(run, model)
-    known = {name: value for name, value in card["validation"].items() if value is not None}
-    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": known}).items())
+    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": card["validation"]}).items())
     last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [
