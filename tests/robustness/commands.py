@@ -20,7 +20,8 @@ from zoo.cli import COMMANDS
 from zoo.plugins import load_plugins
 
 TIMEOUT = 600.0  # a busy machine is slow; what hangs, hangs longer
-SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=16"]  # as large as some weights must be to lie in a file of their own
+# `hidden` as large as weights must be to lie in a file of their own
+SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=16"]
 
 
 IMPORTED = (
