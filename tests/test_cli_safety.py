@@ -185,6 +185,17 @@ def test_a_state_of_an_optimizer_that_is_not_all_there_is_a_sentence(run, tmp_pa
     fails("train", "--resume", folder, says="is no state of this training")
 
 
+@pytest.mark.parametrize("steps", [-1.0, -1e38, np.nan, 0.5, True])
+def test_a_number_of_steps_that_no_optimizer_can_take_is_a_sentence(run, tmp_path, steps):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    meta, arrays = checkpoint.load(folder, "training")
+    meta["position"] |= {"done": False, "step": 0, "best_epoch": 0}
+    arrays["now/optimizer.nll.0.step"] = np.array(steps)
+    checkpoint.save(folder, "training", meta, arrays)
+    fails("train", "--resume", folder, says="is no state of this training")
+
+
 def changed(path, place, value):
     """A JSON file with one value replaced."""
     root = json.loads(path.read_text())

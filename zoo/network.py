@@ -222,6 +222,15 @@ def average_decay(ema: float, count: int) -> float:
     return min(ema, (1 + count) / (10 + count))
 
 
+def steps_taken(value: Any) -> int:
+    """The number of steps that the saved state of an optimizer is after; `InputError` if it can be none: frameworks
+    take any, and fail in a step."""
+    number = float(value)
+    if not (0 <= number < 2**53 and number.is_integer()):
+        raise InputError(f"it is the state after {number:g} steps")
+    return int(number)
+
+
 def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float, Arrays, Arrays]]:
     """A batch in `count` parts, or one for each row: the share of the rows, their inputs, and their noise."""
     if count == 1:
