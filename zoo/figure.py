@@ -6,7 +6,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from zoo.errors import InputError
 
@@ -58,7 +58,7 @@ class Figure:
         return cls(value, error, rows)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of JSON is a number that a float can be."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
