@@ -6,7 +6,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 from zoo.errors import InputError
 
@@ -51,14 +51,14 @@ class Figure:
 
     @classmethod
     def _alone(cls, data: Any) -> Figure:
-        known = data if isinstance(data, Mapping) else {"value": data}
+        known: Any = data if isinstance(data, Mapping) else {"value": data}
         value, error, rows = known.get("value"), known.get("error"), known.get("rows", 0)
         if not (is_number(value) and (error is None or is_number(error)) and is_number(rows)):
             raise InputError(f"a figure is {reprlib.repr(data)}; expected a number, or its value, error and rows.")
         return cls(value, error, rows)
 
 
-def is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> bool:
     """Whether a value of JSON is a number that a float can be."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
