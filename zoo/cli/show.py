@@ -56,7 +56,12 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
         test = known["test"]
         rounded = known.get("precision", {}).get("weights", "float32") != "float32"
         click.echo(f"\ntest metrics{' (of the model before its weights were rounded)' if rounded else ''}")
-        figures(figures_of(test), figures_of({"figures": test.get("histogram", {})}), test.get("remarks", ()))
+        remarks = test.get("remarks")
+        figures(
+            figures_of(test),
+            figures_of({"figures": test.get("histogram", {})}),
+            remarks if isinstance(remarks, list) else [],
+        )
     for entry in known.get("weights", []):
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:

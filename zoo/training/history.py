@@ -27,6 +27,11 @@ class Curve:
     sums: dict[str, float] = field(default_factory=dict)  # of the steps since the last row
     count: int = 0
 
+    def can_be_of(self, names: set[str]) -> bool:
+        """Whether `add` with figures of these names may have left it so."""
+        rows = len(self.rows) < ROWS and all(row.keys() == names | {"step"} for row in self.rows)
+        return rows and self.window > 0 and self.count >= 0 and self.sums.keys() <= names
+
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         """The figures of a step, the first of which is 1."""
         self.count += 1

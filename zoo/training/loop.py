@@ -83,7 +83,8 @@ class Loop:
         self.at = at = position_in(meta, path)
         steps, names = self.batches.steps, set(self.figures)
         epoch = at.step // self.batches.per_epoch
-        if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
+        figures = at.sums.keys() <= names and at.curve.can_be_of(names)
+        if not 0 <= at.step < steps or not figures or at.best_epoch > epoch:
             raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
         at.done = False  # it is gone on with: longer, if it was
         try:
