@@ -231,18 +231,3 @@ def test_the_likelihood_of_tokens_is_read_by_characters_and_bytes(run):
     size = data.space.characters(x, "utf-8").sum() * np.log(2)
     assert report["bits_per_byte"].value == pytest.approx(nats.sum() / size)
     assert "nats_per_character_of_tokens" in report
-
-
-def test_an_artifact_says_how_its_tokens_are_decoded(run, tmp_path):
-    library, onnxruntime = pytest.importorskip("tokenizers"), pytest.importorskip("onnxruntime")
-    pytest.importorskip("zoo_onnx")
-    zoo.export(zoo.load(run), tmp_path / "out", check="quick")
-    space = json.loads((tmp_path / "out" / "manifest.json").read_text())["space"]
-    session = onnxruntime.InferenceSession(tmp_path / "out" / "sample.onnx")
-    told = session.get_modelmeta().custom_metadata_map
-    assert any("token t from 1 on is the id t - 1 of the tokenizer.json" in text for text in told.values())
-    artifact = zoo.open(tmp_path / "out")
-    assert artifact.sample(4, seed=3) == zoo.load(run).sample(4, seed=3)
-    rows = artifact.run("sample", count=4, seed=3)["x"]
-    tokenizer = library.Tokenizer.from_str(space["tokenizer"])
-    assert [tokenizer.decode([t - 1 for t in row if t]) for row in rows.tolist()] == artifact.sample(4, seed=3)

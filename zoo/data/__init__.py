@@ -216,7 +216,7 @@ def split_rows(
     law: Law | None = None,
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
-    return _taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law)
+    return taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law)
 
 
 def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any]]]:
@@ -228,20 +228,6 @@ def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any
     order = split_order(count)
     ends = (0, count - count // 10 - count // 5, count - count // 5, count)
     return {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
-
-
-def with_splits(
-    name: str,
-    space: Space,
-    x: Source,
-    splits: Mapping[str, npt.NDArray[np.integer[Any]]],
-    y: Array | None = None,
-    *,
-    classes: Labels | None = None,
-    source: str = "",
-) -> Dataset:
-    """A data set in splits of its own: the numbers of the rows of each, as `all_splits` completes them."""
-    return _taken(name, space, x, all_splits(name, splits), y, classes, source, None)
 
 
 def all_splits(
@@ -265,7 +251,7 @@ def all_splits(
     return rows
 
 
-def _taken(
+def taken(
     name: str,
     space: Space,
     x: Source,
@@ -273,8 +259,9 @@ def _taken(
     y: Array | None,
     classes: Labels | None,
     source: str,
-    law: Law | None,
+    law: Law | None = None,
 ) -> Dataset:
+    """A data set of the rows of another source, by the numbers of those of each split."""
     from zoo.data.sources import Taken
 
     labels = None if y is None else {split: y[rows[split]] for split in SPLITS}

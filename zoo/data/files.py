@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.columns import Table as Records
-from zoo.data import SUFFIXES, Dataset, all_splits, split_numbers, split_rows, warn_of_copies, with_splits
+from zoo.data import SUFFIXES, Dataset, all_splits, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.infer import infer, parse_types
 from zoo.data.records import read_codes
@@ -135,29 +135,23 @@ def make_dataset(
 ) -> Dataset:
     """A data set of all its rows, in splits of its own or by the fixed permutation."""
     x, space = found.x, found.space
-    text = isinstance(x, Lines)
-    if not text and (asked.tokenizer is not None or asked.length is not None):
+    if not isinstance(x, Lines) and (asked.tokenizer is not None or asked.length is not None):
         raise InputError(f"{source or name} is no text; a tokenizer and a length are for that. Leave them out.")
-    count = len(x.strings) if isinstance(x, Lines) else len(x)
     classes = y = None
     if found.classes is not None:
-        if len(found.classes) != count:
-            raise InputError(f"{source} has {count} observations and {len(found.classes)} classes; expected as many.")
+        if len(found.classes) != len(x):
+            raise InputError(f"{source} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
         y, classes = make_labels(source, found.classes)
+    numbers = split_numbers(name, len(x)) if splits is None else all_splits(name, splits)
     if isinstance(x, Lines):
-        strings = split_numbers(name, count) if splits is None else all_splits(name, splits)
         own = asked.space if isinstance(asked.space, Strings) else None
-        rows = rows_of(x, strings["train"], tokenizer=asked.tokenizer, length=asked.length, space=own)
-        x, space, splits = rows.x, rows.space, {split: rows.of(numbers) for split, numbers in strings.items()}
+        rows = rows_of(x, numbers["train"], tokenizer=asked.tokenizer, length=asked.length, space=own)
+        x, space, numbers = rows.x, rows.space, {split: rows.of(lines) for split, lines in numbers.items()}
         y = None if y is None else np.repeat(y, np.diff(rows.starts))
     assert space is not None
     if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
         check_rows(space, x, source or name)
-    known: dict[str, Any] = {"classes": classes, "source": source}
-    if splits is None:
-        data = split_rows(name, space, x, y, **known)
-    else:
-        data = with_splits(name, space, x, splits, y, **known)
+    data = taken(name, space, x, numbers, y, classes, source)
     warn_of_copies(data)
     return data
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +28,16 @@ MOST = 2**16  # of them, at most
 BLOCK = 2**14  # strings that are tokenized at a time
 
 
-class Lines(NamedTuple):
+@dataclass(frozen=True)
+class Lines:
     """Strings that are not yet tokens, and what messages call them: `where`, and the `noun` of each."""
 
     where: str
     noun: str
     strings: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.strings)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -116,27 +120,28 @@ def rows_of(
 
 def encode(space: Strings, lines: Lines) -> Array:
     """Each string as a row of a space; `InputError` says which is none."""
-    check_fits(4 * 8 * len(lines.strings) * space.length, f"{lines.where}, {len(lines.strings):,} strings,", FEWER)
+    check_fits(4 * 8 * len(lines) * space.length, f"{lines.where}, {len(lines):,} strings,", FEWER)
     return space.encode(lines.strings, f"{lines.where}, {lines.noun}", 1)
 
 
 def _tokens(lines: Lines, space: Strings) -> tuple[list[Array], Numbers]:
     """The tokens of all strings, a block of strings each, and how many each string has. Says how many strings a
     tokenizer changes."""
-    parts, sizes, changed = [], [], list[str]()
-    for low in range(0, len(lines.strings), BLOCK):
+    parts, sizes, changed, example = [], [], 0, ""
+    for low in range(0, len(lines), BLOCK):
         strings = lines.strings[low : low + BLOCK]
         found, counts = space.tokenize(strings, f"{lines.where}, {lines.noun}", low + 1)
         if isinstance(space, Tokens):
             ids = np.split(found - 1, np.cumsum(counts)[:-1])
             again = strings_of(space.tokenizer, [part.tolist() for part in ids])
-            changed += [f"{a!r} as {b!r}" for a, b in zip(strings, again, strict=True) if a != b]
+            others = [f"{a!r} as {b!r}" for a, b in zip(strings, again, strict=True) if a != b]
+            changed, example = changed + len(others), example or next(iter(others), "")
         parts.append(found.astype(np.min_scalar_type(space.tokens - 1)))
         sizes.append(counts)
     if changed:
         say(
-            f"{lines.where}: the tokenizer does not keep {len(changed):,} of {len(lines.strings):,} {lines.noun}s as "
-            f"they are, such as {changed[0][:200]}."
+            f"{lines.where}: the tokenizer does not keep {changed:,} of {len(lines):,} {lines.noun}s as "
+            f"they are, such as {example[:200]}."
         )
     return parts, np.concatenate(sizes)
 

@@ -151,6 +151,31 @@ def test_what_observations_mean(kind, tmp_path):
     assert known.known_answer.inputs == {"x": 0.5 if kind == "columns" else 1}
 
 
+def test_tokens_are_decoded_by_what_lies_in_the_artifact(tmp_path):
+    """As docs/data.md has it: ids from onnxruntime, the tokenizer from the manifest or the file."""
+    library = pytest.importorskip("tokenizers")
+    space = zoo.load_dataset([f"words {i}" for i in range(20)], tokenizer="bpe:270").space
+    draw = Call(
+        lambda u: (u * space.tokens).long() * (torch.arange(space.length) < 3),
+        outputs={"x": space.tensor},
+        noise={"u": Noise("uniform", space.shape)},
+    )
+    model = zoo_torch.wrap(sample=draw, space=space, name="tokens")
+    zoo.export(model, tmp_path / "tokens", check="quick")
+    known = description.inspect(tmp_path / "tokens" / "sample.onnx").description.outputs["x"]
+    assert "token t from 1 on is the id t - 1 of the tokenizer.json" in known.meaning
+    assert (known.unit, known.low, known.high) == ("tokens", 0, space.vocabulary)
+    strings = model.sample(5, seed=2)
+    assert zoo.open(tmp_path / "tokens").sample(5, seed=2) == strings
+    session = ort.InferenceSession(tmp_path / "tokens" / "sample.onnx", providers=["CPUExecutionProvider"])
+    (x,) = session.run(["x"], {"seed": np.full(5, 2), "index": np.arange(5)})
+    spaces = [json.loads((tmp_path / "tokens" / "manifest.json").read_text())["space"]]
+    spaces.append(json.loads(session.get_modelmeta().custom_metadata_map["genzoo.space"]))
+    for found in spaces:
+        tokenizer = library.Tokenizer.from_str(found["tokenizer"])
+        assert [tokenizer.decode([t - 1 for t in row if t]) for row in x.tolist()] == strings
+
+
 def test_the_known_answer_can_be_checked_by_hand(folder):
     """As docs/runtimes.md has it: metadata, one row, the first numbers."""
     session = ort.InferenceSession(folder / "sample.onnx", providers=["CPUExecutionProvider"])
