@@ -247,8 +247,8 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             f"The best epoch was the last: more may be better. Go on: zoo train --resume {run} --epochs "
             f"{2 * card['epoch']}"
         )
-    more = _all(model) + "".join(f" --input {n}={','.join(f'{v:g}' for v in a[0].flat)}" for n, a in told.items())
-    draw = [f"zoo sample {run} -n 64 --seed 7{more} --out {picture.name}"] if picture else []
+    words = "".join(f" --input {name}={','.join(f'{v:g}' for v in a[0].flat)}" for name, a in told.items())
+    draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)}{words} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]
     note("Next:\n  " + "\n  ".join(steps))
