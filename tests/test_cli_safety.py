@@ -157,6 +157,9 @@ def test_a_manifest_that_makes_no_sense_is_a_sentence(artifact_folder, tmp_path,
         ("recipe", "config", {"layers": -3}, "cannot be made"),
         ("training", "position/step", -1, "altered or damaged"),
         ("training", "position/sums", {"other": 1.0}, "altered or damaged"),
+        ("training", "position/best_epoch", 4, "it has 3 epochs, and epoch 4 as the best"),
+        ("training", "position/history", [{"epoch": 1}] * 3, "altered or damaged"),
+        ("training", "position/history", [{"validation": {"value": "low"}}], "altered or damaged"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_a_sentence(run, tmp_path, file, place, value, says):
@@ -178,6 +181,17 @@ def test_a_state_of_an_optimizer_that_is_not_all_there_is_a_sentence(run, tmp_pa
         del arrays[entry]
     else:
         arrays["now/network.more"] = np.zeros(3)
+    checkpoint.save(folder, "training", meta, arrays)
+    fails("train", "--resume", folder, says="is no state of this training")
+
+
+@pytest.mark.parametrize("steps", [-1.0, -1e38, np.nan, 0.5, True])
+def test_a_number_of_steps_that_no_optimizer_can_take_is_a_sentence(run, tmp_path, steps):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    meta, arrays = checkpoint.load(folder, "training")
+    meta["position"] |= {"done": False, "step": 0, "best_epoch": 0}
+    arrays["now/optimizer.nll.0.step"] = np.array(steps)
     checkpoint.save(folder, "training", meta, arrays)
     fails("train", "--resume", folder, says="is no state of this training")
 

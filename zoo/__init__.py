@@ -42,6 +42,7 @@ _LAZY = {
     "Discrete": "zoo.spaces",
     "Image": "zoo.spaces",
     "Text": "zoo.spaces",
+    "Tokens": "zoo.spaces",
     "Labels": "zoo.spaces",
     "Table": "zoo.columns",
     "Normal": "zoo.signature",
@@ -55,9 +56,9 @@ _LAZY = {
 }
 __all__ = [
     "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
-    "Noise", "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Uniform", "ZooError", "compare", "create",
-    "evaluate", "export", "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume", "runs",
-    "show", "train", "verify", "walk",
+    "Noise", "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Tokens", "Uniform", "ZooError", "compare",
+    "create", "evaluate", "export", "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume",
+    "runs", "show", "train", "verify", "walk",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from zoo.latents import interpolate, walk
     from zoo.registry import list_models
     from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
-    from zoo.spaces import Discrete, Image, Labels, Real, Text
+    from zoo.spaces import Discrete, Image, Labels, Real, Text, Tokens
     from zoo.training import Run, resume, runs, train
 
 

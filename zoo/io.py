@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 import zipfile
@@ -33,7 +34,7 @@ from zoo.data.tables import is_number, shorten
 from zoo.errors import InputError, OutputError, ZooWarning, did_you_mean
 from zoo.files import atomic_write, check_output_file
 from zoo.pictures import image_grid, picture, picture_limit, scatter
-from zoo.spaces import Space, Text
+from zoo.spaces import Space, Strings, Text
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -78,7 +79,7 @@ def formats(space: Space | None) -> tuple[str, ...]:
     """The suffixes of files that can hold observations of a space, or named columns."""
     without = {
         ".png": space is None or not picture_limit(space),
-        ".txt": not isinstance(space, Text),
+        ".txt": not isinstance(space, Strings),
         ".npz": isinstance(space, Table),
         ".npy": isinstance(space, Table),
     }
@@ -184,7 +185,7 @@ def _batch(chunk: Chunk, space: Space | None, names: Names) -> Any:
             titles: Sequence[str] = names["x"]
             values = space.decode(array).combine_chunks().columns
             values = [v.combine_chunks() for v in values]
-        elif name == "x" and isinstance(space, Text):
+        elif name == "x" and isinstance(space, Strings):
             titles = names["x"]
             values = [pa.array(space.decode(array), pa.string())]
         else:
@@ -260,9 +261,19 @@ def _write_png(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, nam
 
 
 def _write_txt(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names) -> None:
-    assert isinstance(space, Text)
+    assert isinstance(space, Strings)
+    broken = 0
     for chunk in chunks:
-        file.write("".join(f"{s}\n" for s in space.decode(chunk["x"])).encode())
+        strings = space.decode(chunk["x"])
+        lines = [" ".join(re.split("[\r\n]", s)) for s in strings]
+        broken += sum(line != s for line, s in zip(lines, strings, strict=True))
+        file.write("".join(f"{line}\n" for line in lines).encode())
+    if broken:
+        warnings.warn(
+            f"{broken:,} strings have line breaks, which are written as spaces; .csv and .parquet keep them.",
+            ZooWarning,
+            stacklevel=2,
+        )
 
 
 _WRITERS: Mapping[str, Callable[[BinaryIO, Iterator[Chunk], Space | None, Names], None]] = {

@@ -269,6 +269,11 @@ class Signature:
         return {name: tensor for name, tensor in self.inputs.items() if name not in RESERVED}
 
     @cached_property
+    def wide_options(self) -> list[str]:
+        """The options that may multiply the rows that go through the network."""
+        return [name for name, option in self.options.items() if option.dtype == "int64" and name != self.length]
+
+    @cached_property
     def row_inputs(self) -> dict[str, Tensor]:
         """The inputs of an artifact that have a row for each example: beside those declared, which rows they are, for
         the noise, or to say how many."""

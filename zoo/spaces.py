@@ -7,8 +7,10 @@ is a dict with a `type`, so that manifests and checkpoints hold spaces as they a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zoo.errors import InputError
@@ -177,16 +179,14 @@ class Image(Space):
 
 
 @dataclass(frozen=True)
-class Text(Space):
-    """Strings of at most `length` characters of `alphabet`, as int64 token vectors.
+class Strings(Space):
+    """Base class of spaces of strings of at most `length` tokens, as int64 token vectors.
 
-    Token 0 ends a string and fills what is left of it; token `i + 1` is `alphabet[i]`. A string of `length`
-    characters has no end token.
+    Token 0 ends a string and fills what is left of it; a string of `length` tokens has no end token.
     """
 
-    type: ClassVar[str] = "text"
+    unit: ClassVar[str]  # what a token is, for messages
     length: int
-    alphabet: str
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -199,11 +199,13 @@ class Text(Space):
     @property
     def tokens(self) -> int:
         """Size of the vocabulary, the end token included."""
-        return len(self.alphabet) + 1
+        raise NotImplementedError
 
     def check(self, x: Any, name: str = "x") -> Array:
         if isinstance(x, str):
             raise InputError(f"{name} is one string; expected a list of strings: [{x!r}].")
+        if getattr(getattr(x, "dtype", None), "kind", "") in "OUT" and hasattr(x, "tolist"):  # an array of strings
+            x = x.tolist()
         if isinstance(x, (list, tuple)) and x and all(isinstance(s, str) for s in x):
             x = self.encode(x)
         return super().check(x, name)
@@ -213,30 +215,41 @@ class Text(Space):
         ended = (array[:, :-1] == 0) & (array[:, 1:] != 0)
         if ended.any():
             row = int(ended.any(axis=1).argmax())
-            raise InputError(f"{name} row {row} has characters after the end token 0; fill the rest with 0.")
+            raise InputError(f"{name} row {row} has {self.unit}s after the end token 0; fill the rest with 0.")
         return array
 
-    def encode(self, strings: Any) -> Array:
-        """Strings to tokens, shape `(N, length)`."""
+    def tokenize(self, strings: Sequence[str], where: str = "string", first: int = 0) -> tuple[Array, Array]:
+        """The tokens of all strings, however long, one after another (tokens,), and how many each has (N,). An error
+        names a string as `where` and its number, counted from `first`."""
+        raise NotImplementedError
+
+    def encode(self, strings: Sequence[str], where: str = "string", first: int = 0) -> Array:
+        """Strings to tokens, shape `(N, length)`. `InputError` as in `tokenize`, and for a string that is too long."""
         import numpy as np
 
-        code = {c: i + 1 for i, c in enumerate(self.alphabet)}
+        found, sizes = self.tokenize(strings, where, first)
+        if (sizes > self.length).any():
+            row = int((sizes > self.length).argmax())
+            raise InputError(
+                f"{where} {row + first} has {sizes[row]} {self.unit}s; expected at most {self.length}: "
+                f"{reprlib.repr(strings[row])}."
+            )
         out = np.zeros((len(strings), self.length), dtype=np.int64)
-        for row, s in enumerate(strings):
-            if len(s) > self.length:
-                raise InputError(f"string {row} has {len(s)} characters; expected at most {self.length}: {s!r}.")
-            unknown = sorted(set(s) - set(code))
-            if unknown:
-                raise InputError(f"string {row} ({s!r}) has {unknown[0]!r}; the alphabet is {self.alphabet!r}.")
-            out[row, : len(s)] = [code[c] for c in s]
+        out[np.arange(self.length) < sizes[:, None]] = found
         return out
 
     def decode(self, tokens: Array) -> list[str]:
         """Tokens to strings."""
-        return [
-            "".join(self.alphabet[t - 1] for t in row[: (row == 0).argmax() if (row == 0).any() else None])
-            for row in tokens
-        ]
+        raise NotImplementedError
+
+    def characters(self, tokens: Array, encoding: str = "") -> Array:
+        """How many characters each string has (N,), or how many bytes in an encoding. Its end is one, if it has an end
+        token."""
+        import numpy as np
+
+        strings = self.decode(tokens)
+        sizes = np.array([len(s.encode(encoding, "surrogatepass") if encoding else s) for s in strings])
+        return np.asarray(sizes + (np.asarray(tokens)[:, -1] == 0))
 
     def examples(self, kind: str, count: int, seed: int = 0) -> Array:
         import numpy as np
@@ -244,8 +257,100 @@ class Text(Space):
         x = level_examples(self.shape, self.tokens, self.dtype, kind, count, seed)
         return np.where(np.cumsum(x == 0, axis=1) > 0, 0, x)  # nothing after the first end token
 
+
+@dataclass(frozen=True)
+class Text(Strings):
+    """Strings of at most `length` characters of `alphabet`: token `i + 1` is `alphabet[i]`, 0 the end."""
+
+    type: ClassVar[str] = "text"
+    unit: ClassVar[str] = "character"
+    alphabet: str
+
+    @property
+    def tokens(self) -> int:
+        return len(self.alphabet) + 1
+
+    def tokenize(self, strings: Sequence[str], where: str = "string", first: int = 0) -> tuple[Array, Array]:
+        import numpy as np
+
+        known, letters = (_code_points(s) for s in (self.alphabet, "".join(strings)))
+        sizes = np.array([len(s) for s in strings], dtype=np.int64)
+        order = np.argsort(known)
+        places = np.searchsorted(known, letters, sorter=order).clip(max=max(0, len(known) - 1))
+        unknown = known[order[places]] != letters if len(known) else np.ones(len(letters), dtype=bool)
+        if unknown.any():
+            place = int(unknown.argmax())
+            row = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
+            raise InputError(f"{where} {row + first} has {chr(letters[place])!r}; the alphabet is {self.alphabet!r}.")
+        return order[places] + 1, sizes
+
+    def decode(self, tokens: Array) -> list[str]:
+        return ["".join(self.alphabet[t - 1] for t in row) for row in _before_end(tokens)]
+
     def describe(self) -> str:
         return f"strings of at most {self.length} characters of {self.alphabet!r}"
+
+
+@dataclass(frozen=True)
+class Tokens(Strings):
+    """Strings of at most `length` tokens of a tokenizer, whose JSON (the `tokenizer.json` of Hugging Face) is
+    `tokenizer`: token `t` from 1 on is its id `t - 1`, below `vocabulary`; 0 is the end.
+
+    Observations go in and out as strings. Not every row of tokens is one that the tokenizer makes of a string: others
+    stand for the string that it makes of them, where bytes that are no characters become U+FFFD. `Tokens.of` makes the
+    space of a tokenizer.
+    """
+
+    type: ClassVar[str] = "tokens"
+    unit: ClassVar[str] = "token"
+    vocabulary: int
+    tokenizer: str = field(repr=False)
+
+    @classmethod
+    def of(cls, length: int, tokenizer: str) -> Tokens:
+        """The space of a tokenizer's JSON. `MissingDependency` without the package tokenizers."""
+        from zoo.tokenizer import vocabulary
+
+        return cls(length, vocabulary(tokenizer), tokenizer)
+
+    @property
+    def tokens(self) -> int:
+        return self.vocabulary + 1
+
+    def tokenize(self, strings: Sequence[str], where: str = "string", first: int = 0) -> tuple[Array, Array]:
+        import numpy as np
+
+        from zoo.tokenizer import ids_of
+
+        found = ids_of(self.tokenizer, strings, where, first)
+        sizes = np.array([len(ids) for ids in found], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(sizes.sum())) + 1, sizes
+
+    def decode(self, tokens: Array) -> list[str]:
+        from zoo.tokenizer import strings_of
+
+        return strings_of(self.tokenizer, [[t - 1 for t in row] for row in _before_end(tokens)])
+
+    def shown(self, array: Array) -> Any:
+        return self.decode(array)
+
+    def describe(self) -> str:
+        return f"strings of at most {self.length} tokens of a vocabulary of {self.vocabulary:,}"
+
+
+def _code_points(string: str) -> Array:
+    import numpy as np
+
+    return np.frombuffer(string.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _before_end(tokens: Array) -> Iterator[list[int]]:
+    """The tokens of each string, without its end."""
+    import numpy as np
+
+    ended = np.asarray(tokens) == 0
+    sizes = np.where(ended.any(axis=1), ended.argmax(axis=1), ended.shape[1])
+    return (row[:size] for row, size in zip(np.asarray(tokens).tolist(), sizes, strict=True))
 
 
 @dataclass(frozen=True)
@@ -331,7 +436,7 @@ def is_whole(word: str) -> bool:
     return word.removeprefix("-").isdecimal() and word.isascii() and str(int(word)) == word
 
 
-SPACES: dict[str, type[Space]] = {cls.type: cls for cls in (Real, Discrete, Image, Text)}
+SPACES: dict[str, type[Space]] = {cls.type: cls for cls in (Real, Discrete, Image, Text, Tokens)}
 
 
 def from_json(data: Mapping[str, Any]) -> Space:
@@ -354,9 +459,9 @@ def from_json(data: Mapping[str, Any]) -> Space:
         if unknown:
             raise ValueError(f"it has no {unknown[0]!r}")
         space = msgspec.convert(fields, cls)
-    except (ValueError, RecursionError) as error:  # of msgspec too
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:  # msgspec 0.19's is no ValueError
         raise InputError(f"sample space {kind!r}: {str(error).removesuffix('.')}.") from None
-    if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2))):
+    if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2), getattr(space, "tokens", 2))):
         raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected whole numbers of at least 1.")
     return space
 
@@ -397,8 +502,8 @@ def levels_in(array: Array, levels: int, dtype: str, name: str, what: str) -> Ar
         finite(array, name)
         if (array != array.round()).any():
             raise InputError(f"{name} has fractions; expected {what}. Multiply or round it first.")
-    bad = (array < 0) | (array >= levels)
-    if bad.any():
+    if array.max() >= levels or (array.dtype.kind != "u" and array.min() < 0):
+        bad = (array < 0) | (array >= levels)
         raise InputError(f"{name} has the value {array[bad][0]}; expected {what}.")
     return array.astype(dtype)
 

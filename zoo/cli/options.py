@@ -92,6 +92,12 @@ types = click.option(
 input_columns = click.option(
     "--inputs", metavar="NAME,...", help="Columns (in NPZ: arrays) that the model is told of each row, such as age."
 )
+tokenizer = click.option(
+    "--tokenizer", metavar="bpe:SIZE|FILE", help="Tokens of text: train byte-level BPE, or a tokenizer.json."
+)
+length = click.option(
+    "--length", type=int, metavar="N", help="The most characters or tokens of a line; longer ones are cut. [200]"
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
@@ -165,6 +171,17 @@ def method_options(function: F) -> F:
         device,
         untrusted,
     )
+    return _stacked(wanted, function)
+
+
+def decoding_options(function: F) -> F:
+    """What every command has that decodes latents of its own choice."""
+    option = set_option("An option of decode, such as observe=draw")
+    return _stacked((class_of_rows, option, seed, out, force, device), function)
+
+
+def _stacked(wanted: Sequence[Callable[[F], F]], function: F) -> F:
+    """The function with these options, which `--help` lists in this order."""
     for option in reversed(wanted):
         function = option(function)
     return function

@@ -33,7 +33,7 @@ from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
-from zoo.spaces import Image, Labels, Space, Text
+from zoo.spaces import Image, Labels, Space, Strings
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
@@ -248,7 +248,7 @@ def check_room(out: Path, space: Space, count: int) -> None:
     each = {".npz": np.dtype(space.dtype).itemsize, ".npy": np.dtype(space.dtype).itemsize, ".csv": 2, ".tsv": 2}
     need = count * space.size * each.get(out.suffix.lower(), 0)
     free = shutil.disk_usage(folder).free
-    if need > free and not isinstance(space, Text):
+    if need > free and not isinstance(space, Strings):
         raise InputError(
             f"{count:,} rows need at least {size(need)} in {out}, and {size(free)} are free. Draw fewer; later ones "
             "with --start."
@@ -278,11 +278,11 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
     count = 0
     for chunk in chunks:
         rows = len(next(iter(chunk.values())))
-        if not isinstance(space, Text) and not count:
+        if not isinstance(space, Strings) and not count:
             table.writerow(map(shown, _titles(chunk, names)))
         wanted = rows if limit is None else min(rows, limit - count)
         part = {name: array[:wanted] for name, array in chunk.items()}
-        if isinstance(space, Text):
+        if isinstance(space, Strings):
             click.echo("\n".join(map(shown, space.decode(part["x"]))))
         else:
             flat = [_values(name, array, space) for name, array in part.items()]

@@ -27,6 +27,7 @@ Examples:
   zoo train realnvp --data moons --out runs/moons --epochs 20
   zoo train maf --data measurements.csv --label species --out runs/maf --set hidden=128 --set clip=1
   zoo train made --data people.csv --types age=integer,id=drop --out runs/people
+  zoo train transformer --data lines.txt --tokenizer bpe:1000 --length 64 --out runs/lines
   zoo train ddpm --data photos/ --size 64 --out runs/photos
   zoo train mine --data measurements.csv --inputs shift --out runs/shifted
   zoo train --resume runs/maf
@@ -55,6 +56,8 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @options.types
 @options.input_columns
 @click.option("--unconditional", is_flag=True, help="Leave out the classes of the data.")
+@options.tokenizer
+@options.length
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
 @click.option("--accumulate", type=int, metavar="N", help="Cut each batch into N parts: less memory, the same steps.")
@@ -81,6 +84,8 @@ def command(
     types: str | None,
     inputs: str | None,
     unconditional: bool,
+    tokenizer: str | None,
+    length: int | None,
     settings: dict[str, str],
     start: str | None,
     device: str,
@@ -125,6 +130,8 @@ def command(
         "types": types,
         "inputs": inputs,
         "unconditional": unconditional,
+        "tokenizer": tokenizer,
+        "length": length,
         "config": config,
         "start": start,
         "device": device,
@@ -231,8 +238,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     card = model.meta["card"]
     told = told_of_preview(model)
     picture = preview(run, model, told)
-    known = {name: value for name, value in card["validation"].items() if value is not None}
-    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": known}).items())
+    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": card["validation"]}).items())
     last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [

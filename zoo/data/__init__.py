@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
 from zoo.signature import RESERVED
-from zoo.spaces import Labels, Space, Text
+from zoo.spaces import Labels, Space, Strings
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
     import numpy as np
@@ -158,7 +158,7 @@ class Dataset:
 
         have, labels = self.space, self.labels
         rows: list[Source] = [split.sources["x"] for split in self.splits.values()]
-        if isinstance(space, Text) and isinstance(have, Text):
+        if isinstance(space, Strings) and isinstance(have, Strings):
             rows = [Mapped(x, lambda tokens: space.check(have.decode(tokens), self.name)) for x in rows]
         if labels is not None and classes is not None and self.classes is not None:
             names = self.classes.names
@@ -223,7 +223,7 @@ class Dataset:
 def check_kind(dataset: Dataset, space: Space) -> None:
     """`InputError` if the rows of a data set cannot be observations of `space`, whatever their values."""
     have = dataset.space
-    if isinstance(space, Text) and isinstance(have, Text):
+    if isinstance(space, Strings) and isinstance(have, Strings):
         return
     names = [getattr(s, "names", ()) for s in (space, have)]
     if type(have) is not type(space) or have.shape != space.shape or (all(names) and names[0] != names[1]):
@@ -243,15 +243,18 @@ def split_rows(
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows.
     `inputs` are further numbers of each row (N, ...), by name."""
+    return _taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law, inputs or {})
+
+
+def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any]]]:
+    """The numbers of the rows of each split, where there is no official one."""
     from zoo.data.frozen import split_order
 
-    count = len(x)
     if count < MIN_ROWS:
         raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
     order = split_order(count)
     ends = (0, count - count // 10 - count // 5, count - count // 5, count)
-    rows = {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
-    return _taken(name, space, x, rows, y, classes, source, law, inputs or {})
+    return {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
 
 
 def with_splits(
@@ -265,8 +268,15 @@ def with_splits(
     source: str = "",
     inputs: Mapping[str, Source] | None = None,
 ) -> Dataset:
-    """A data set in splits of its own: the numbers of the rows of each. A split that is not there is taken from the
-    training rows, a tenth for validation and a fifth for testing, always the same rows."""
+    """A data set in splits of its own: the numbers of the rows of each, as `all_splits` completes them."""
+    return _taken(name, space, x, all_splits(name, splits), y, classes, source, None, inputs or {})
+
+
+def all_splits(
+    name: str, splits: Mapping[str, npt.NDArray[np.integer[Any]]]
+) -> dict[str, npt.NDArray[np.integer[Any]]]:
+    """Splits by the numbers of their rows. One that is not there is taken from the training rows, a tenth for
+    validation and a fifth for testing, always the same rows."""
     from zoo.data.frozen import split_order
 
     if "train" not in splits or len(splits["train"]) < MIN_ROWS:
@@ -280,7 +290,7 @@ def with_splits(
             rows[split], order = train[order[-cut:]], order[:-cut]
             rows["train"] = train[order]
             _warn(f"{name} has no {split} rows of its own; {cut:,} of its training rows are taken for that.")
-    return _taken(name, space, x, rows, y, classes, source, None, inputs or {})
+    return rows
 
 
 def _taken(
@@ -296,9 +306,7 @@ def _taken(
 ) -> Dataset:
     from zoo.data.sources import Taken
 
-    for key, values in inputs.items():
-        if len(values) != len(x):
-            raise InputError(f"{name} has {len(x)} observations and {len(values)} rows of {key}; expected as many.")
+    check_lengths(name, inputs, len(x))
 
     labels = None if y is None else {split: y[rows[split]] for split in SPLITS}
     if labels is not None and classes is not None:
@@ -306,6 +314,13 @@ def _taken(
     train, validation, test = (Taken(x, rows[split]) for split in SPLITS)
     of_splits = {key: {split: Taken(values, rows[split]) for split in SPLITS} for key, values in inputs.items()}
     return Dataset(name, space, train, validation, test, labels, classes, source, law, of_splits)
+
+
+def check_lengths(name: str, inputs: Mapping[str, Source], count: int) -> None:
+    """`InputError` for an input that has not as many rows as there are observations."""
+    for key, values in inputs.items():
+        if len(values) != count:
+            raise InputError(f"{name} has {count} observations and {len(values)} rows of {key}; expected as many.")
 
 
 def _warn(message: str) -> None:
@@ -351,6 +366,8 @@ def load_dataset(
     size: int | str | tuple[int, int] | None = None,
     types: Mapping[str, str] | str | None = None,
     inputs: Inputs | None = None,
+    tokenizer: Any = None,
+    length: int | None = None,
     spaces: tuple[type[Space], ...] | None = None,
     space: Space | None = None,
     find: Callable[[str], DatasetSpec] | None = None,
@@ -371,6 +388,11 @@ def load_dataset(
       which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
       {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
     - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
+    - `tokenizer` makes tokens of text, which is characters else: "bpe:1000" for one with a vocabulary of that size that
+      is trained on the training split, a file `tokenizer.json`, or a `tokenizers.Tokenizer`. `length` is the most
+      characters or tokens of a row (200, or as many as the longest line has); longer lines are cut into pieces.
+    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table, or text, are read
+      as.
     - `find` turns a name into its spec; by default `zoo.registry.dataset`.
     """
     from zoo.data.files import Asked, read_dataset
@@ -380,7 +402,9 @@ def load_dataset(
     if isinstance(source, Dataset):
         _check_inputs(source, inputs)
         return source
-    asked = Asked(label, split, None if size is None else Size.of(size), types, inputs, spaces, space)
+    asked = Asked(
+        label, split, None if size is None else Size.of(size), types, inputs, tokenizer, length, spaces, space
+    )
     if not isinstance(source, (str, Path)):
         from zoo.data.given import dataset_of
 
@@ -388,11 +412,9 @@ def load_dataset(
     found = resolve(source, find)
     if isinstance(found, Path):
         if isinstance(inputs, Mapping):
-            raise InputError(
-                f"inputs of {found} are names of its columns or arrays; got arrays, which have other rows."
-            )
+            raise InputError(f"the inputs of {found} are names of its columns or arrays; got arrays beside it.")
         return read_dataset(found, asked)
-    words = {"label": label, "split": split, "size": size, "types": types}
+    words = {"label": label, "split": split, "size": size, "types": types, "tokenizer": tokenizer, "length": length}
     given = [word for word, value in words.items() if value is not None]
     if given:
         raise InputError(

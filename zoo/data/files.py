@@ -10,7 +10,7 @@ already. What the file says, by its kind:
 | the same, integers | `Discrete`, with the levels seen: 0 to the highest |
 | the same, uint8 of shape (N, height, width) or (N, height, width, channels) | `Image` |
 | a folder of .png, .jpg | `Image`; sub-folders are classes |
-| .txt | `Text`: a string a line, the alphabet that occurs, the longest line's length |
+| .txt | `Text`, or `Tokens` of a tokenizer: a string a line (`zoo.data.text`) |
 
 NPZ files hold the observations as `x` or `data`, or as the only array besides the classes `y` or `label`. Images in
 NPZ and NPY have 256 levels, or those seen if no value is above 16.
@@ -23,7 +23,6 @@ import math
 import os
 import shutil
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,17 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.columns import Table as Records
-from zoo.data import CODES, SUFFIXES, Dataset, split_rows, warn_of_copies, with_splits
+from zoo.data import (
+    CODES,
+    SUFFIXES,
+    Dataset,
+    all_splits,
+    check_lengths,
+    split_numbers,
+    split_rows,
+    warn_of_copies,
+    with_splits,
+)
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.infer import infer, parse_types
 from zoo.data.records import read_codes
@@ -42,36 +51,33 @@ from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
 from zoo.data.tables import (
     BLOCK,
-    FEWER,
     MAX_CLASSES,
-    WORD,
     ManyTables,
     Table,
     Words,
-    check_utf8,
     find_parts,
     first_line,
     open_parts,
     open_table,
     shorten,
 )  # fmt: skip
-from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
+from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
+from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
 from zoo.files import open_regular
-from zoo.memory import available, check_fits
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Text, is_whole
+from zoo.memory import available
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, is_whole
 from zoo.spec import natural
 
 Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARRAYS = (".npz", ".npy")
-MAX_LINE = 200
 MAX_ARRAYS = 1000  # of a file, whose headers are all read
 TEXT_COLUMN = "text"
 
 
 def column_names(space: Space) -> tuple[str, ...]:
     """The columns of this space in a table: its own names, `text`, or `x0`, `x1`, ..."""
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         return (TEXT_COLUMN,)
     return (space.names if isinstance(space, (Real, Records)) else ()) or numbered("x", space.size)
 
@@ -98,6 +104,8 @@ class Asked(NamedTuple):
     size: Size | None = None
     types: Mapping[str, str] | str | None = None
     inputs: Sequence[str] | Mapping[str, Any] = ()
+    tokenizer: Any = None
+    length: int | None = None
     spaces: tuple[type[Space], ...] | None = None
     space: Space | None = None
 
@@ -114,10 +122,11 @@ ANYTHING = Asked()
 
 
 class Found(NamedTuple):
-    """All rows of what was read: observations of a space, the class and split of each, where known, and inputs."""
+    """All rows of what was read: observations of a space, the class and split of each, where known, and inputs. Text
+    has no space yet: it depends on the splits."""
 
-    x: Source
-    space: Space
+    x: Source | Lines
+    space: Space | None
     classes: Words | Array | Sequence[str] | None = None
     split: Words | None = None
     inputs: Mapping[str, Source] = {}
@@ -129,25 +138,44 @@ def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
     splits = find_splits(path)
     if splits:
         found, counts = read_splits(str(path), splits, asked)
-        return make_dataset(path.name, found, str(source), rows_of_parts(counts))
+        return make_dataset(path.name, found, str(source), rows_of_parts(counts), asked)
     parts = find_parts(source)
     found = _read_parts(parts, asked) if parts else _read(path, asked)
-    return make_dataset(path.name, found, str(source), rows_of_words(str(source), found.split))
+    return make_dataset(path.name, found, str(source), rows_of_words(str(source), found.split), asked)
 
 
 def make_dataset(
-    name: str, found: Found, source: str, splits: Mapping[str, npt.NDArray[np.integer[Any]]] | None = None
+    name: str,
+    found: Found,
+    source: str,
+    splits: Mapping[str, npt.NDArray[np.integer[Any]]] | None,
+    asked: Asked,
 ) -> Dataset:
     """A data set of all its rows, in splits of its own or by the fixed permutation."""
     x, space = found.x, found.space
-    if not isinstance(x, ImageFiles) and not isinstance(space, Records):
-        check_rows(space, x, source or name)
+    text = isinstance(x, Lines)
+    if not text and (asked.tokenizer is not None or asked.length is not None):
+        raise InputError(f"{source or name} is no text; a tokenizer and a length are for that. Leave them out.")
+    count = len(x.strings) if isinstance(x, Lines) else len(x)
     classes = y = None
     if found.classes is not None:
-        if len(found.classes) != len(x):
-            raise InputError(f"{source} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
+        if len(found.classes) != count:
+            raise InputError(f"{source} has {count} observations and {len(found.classes)} classes; expected as many.")
         y, classes = make_labels(source, found.classes)
-    known: dict[str, Any] = {"classes": classes, "source": source, "inputs": found.inputs}
+    inputs = found.inputs
+    check_lengths(name, inputs, count)
+    if isinstance(x, Lines):
+        strings = split_numbers(name, count) if splits is None else all_splits(name, splits)
+        own = asked.space if isinstance(asked.space, Strings) else None
+        rows = rows_of(x, strings["train"], tokenizer=asked.tokenizer, length=asked.length, space=own)
+        x, space, splits = rows.x, rows.space, {split: rows.of(numbers) for split, numbers in strings.items()}
+        pieces = np.diff(rows.starts)
+        y = None if y is None else np.repeat(y, pieces)
+        inputs = {key: np.repeat(values[:], pieces, axis=0) for key, values in inputs.items()}
+    assert space is not None
+    if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
+        check_rows(space, x, source or name)
+    known: dict[str, Any] = {"classes": classes, "source": source, "inputs": inputs}
     if splits is None:
         data = split_rows(name, space, x, y, **known)
     else:
@@ -209,7 +237,7 @@ def _read(path: Path, asked: Asked) -> Found:
         raise InputError(f"{path} is no folder of images; a size is for those. Leave it out.")
     if kind == ".txt":
         _no_column(path, asked, "a text file has no classes")
-        return Found(*_text(path))
+        return Found(read_strings(path), None)
     if kind in TABLES:
         return read_table(open_table(path), asked)
     if kind in ARRAYS:
@@ -250,10 +278,9 @@ def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[
         return read_table(ManyTables(list(tables.values())), asked), counts
     if kinds == {".txt"}:
         _no_column(folder, asked, "a text file has no classes")
-        strings = {name: _strings(path) for name, path in splits.items()}
-        space = text_space([s for each in strings.values() for s in each])
-        x = np.concatenate([_encode(splits[name], space, each, "line") for name, each in strings.items()])
-        return Found(x, space), {name: len(each) for name, each in strings.items()}
+        strings = {name: read_strings(path).strings for name, path in splits.items()}
+        lines = Lines(folder, "line", [s for each in strings.values() for s in each])
+        return Found(lines, None), {name: len(each) for name, each in strings.items()}
     if kinds <= set(ARRAYS):
         arrays = {name: _arrays(path, asked.label, asked.input_names) for name, path in splits.items()}
         found = join_arrays(folder, list(arrays.values()))
@@ -275,16 +302,6 @@ def images_of(paths: Sequence[Any], classes: Words | Sequence[str] | None, size:
     """The images of files, or of open ones."""
     x = open_images(paths, size=size)
     return Found(x, Image(*x.shape), classes or None)
-
-
-def text_of(where: str, strings: Sequence[str]) -> Found:
-    """Strings as they are, and the space that just holds them."""
-    space = text_space(strings)
-    return Found(_encode(Path(where), space, strings, "string"), space)
-
-
-def say(message: str) -> None:
-    warnings.warn(message, ZooWarning, stacklevel=3)
 
 
 def _kind(path: Path) -> str:
@@ -543,48 +560,6 @@ def _extremes(x: Source) -> tuple[int, int]:
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-# ---- text -----------------------------------------------------------------------------------------------------------
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file."""
-    check_fits(WORD // 2 * path.stat().st_size, str(path), FEWER)  # a line has two characters at least
-    lines = []
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        for number, line in enumerate(file, 1):
-            check_utf8(line, path, number)
-            if "\0" in line:
-                raise InputError(f"{path}, line {number} has a zero byte; expected a text file.")
-            lines.append(line.rstrip("\n"))
-    return lines
-
-
-def _strings(path: Path) -> list[str]:
-    """The lines of a text file that are not blank."""
-    lines = read_lines(path)
-    for number, line in enumerate(lines, 1):
-        if len(line) > MAX_LINE:
-            raise InputError(
-                f"{path}, line {number} has {len(line)} characters; expected at most {MAX_LINE}, a string a line. "
-                "Break long text into shorter lines."
-            )
-    strings = [line for line in lines if line.strip()]
-    if not strings:
-        raise InputError(f"{path} is empty; expected a string a line.")
-    return strings
-
-
-def text_space(strings: Sequence[str]) -> Text:
-    """The space that just holds these strings."""
-    return Text(max(map(len, strings)), "".join(sorted(set("".join(strings)))))
-
-
-def _text(path: Path) -> tuple[Array, Text]:
-    strings = _strings(path)
-    space = text_space(strings)
-    return _encode(path, space, strings, "line"), space
-
-
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 
@@ -653,8 +628,8 @@ def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: 
     if len(kinds) > 1:
         raise InputError(f"{path} names files of several kinds, {', '.join(sorted(kinds))}; expected one.")
     if kind == ".txt":
-        assert isinstance(space, Text)
-        return _encode(path, space, read_lines(path), "line")  # blank ones too: each line gets its score
+        assert isinstance(space, Strings)
+        return encode(space, Lines(str(path), "line", read_lines(path)))  # blank ones too: each line gets its score
     if kind in ARRAYS:
         x, _ = _arrays(path, label, inputs)
         if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
@@ -690,22 +665,9 @@ def _fits(space: Space) -> tuple[str, ...]:
     """The kinds of file that can hold observations of this space."""
     if isinstance(space, Records):
         return TABLES
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         return (".txt", *TABLES, *ARRAYS)
     return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
-
-
-def _encode(path: Path, space: Text, strings: Sequence[str], noun: str) -> Array:
-    """Strings to tokens, with the place in the error."""
-    check_fits(4 * 8 * len(strings) * space.length, f"{path}, {len(strings):,} strings as tokens,", FEWER)
-    alphabet = set(space.alphabet)
-    for number, s in enumerate(strings, 1):
-        if len(s) > space.length:
-            raise InputError(f"{path}, {noun} {number} has {len(s)} characters; expected at most {space.length}.")
-        unknown = next((c for c in s if c not in alphabet), None)
-        if unknown is not None:
-            raise InputError(f"{path}, {noun} {number} has {unknown!r}; the alphabet is {space.alphabet!r}.")
-    return space.encode(strings)
 
 
 def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[str]) -> Source:
@@ -715,8 +677,8 @@ def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[
     others = [table.titles[i] for name in inputs for i in input_columns(table, name)]
     others += [] if label is None else [label]
     columns = _choose(table, column_names(space), others, needed=needed, what=space.describe())
-    if isinstance(space, Text):
-        return _encode(Path(table.where), space, table.strings(columns[0], empty=True), "row")
+    if isinstance(space, Strings):
+        return encode(space, Lines(table.where, "row", table.strings(columns[0], empty=True)))
     x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
     check_rows(space, x, table.where)
     return x

@@ -15,7 +15,7 @@ None of these libraries is imported here: what is given brings its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ from zoo.data.files import (
     read_table,
     rows_of_parts,
     rows_of_words,
-    text_of,
 )  # fmt: skip
 from zoo.data.tables import BATCH, ArrowTable, ManyTables, Table, Words
+from zoo.data.text import Lines
 from zoo.errors import InputError
 
 NAME = "data"  # what messages call it
@@ -61,12 +61,12 @@ def dataset_of(data: Any, asked: Asked) -> Dataset:
         if all(isinstance(part, (str, Path)) for part in parts.values()):
             found, counts = read_splits(NAME, {split: Path(part) for split, part in parts.items()}, asked)
             found = _with_inputs(found, asked, list(parts))
-            return make_dataset(Path(parts["train"]).name, found, "", rows_of_parts(counts))
+            return make_dataset(Path(parts["train"]).name, found, "", rows_of_parts(counts), asked)
         found, rows = _joined(list(parts.values()), asked)
         found = _with_inputs(found, asked, list(parts))
-        return make_dataset(name, found, "", rows_of_parts(dict(zip(parts, rows, strict=True))))
+        return make_dataset(name, found, "", rows_of_parts(dict(zip(parts, rows, strict=True))), asked)
     found, _ = _joined([data], asked)
-    return make_dataset(name, _with_inputs(found, asked, []), "", rows_of_words(NAME, found.split))
+    return make_dataset(name, _with_inputs(found, asked, []), "", rows_of_words(NAME, found.split), asked)
 
 
 def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
@@ -91,10 +91,10 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     if all(table is not None for table in tables):
         known = [table for table in tables if table is not None]
         if len(known) == 1 and (found := _of_features(known[0], asked)):
-            return found, [len(found.x)]
+            return found, [known[0].count_rows()]
         return read_table(ManyTables(known) if len(known) > 1 else known[0], asked), [t.count_rows() for t in known]
     if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
-        return text_of(NAME, [s for part in parts for s in part]), [len(part) for part in parts]
+        return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
     pairs = [_pair(part) for part in parts]
     if asked.label is not None or asked.split is not None or asked.input_names:
         raise InputError(
@@ -102,6 +102,10 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
             'arrays: inputs={"shift": array}.'
         )
     return join_arrays(NAME, pairs), [len(x) for x, _ in pairs]
+
+
+def _strings(strings: Iterable[str]) -> Lines:
+    return Lines(NAME, "string", list(strings))
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
@@ -207,5 +211,5 @@ def _of_features(table: Table, asked: Asked) -> Found | None:
     if images:
         return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
     if others == ["text"]:
-        return text_of(NAME, table.strings(table.column("text")))._replace(classes=classes, inputs=inputs)
+        return Found(_strings(table.strings(table.column("text"))), None, classes, inputs=inputs)
     return read_table(table, asked._replace(label=label))._replace(classes=classes)

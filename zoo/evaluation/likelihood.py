@@ -15,7 +15,7 @@ from zoo.columns import Table
 from zoo.evaluation.estimates import below, clearly_positive, mean, ratio
 from zoo.evaluation.references import Reference, references
 from zoo.evaluation.task import Task
-from zoo.spaces import Space, Text
+from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 BOUND_SAMPLES = 16
@@ -29,6 +29,8 @@ def likelihood(task: Task) -> None:
     nats, (unit, size) = _nats(task), unit_of(model.space, task.x)
     figures["nats"] = mean(nats)
     figures[unit] = ratio(nats, size)
+    if isinstance(model.space, Strings):
+        figures["bits_per_byte"] = ratio(nats, math.log(2) * model.space.characters(task.x, "utf-8"))
     if "samples" in model.signature("log_prob").options:
         tighter = _nats(task, samples=BOUND_SAMPLES)
         figures[f"nats_{BOUND_SAMPLES}_samples"] = mean(tighter)
@@ -48,8 +50,8 @@ def likelihood(task: Task) -> None:
 
 def unit_of(space: Space, x: Array) -> tuple[str, Array]:
     """The unit in which a space's likelihoods are read, and how many nats one of it is worth, (N,)."""
-    if isinstance(space, Text):
-        return "nats_per_character", np.minimum((x != 0).sum(1) + 1, x.shape[1])
+    if isinstance(space, Strings):
+        return "nats_per_character", space.characters(x)
     if isinstance(space, Table):
         return "nats", np.ones(len(x))
     if space.discrete:

@@ -6,6 +6,7 @@ MEANING = {
     "nats": "mean negative log-likelihood of an observation (lower is better)",
     "bits_per_dim": "the same in bits for each dimension",
     "nats_per_character": "the same for each character, the end of a string counted as one",
+    "bits_per_byte": "the same in bits for each byte of the string as UTF-8, its end counted as one",
     "mean_energy": "mean energy; on a scale of the model's own, so no likelihood",
     "energy_auroc": "how often data has a lower energy than the same data with its dimensions shuffled (0.5 is chance)",
     "accuracy": "share of rows whose most probable class is right",
@@ -36,7 +37,8 @@ REFERENCES = {
     "marginals": "independent columns, fitted to the training data",
     "mixture": "a mixture, fitted to the training data",
     "characters": "the frequencies of characters",
-    "ngrams": "n-grams of characters, interpolated",
+    "tokens": "the frequencies of tokens",
+    "ngrams": "n-grams of characters or tokens, interpolated",
 }
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from zoo.evaluation.library import single_threaded, sklearn
 from zoo.evaluation.vectors import flat
-from zoo.spaces import Space, Text
+from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -42,12 +42,12 @@ class Reference:
 def references(space: Space, train: Array, other: Array) -> Iterator[Reference]:
     """The references for observations of a space: first the floor, then a better one. `other` rows choose."""
     train, other = train[:ROWS], other[:CHOICE]
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         ngrams = _ngrams(space, train)
         fits = {length: ngrams(length) for length in LENGTHS}
-        yield Reference("characters", "the frequencies of characters alone", fits[1])
+        yield Reference(f"{space.unit}s", f"the frequencies of {space.unit}s alone", fits[1])
         length = _best(fits, other)
-        yield Reference("ngrams", f"{length}-grams of characters with Witten-Bell smoothing", fits[length])
+        yield Reference("ngrams", f"{length}-grams of {space.unit}s with Witten-Bell smoothing", fits[length])
         return
     fit = _levels if space.discrete else _normals
     kind = "clusters of k-means, in each independent levels" if space.discrete else "normals (scikit-learn)"
@@ -123,9 +123,9 @@ def _levels(space: Space, train: Array, components: int) -> LogProb:
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
-def _ngrams(space: Text, train: Array) -> Callable[[int], LogProb]:
-    """n-grams of characters of any length, each interpolated with the shorter ones (Witten and Bell, "The
-    zero-frequency problem", 1991). The end of a string is a character, but for strings of the greatest length, which
+def _ngrams(space: Strings, train: Array) -> Callable[[int], LogProb]:
+    """n-grams of tokens, such as characters, of any length, each interpolated with the shorter ones (Witten and Bell,
+    "The zero-frequency problem", 1991). The end of a string is a token, but for strings of the greatest length, which
     have none."""
     counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for row in train[: max(TOKENS // space.length, 1)]:

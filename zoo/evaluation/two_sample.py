@@ -11,7 +11,7 @@ from zoo.evaluation.estimates import share
 from zoo.evaluation.library import single_threaded, sklearn
 from zoo.evaluation.vectors import flat, vectorizer
 from zoo.figure import Figure
-from zoo.spaces import Space, Text
+from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 FOLDS = 5
@@ -28,7 +28,7 @@ def classifier_two_sample(
     and of `b` where they are given, and then judges the pairs.
     """
     rows, kind = np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         features, model = vectorizer(space, rows)(rows), sklearn("linear_model").LogisticRegression(max_iter=2000)
     else:
         features = flat(rows)
@@ -36,7 +36,7 @@ def classifier_two_sample(
     if labels is not None:
         known = np.concatenate(labels)
         classes = (known[:, None] == np.unique(known)).astype(np.float64)
-        features = np.hstack([features.toarray() if isinstance(space, Text) else features, classes])
+        features = np.hstack([features.toarray() if isinstance(space, Strings) else features, classes])
     selection = sklearn("model_selection")
     folds = selection.StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     p = selection.cross_val_predict(model, features, kind, cv=folds, method="predict_proba")[:, 1].round(9)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.evaluation.library import single_threaded, sklearn
-from zoo.spaces import Space, Text
+from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 Matrix = Any  # (N, D): an array, or a sparse matrix of scipy
@@ -21,7 +21,7 @@ DECIMALS = 9  # of squared distances: sums in another order give other last bits
 def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
     """A function from observations to vectors, fitted on training data: columns of real numbers are standardized,
     strings become weighted counts of their n-grams of characters, integer levels stay as they are."""
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         text = space  # for the closure's type
         model = sklearn("feature_extraction.text").TfidfVectorizer(
             preprocessor=None, lowercase=False, analyzer="char", ngram_range=NGRAMS, sublinear_tf=True
@@ -35,7 +35,7 @@ def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
     return lambda x: (x - center) / scale
 
 
-def _marked(space: Text, x: Array) -> list[str]:
+def _marked(space: Strings, x: Array) -> list[str]:
     """Strings with a character before and after them that no alphabet has, so that n-grams know both ends."""
     return [f"\x02{string}\x03" for string in space.decode(x)]
 

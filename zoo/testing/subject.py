@@ -23,7 +23,7 @@ from zoo.model import Array, Model
 from zoo.network import Network, Objective
 from zoo.plugins import Plugin, load_plugins
 from zoo.signature import Noise
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.testing.check import NotApplicable
 
@@ -116,7 +116,7 @@ class Subject:
         """All observations of an enumerable space, (N, *shape)."""
         base = levels(self.space)
         grid = np.indices((base,) * self.space.size).reshape(self.space.size, -1).T
-        if isinstance(self.space, Text):
+        if isinstance(self.space, Strings):
             ended = np.cumsum(grid == 0, axis=1) > 0
             grid = grid[~(ended[:, :-1] & (grid[:, 1:] != 0)).any(axis=1)]
         return grid.reshape(-1, *self.space.shape).astype(self.space.dtype)
@@ -176,7 +176,7 @@ def of_classes(said: Sequence[str]) -> str:
 
 
 def levels(space: Space) -> int:
-    return space.tokens if isinstance(space, Text) else int(getattr(space, "levels", 0))
+    return space.tokens if isinstance(space, Strings) else int(getattr(space, "levels", 0))
 
 
 def loss_arguments(network: Network, objective: Objective, count: int) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def data(space: Space, count: int) -> Array:
     if isinstance(space, Real):
         x = space.examples("random", count)
         return 2 * x + np.roll(x, 1, axis=1) + 1
-    if isinstance(space, Text):
+    if isinstance(space, Strings):
         return space.examples("random", count)
     u = noise.draw(Noise("uniform", space.shape), np.arange(count), seed=0, stream="testing/data")
     return np.floor(u**2 * levels(space)).astype(space.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from zoo import registry
+from zoo import registry, spaces
 from zoo.api import load, made_from
 from zoo.data import Dataset, Inputs, load_dataset
 from zoo.eager import EagerModel
@@ -58,6 +58,8 @@ def train(
     types: Mapping[str, str] | str | None = None,
     inputs: Inputs | None = None,
     unconditional: bool = False,
+    tokenizer: Any = None,
+    length: int | None = None,
     config: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     device: str = "cpu",
@@ -73,10 +75,10 @@ def train(
     """Train an architecture and return the model; everything is kept in the folder `out`.
 
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size`,
-    `types` and `inputs` say how to read it, as they do to `zoo.load_dataset`. A loss gets the inputs that it declares;
-    `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe` those of the training:
-    epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to begin with the weights
-    of (fine-tuning), as is a preset in place of an architecture.
+    `types`, `inputs`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. A loss gets the
+    inputs that it declares; `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
+    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
+    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
     It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
     `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
@@ -96,8 +98,9 @@ def train(
     spec = registry.architecture(architecture) if origin is None else origin.spec(architecture)
     given_of = (("split", split), ("size", size), ("types", types), ("inputs", inputs if arrays is None else None))
     reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
-    spaces = registry.network_class(spec).spaces
-    dataset = load_dataset(data, label=label, spaces=spaces, **reading, **given.arrays)
+    kinds, space = registry.network_class(spec).spaces, None if origin is None else origin.space
+    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, **reading, **given.arrays}
+    dataset = load_dataset(data, label=label, spaces=kinds, space=space, **how)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
     asked: dict[str, Any] = {"data": source, "label": label, "reading": reading, "unconditional": unconditional}
     asked |= {"device": device, "devices": devices, "precision": precision}
@@ -256,10 +259,10 @@ def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path)
 
 def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
     """Go on with a run as `record` says."""
-    source, spaces = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
+    source, kinds = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
+    space = spaces.from_json(record.space)  # which a table and a tokenizer of other versions might find otherwise
     reading = {**record.reading, **given.arrays}
-    dataset = load_dataset(source, label=record.label, spaces=spaces, **reading)
-    dataset = kept(record, dataset)
+    dataset = kept(record, load_dataset(source, label=record.label, spaces=kinds, space=space, **reading))
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
     return go_on(run, run, record, dataset, given, ExitStack())

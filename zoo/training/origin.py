@@ -13,7 +13,7 @@ from zoo import registry, spaces
 from zoo.api import Record, read_checkpoint
 from zoo.data import Dataset
 from zoo.errors import InputError
-from zoo.spaces import Labels
+from zoo.spaces import Labels, Space
 from zoo.spec import ModelSpec
 
 
@@ -29,6 +29,10 @@ class Origin:
     def classes(self) -> Labels | None:
         return Labels(tuple(self.record.classes)) if self.record.classes else None
 
+    @property
+    def space(self) -> Space:
+        return spaces.from_json(self.record.space)
+
     def spec(self, asked: str) -> ModelSpec:
         """Its architecture; `InputError` if another one was asked for, by its name or that of a preset."""
         spec = self.record.spec
@@ -41,7 +45,7 @@ class Origin:
 
     def fitted(self, data: Dataset) -> Dataset:
         """Data as observations of this model's space, with its classes; `InputError` where they are none."""
-        return data.fitted(spaces.from_json(self.record.space), self.classes)
+        return data.fitted(self.space, self.classes)
 
 
 def origin_of(start: str | Path) -> Origin:

@@ -17,7 +17,7 @@ from zoo.budget import Cost
 from zoo.columns import Table
 from zoo.eager import EagerModel
 from zoo.signature import Option, Signature, Tensor, resolve
-from zoo.spaces import Discrete, Image, Real, Space, Text
+from zoo.spaces import Discrete, Image, Real, Space, Strings, Text, Tokens
 
 SEED, INDEX = 7, 3  # of the known answer
 SHOWN = 8  # numbers of it, of each output
@@ -136,6 +136,9 @@ def observations(space: Space) -> tuple[str, str]:
         case Text(length=length, alphabet=alphabet):
             coded = f"token t from 1 on is character t - 1, counted from 0, of {alphabet!r}"
             return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
+        case Tokens(length=length):
+            coded = "token t from 1 on is the id t - 1 of the tokenizer.json that is `tokenizer` of the sample space"
+            return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
         case Discrete(width=width, levels=levels):
             return f"{width} whole numbers from 0 to {levels - 1} in each row", "levels"
         case Table(names=names):
@@ -160,7 +163,7 @@ def level_range(model: EagerModel) -> tuple[int | None, int | None]:
     space = model.space
     if isinstance(space, Real):
         return None, None
-    levels = space.tokens if isinstance(space, Text) else getattr(space, "levels", None)
+    levels = space.tokens if isinstance(space, Strings) else getattr(space, "levels", None)
     return (0, levels - 1) if isinstance(levels, int) else (None, None)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
-from zoo.spaces import Labels, Space, Text
+from zoo.spaces import Labels, Space, Strings
 from zoo_keras.backend import layers, ops
 from zoo_keras.network import KerasNetwork
 
@@ -20,16 +20,16 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    embedding: int = 32
-    hidden: int = 96
-    dropout: float = 0.3
+    embedding: int = setting(32, "features of a character")
+    hidden: int = setting(96, "units of the LSTM")
+    dropout: float = setting(0.3, "share of features that a training step leaves out")
 
 
 class LSTM(KerasNetwork):
     """One cell that reads the last character and gives the logits of the next. Token 0 starts and ends a string."""
 
     Config = Config
-    spaces = (Text,)
+    spaces = (Strings,)
     recipe = Recipe(epochs=120, batch_size=128, learning_rate=5e-3, weight_decay=1e-2, clip=1.0, ema=0.99, patience=15)
     density = "exact"
 

@@ -9,7 +9,7 @@ import torch
 from zoo.columns import Table
 from zoo.network import Objective
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
-from zoo.spaces import Labels, Space, Text
+from zoo.spaces import Labels, Space, Strings
 from zoo_torch.network import TorchNetwork
 
 State = dict[str, torch.Tensor]
@@ -29,8 +29,8 @@ class Autoregressive(TorchNetwork):
 
     def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.dim, self.text, self.table = space.size, isinstance(space, Text), isinstance(space, Table)
-        self.levels = space.tokens if isinstance(space, Text) else space.levels
+        self.dim, self.text, self.table = space.size, isinstance(space, Strings), isinstance(space, Table)
+        self.levels = space.tokens if isinstance(space, Strings) else space.levels
         if isinstance(space, Table):
             buffers = {
                 "barred": torch.arange(self.levels) >= torch.tensor(space.counts)[:, None],  # (D, K) are no levels

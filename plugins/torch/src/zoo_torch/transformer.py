@@ -13,18 +13,18 @@ from torch.nn import functional as F
 
 from zoo.columns import Table
 from zoo.errors import InputError
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.signature import Tensor
-from zoo.spaces import Discrete, Image, Labels, Space, Text
+from zoo.spaces import Discrete, Image, Labels, Space, Strings
 from zoo_torch.autoregressive import Autoregressive, State
 
 
 @dataclass(frozen=True)
 class Config:
-    width: int = 64
-    heads: int = 4
-    layers: int = 4
-    dropout: float = 0.2
+    width: int = setting(64, "features of a position")
+    heads: int = setting(4, "of attention in each layer; they divide the width")
+    layers: int = setting(4, "of attention and a perceptron")
+    dropout: float = setting(0.2, "share of features that a training step leaves out")
 
 
 class Block(nn.Module):
@@ -76,7 +76,7 @@ class Transformer(Autoregressive):
     """Drawing a position takes that position alone through the network: keys and values of those before it are kept."""
 
     Config = Config
-    spaces = (Image, Discrete, Text, Table)
+    spaces = (Image, Discrete, Strings, Table)
     recipe = Recipe(epochs=40, learning_rate=3e-3, weight_decay=0.1, clip=1.0, ema=0.99, patience=10)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
