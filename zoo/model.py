@@ -41,6 +41,11 @@ class Model(ABC):
     density: Density | None
     signatures: Mapping[str, Signature]
 
+    @property
+    def conditions(self) -> dict[str, Tensor]:
+        """What its methods are told of rows beside their classes, by name."""
+        return {name: t for signature in self.signatures.values() for name, t in signature.conditions.items()}
+
     # ---- how it looks ------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:

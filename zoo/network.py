@@ -6,9 +6,11 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
+from inspect import Parameter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -49,12 +51,20 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss to minimise: a call with the data as inputs (`x`, `label`), its own noise, and an output `loss` of shape
-    `(N,)`. Further outputs, such as the parts of the loss, are logged: their means over a batch. `parameters` are the
-    attributes of the network that it trains (empty: all of them)."""
+    """A loss to minimise: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
+    noise, and an output `loss` of shape `(N,)`. Further outputs, such as the parts of the loss, are logged: their means
+    over a batch. `parameters` are the attributes of the network that it trains (empty: all of them)."""
 
     loss: Call
     parameters: tuple[str, ...] = ()
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The inputs for which the function of the loss has a default: it gets them from data that have them."""
+        parameters = inspect.signature(self.loss.function).parameters
+        return frozenset(
+            n for n in self.loss.inputs if n in parameters and parameters[n].default is not Parameter.empty
+        )
 
 
 class Learner(Protocol):

@@ -34,6 +34,8 @@ class RunRecord(Record, kw_only=True, omit_defaults=True):
     label: str | None = None
     reading: dict[str, Any] = {}  # what else was said of how to read the data, as `load_dataset` takes it
     digest: str
+    unconditional: bool = False  # whether classes of the data are left out
+    inputs: list[str] = []  # of the data, that the losses take
     recipe: Recipe
     start: str | None = None  # whose weights it began with: a preset, or the absolute path of a run
     device: str
