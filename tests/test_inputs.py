@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
-from zoo import plugins
+from zoo import plugins, registry
 from zoo.cli import main
 from zoo.data import load_dataset, split_rows
 from zoo.errors import InputError
 from zoo.spaces import Labels, Real
+from zoo.testing import network_checks
 
 pytest.importorskip("torch")
 PLUGIN = """
@@ -317,6 +318,13 @@ def test_labelled_data_without_their_classes(tmp_path):
     zoo.resume(tmp_path / "without", data=data, epochs=2)
     with pytest.raises(InputError, match="needs the classes of its data"):
         zoo.train("labelled-shifted", data, tmp_path / "labelled", unconditional=True)
+
+
+@pytest.mark.parametrize("name", ["shifted", "perhaps-shifted"])
+def test_the_suite_trains_a_loss_that_is_told_more(name):
+    cls = registry.network_class(registry.architecture(name))
+    (case,) = (case for case in network_checks(cls, Real(2)) if str(case) == "every_objective_trains")
+    case()
 
 
 # ---- the command line, on runs and artifacts -----------------------------------------------------------------------
