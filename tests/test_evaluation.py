@@ -15,7 +15,7 @@ from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
 from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
 from zoo.evaluation.coverage import density_and_coverage
-from zoo.evaluation.estimates import below, jackknife, mean, ratio, share
+from zoo.evaluation.estimates import RunningMean, below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
 from zoo.evaluation.library import single_threaded
 from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
@@ -86,6 +86,19 @@ def judge():
 
 
 # ---- estimates ------------------------------------------------------------------------------------------------------
+
+
+def test_a_running_mean_is_the_mean_of_all_values():
+    values = np.random.default_rng(0).normal(1000, 1, 1001).astype(np.float32)
+    running = RunningMean()
+    for part in np.split(values, [1, 5, 900]):
+        running.add(part)
+    found, whole = running.figure(), mean(values)
+    assert (found.value, found.error) == pytest.approx((whole.value, whole.error), rel=1e-12)
+    assert found.rows == whole.rows
+    alone = RunningMean()
+    alone.add(values[:1])
+    assert alone.figure() == mean(values[:1])
 
 
 def test_a_figure_is_printed_with_two_digits_of_its_error():

@@ -238,3 +238,23 @@ def test_no_heavy_library_is_imported_with_the_module() -> None:
     code = "import sys, zoo.io, zoo.data.builtin; print({'pyarrow', 'PIL', 'pooch', 'requests'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_chunks_of_other_sizes_and_longer_strings_make_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet
+
+    monkeypatch.setattr(io, "ROW_GROUP", 240)  # bytes: 10 rows of a float64 and a string of 4
+    sizes, words = [3, 25, 1, 1, 7], ["ab", "c", "abcd", "abcd", "abcde"]
+    ends = np.cumsum([0, *sizes])
+    parts = [
+        {"x": np.arange(low, high, dtype=np.float64), "word": np.array([word.ljust(4)] * (high - low))}
+        for low, high, word in zip(ends, ends[1:], words, strict=False)
+    ]
+    io.write(tmp_path / "x.parquet", parts)
+    found = pyarrow.parquet.ParquetFile(tmp_path / "x.parquet")
+    assert [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)] == [10, 10, 10, 7]
+    table = found.read()
+    np.testing.assert_array_equal(table["x"], np.arange(37))
+    assert table["word"].to_pylist() == [w.ljust(4) for w, n in zip(words, sizes, strict=True) for _ in range(n)]

@@ -161,18 +161,41 @@ def _write_tsv(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, nam
 
 def _write_parquet(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None, names: Names) -> None:
     pa = arrow()
-    first = _batch(next(chunks), space, names)
+    groups = (_batch(chunk, space, names) for chunk in _gathered(chunks))
+    first = next(groups)
     words = [field.name for field in first.schema if not pa.types.is_floating(field.type)]  # floats hardly ever repeat
     with pa.parquet.ParquetWriter(file, first.schema, use_dictionary=words) as writer:
-        group, size = [first], first.nbytes
-        for chunk in chunks:  # small chunks are gathered: a row group each would be a slow and large file
-            group.append(batch := _batch(chunk, space, names))
-            size += batch.nbytes  # slow to ask for
-            if size >= ROW_GROUP:
-                writer.write_table(pa.Table.from_batches(group))
-                group, size = [], 0
-        if group:
-            writer.write_table(pa.Table.from_batches(group))
+        for group in chain([first], groups):
+            writer.write_batch(group)
+
+
+def _gathered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Chunks of about `ROW_GROUP` bytes, each of which is there until the next: a row group for each small one would be
+    a slow and large file.
+
+    They are laid into arrays that stay. Small ones that are kept as they come lie between the large arrays of a method,
+    and memory grows by all of these.
+    """
+    room: dict[str, Array] = {}
+    filled = rows = 0
+    for chunk in chunks:
+        arrays = {name: np.asarray(array) for name, array in chunk.items()}
+        if any(name not in room or array.dtype != room[name].dtype for name, array in arrays.items()):
+            if filled:
+                yield {name: array[:filled] for name, array in room.items()}
+            filled, rows = 0, max(1, ROW_GROUP // max(1, sum(a[:1].nbytes for a in arrays.values())))
+            room = {name: np.empty((rows, *a.shape[1:]), a.dtype) for name, a in arrays.items()}
+        count, done = len(next(iter(arrays.values()))), 0
+        while done < count:
+            part = min(count - done, rows - filled)
+            for name, array in arrays.items():
+                room[name][filled : filled + part] = array[done : done + part]
+            filled, done = filled + part, done + part
+            if filled == rows:
+                yield room
+                filled = 0
+    if filled:
+        yield {name: array[:filled] for name, array in room.items()}
 
 
 def _batch(chunk: Chunk, space: Space | None, names: Names) -> Any:

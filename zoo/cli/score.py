@@ -12,8 +12,6 @@ from zoo.cli.output import note
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from zoo.cli.rows import Chunk
 
 EXAMPLES = """\b
@@ -39,20 +37,18 @@ def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
 
     --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
     """
-    import numpy as np
-
     from zoo.cli import rows
-    from zoo.evaluation.estimates import mean
+    from zoo.evaluation.estimates import RunningMean
 
-    scores: list[npt.NDArray[Any]] = []
+    scores = RunningMean()
 
     def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             if conditionals and "conditionals" not in chunk:
                 raise InputError(f"{name} gives no conditionals: its density is no product over dimensions.")
-            scores.append(chunk["log_prob"])
+            scores.add(chunk["log_prob"])
             yield chunk if conditionals else {"log_prob": chunk["log_prob"]}
 
     model = rows.run("log_prob", name, data, watch=watch, **given)
-    average = mean(np.concatenate(scores))
+    average = scores.figure()
     note(f"mean of {average.rows:,} rows: {average} nats ({MEANS.get(model.density or '', 'log_prob')})")

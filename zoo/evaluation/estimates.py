@@ -26,6 +26,27 @@ def mean(values: Array) -> Figure:
     return ratio(values, np.ones(len(values)))
 
 
+class RunningMean:
+    """`mean` of values that come some at a time, none of which is kept (Chan, Golub and LeVeque, "Updating formulae and
+    a pairwise algorithm for computing sample variances", 1979)."""
+
+    def __init__(self) -> None:
+        self.rows, self.value, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: Array) -> None:
+        """At least one value."""
+        values = values.astype(np.float64)
+        count, center = len(values), float(values.mean())
+        gap, rows = center - self.value, self.rows + count
+        self.squares += float(((values - center) ** 2).sum()) + gap**2 * self.rows * count / rows
+        self.value += gap * count / rows
+        self.rows = rows
+
+    def figure(self) -> Figure:
+        error = math.sqrt(self.squares / (self.rows - 1) / self.rows) if self.rows > 1 else None
+        return Figure(self.value, error, self.rows)
+
+
 def ratio(total: Array, size: Array) -> Figure:
     """sum(total) / sum(size) over independent rows, the error by the delta method; none of what is not finite."""
     total, size = total.astype(np.float64), size.astype(np.float64)
