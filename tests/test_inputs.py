@@ -229,6 +229,16 @@ def test_a_table_of_kinds_has_inputs_too(tmp_path):
         assert np.array_equal(split.take("shift"), (ages / 4).astype("float32"))
 
 
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # that lines are cut
+def test_the_pieces_of_a_line_have_its_inputs():
+    lines = [chr(ord("a") + i) * (i + 1) for i in range(26)]
+    data = load_dataset(lines, inputs={"place": np.arange(26)}, length=10)
+    assert sum(len(split) for split in data.splits.values()) > 26
+    for split in data.splits.values():
+        letters = [text[0] for text in data.space.decode(split.take("x"))]
+        assert [ord(letter) - ord("a") for letter in letters] == split.take("place").tolist()
+
+
 def test_arrays_on_disk_stay_there(tmp_path):
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "float32", (5000, 3))
     x[:] = np.arange(15000).reshape(-1, 3)
@@ -299,8 +309,10 @@ def test_a_training_goes_on_with_its_inputs(run, table, tmp_path):
     with pytest.raises(InputError, match="arrays have no columns by name"):
         zoo.resume(twin, epochs=42, data=rows()[0])
     x, shift = rows()
-    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift}, epochs=1)
-    zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift}, epochs=2)
+    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift, "other": shift}, epochs=1)
+    zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift, "other": -shift}, epochs=2)
+    with pytest.raises(InputError, match="has changed"):
+        zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": -shift}, epochs=3)
 
 
 def test_data_without_what_a_loss_needs_are_refused_before_training(table, tmp_path):
