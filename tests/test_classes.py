@@ -11,6 +11,7 @@ from zoo.data import load_dataset
 from zoo.data.files import read_labels
 from zoo.data.frozen import split_order
 from zoo.errors import InputError, ZooWarning
+from zoo.evaluation.compare import losses
 from zoo.model import Model
 from zoo.signature import Signature, Tensor
 from zoo.spaces import Labels, Real
@@ -126,3 +127,10 @@ def test_a_class_without_training_rows_is_said(tmp_path):
 def test_an_npz_of_samples_has_classes_as_they_are_called(tmp_path):
     (out,) = with_classes([{"x": np.zeros((3, 1))}], np.array([0, 1, 2]), Labels(("1", "2", "10")), tmp_path / "x.npz")
     assert out["label"].tolist() == [1, 2, 10]
+
+
+def test_a_comparison_gives_models_the_classes_by_their_names():
+    x, y = np.zeros((3, 1), dtype=np.float32), np.arange(3)
+    for names in (("1", "2", "3"), ("a", "b", "c")):
+        ((_, nats, _),) = losses(Places(*names), x, y, 0, {})
+        assert (-nats).tolist() == [0, 1, 2]
