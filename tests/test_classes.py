@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.cli.rows import read_inputs, with_classes
+from zoo.cli.rows import label_of, read_inputs, with_classes
 from zoo.data import load_dataset
 from zoo.data.files import read_labels
 from zoo.data.frozen import split_order
@@ -134,3 +134,9 @@ def test_a_comparison_gives_models_the_classes_by_their_names():
     for names in (("1", "2", "3"), ("a", "b", "c")):
         ((_, nats, _),) = losses(Places(*names), x, y, 0, {})
         assert (-nats).tolist() == [0, 1, 2]
+
+
+def test_the_class_of_the_command_line_is_given_by_its_name():
+    for names in (("1", "2", "3"), ("a", "b", "c")):
+        model = Places(*names)
+        assert [places(model, **label_of(model, "log_prob", name))[0] for name in names] == [0, 1, 2]
