@@ -207,6 +207,9 @@ def resume(
     if longer:
         record.recipe = extended(record.recipe, longer, at, run)
     elif is_done:
+        if (run / LOCK).exists():
+            with Exclusive(run / LOCK, TRAINED):  # removes that of a process which was killed at its very end
+                pass
         return load(run, device=record.device)
     if any(value is not None for value in elsewhere.values()):
         record.device = str(check_can_train(record).device)
