@@ -153,8 +153,8 @@ def check_can_train(record: RunRecord) -> Network:
         raise InputError(
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
+    network = record.network(device=record.device)
     with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
-        network = record.network(device=record.device)
         network.learner(record.recipe, precision=record.precision)
     return network
 
