@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
-LARGEST = 2**20  # of the numbers among an architecture's settings: its widths, its layers, the values that it tells apart
+LARGEST = 2**20  # of the numbers among settings of an architecture: its widths, its layers, what it tells apart
 
 
 @dataclass(frozen=True)
