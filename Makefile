@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := zoo plugins exporters tests benchmarks
+CODE := zoo plugins exporters tests benchmarks docs
 RUNTIMES := tests/runtimes
 LOWEST := .venv-lowest
 LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py io.py untrusted.py) \

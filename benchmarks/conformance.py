@@ -6,7 +6,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.broken_models import BROKEN, EXPORT, HONEST, Broken, Classes, subject_of
+from benchmarks.broken import BROKEN
+from benchmarks.broken.claims import EXPORT
+from benchmarks.broken.honest import HONEST, Classes, subject_of
+from benchmarks.broken.register import Broken
 from zoo.files import atomic_write
 from zoo.testing import CHECKS, Result
 
@@ -22,7 +25,7 @@ def outcomes(cls: type, export: bool = False) -> list[Result]:
 def verify(broken: Broken) -> None:
     failed = {result.check for result in outcomes(broken.cls, EXPORT in broken.seen_by) if result.failed}
     if failed != set(broken.seen_by):
-        raise SystemExit(f"{broken}: seen by {failed}; benchmarks/broken_models.py says {broken.seen_by}.")
+        raise SystemExit(f"{broken}: seen by {failed}; its room in benchmarks/broken says {broken.seen_by}.")
 
 
 def table() -> str:

@@ -232,7 +232,7 @@ def markdown(reports: Iterator[tuple[str, Report]], what: str) -> str:
     heads = [f"`{name}`" for name in names] + ["the class farthest off"] * classes
     lines = [f"| {what} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     if all(figure.real for figure in first.figures.values()):
-        cells = [f"{figure.real.value:.2f}" for figure in first.figures.values()] + [""] * classes
+        cells = [str(figure.real) for figure in first.figures.values()] + [""] * classes
         lines.append(f"| real data | {' | '.join(cells)} |")
     for fault, report in found:
         cells = [cell(report.figures[name], name) for name in names] + ([farthest(report)] if classes else [])
@@ -243,7 +243,7 @@ def markdown(reports: Iterator[tuple[str, Report]], what: str) -> str:
 def cell(figure: Figure, name: str) -> str:
     """The value, in bold where it is far from real data's, or a difference far from zero."""
     if figure.real:
-        return bold(f"{figure.value:.2f}", far(figure))
+        return bold(str(figure), far(figure))
     return bold(
         f"{figure.value:.3f} ± {figure.error:.3f}", "_above_" in name and abs(figure.value) > SURE * figure.error
     )
@@ -262,7 +262,7 @@ def farthest(report: Report) -> str:
 
     name = max(report.histogram, key=distance)
     figure = report.histogram[name]
-    return bold(f"{name}: {figure.value:.2f} (real {figure.real.value:.2f})", far(figure))
+    return bold(f"{name}: {figure} (real {figure.real})", far(figure))
 
 
 def bold(text: str, yes: bool) -> str:
@@ -286,7 +286,7 @@ def main() -> None:
         head, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, tail = rest.partition(f"<!-- /{name} -->")
         text = f"{head}{begin}{lines}\n{end}{tail}"
-    with atomic_write(PAGE) as file:
+    with atomic_write(PAGE, force=True) as file:
         file.write(text.encode())
 
 

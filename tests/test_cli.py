@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -170,7 +171,9 @@ def test_show(run, artifact_folder):
     known = json.loads(call("show", "realnvp", "--settings", "--json").stdout)
     assert known["kind"] == "architecture"
     assert "1605.08803" in known["paper"]
-    assert {"name": "hidden", "default": 64, "of": "architecture"} in known["takes"]
+    hidden = next(s for s in known["takes"] if s["name"] == "hidden")
+    assert (hidden["default"], hidden["of"]) == (64, "architecture")
+    assert hidden["meaning"] == "units of each coupling's hidden layers"
     known = json.loads(call("show", run, "--json").stdout)
     assert (known["kind"], known["data"], known["classes"]) == ("run", "moons", ["upper", "lower"])
     assert known["recipe"]["epochs"] == 3
@@ -622,7 +625,7 @@ def test_train_export_and_verify(tmp_path, monkeypatch):
     ]
     result = call("train", "realnvp", *args)
     assert "rows.csv, on cpu: 2 epochs, batch 256" in result.stderr
-    assert "validation  nll " in result.stdout
+    assert re.search(r"validation  nll \S+ ± ", result.stdout)
     assert "zoo export run" in result.stderr
     assert (tmp_path / "run" / "samples.png").exists()
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
@@ -656,14 +659,18 @@ def test_a_run_is_extended_and_is_the_start_of_another(tmp_path, monkeypatch):
 def test_runs_their_losses_and_their_options(tmp_path, run):
     listed = call("runs", run.parent).stdout.splitlines()
     assert listed[0].split() == ["run", "model", "data", "epochs", "best", "at"]
-    assert str(run) in listed[1]
-    assert json.loads(call("runs", run.parent, "--json").stdout)[0]["model"] == "realnvp"
+    best = zoo.Run(run).position.best
+    assert [str(run), str(best)] == [re.split(r"\s{2,}", listed[1])[i] for i in (0, 4)]
+    (listed,) = json.loads(call("runs", run.parent, "--json").stdout)
+    assert (listed["model"], listed["best"]) == ("realnvp", best.to_json())
     assert "there are no runs in" in call("runs", tmp_path).stderr
     shown = call("show", run, "--history")
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["epoch", "1", "2", "3"]
-    assert "the best: epoch" in shown.stderr
-    steps = json.loads(call("show", run, "--history", "--json").stdout)["steps"]
-    assert steps[0]["step"] == 1
+    assert shown.stdout.count(" ± ") == 6
+    assert f"the best: epoch {zoo.Run(run).position.best_epoch}, {best}." in shown.stderr
+    history = json.loads(call("show", run, "--history", "--json").stdout)
+    assert history["steps"][0]["step"] == 1
+    assert set(history["epochs"][0]["validation"]) == {"value", "error", "rows"}
     fails("show", "realnvp.moons", "--history", says="is not a run")
     few = ["--epochs", 1, "--batch-size", 1000, "--set", "hidden=8", "--set", "steps=2"]
     call("train", "ebm", "--data", "moons", "--out", tmp_path / "ebm", *few)

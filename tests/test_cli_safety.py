@@ -136,6 +136,7 @@ def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
         ("methods/dream", None, "Expected `object`"),
         ("space/width", 2**40, "manifest.json is altered"),
         ("space/type", [], "unknown sample space"),
+        ("config/deep", json.loads("[" * 600 + "]" * 600), "nested deeper than"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_a_sentence(artifact_folder, tmp_path, place, value, says):
@@ -157,6 +158,9 @@ def test_a_manifest_that_makes_no_sense_is_a_sentence(artifact_folder, tmp_path,
         ("recipe", "config", {"layers": -3}, "cannot be made"),
         ("training", "position/step", -1, "altered or damaged"),
         ("training", "position/sums", {"other": 1.0}, "altered or damaged"),
+        ("training", "position/best_epoch", 4, "it has 3 epochs, and epoch 4 as the best"),
+        ("training", "position/history", [{"epoch": 1}] * 3, "altered or damaged"),
+        ("training", "position/history", [{"validation": {"value": "low"}}], "altered or damaged"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_a_sentence(run, tmp_path, file, place, value, says):
@@ -166,6 +170,43 @@ def test_a_run_that_makes_no_sense_is_a_sentence(run, tmp_path, file, place, val
     changed(folder / f"{file}.json", place, value)
     words = ["train", "--resume", folder] if file != "model" else ["sample", folder]
     fails(*(words if place != "density" else ["show", folder]), says=says)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("validation/nll", "real"),
+        ("validation/nll", {"value": 1.0, "error": [], "rows": 3}),
+        ("test", {"figures": 3}),
+        ("test", {"figures": {"nll": {"value": 10**400, "error": None, "rows": 1}}}),
+    ],
+)
+def test_figures_that_are_none_are_a_sentence(run, tmp_path, place, value):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    changed(folder / "model.json", f"card/{place}", value)
+    fails("show", folder, says="figure")
+
+
+def test_a_card_says_nothing_that_is_known_without_it(run, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    for name in ("weights", "methods", "precision", "requires"):
+        changed(folder / "model.json", f"card/{name}", 3)
+    changed(folder / "model.json", "card/test", {"figures": {}, "remarks": 3})
+    result = CliRunner().invoke(main, ["show", str(folder)])
+    assert result.exit_code == 0, result.exception
+    assert "log_prob" in result.stdout
+
+
+@pytest.mark.parametrize(("part", "value"), [("count", -1), ("window", 0), ("rows", [{"step": 1.0}] * 511)])
+def test_a_curve_that_no_training_leaves_is_a_sentence(run, tmp_path, part, value):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    beginning = {"done": False, "step": 0, "best_epoch": 0}
+    for place, new in {**beginning, f"curve/{part}": value}.items():
+        changed(folder / "training.json", f"position/{place}", new)
+    fails("train", "--resume", folder, says="training.json is altered or damaged")
 
 
 @pytest.mark.parametrize("entry", ["now/optimizer.nll.0.exp_avg", "now/optimizer.nll.0.step", "best/nothing"])
@@ -178,6 +219,17 @@ def test_a_state_of_an_optimizer_that_is_not_all_there_is_a_sentence(run, tmp_pa
         del arrays[entry]
     else:
         arrays["now/network.more"] = np.zeros(3)
+    checkpoint.save(folder, "training", meta, arrays)
+    fails("train", "--resume", folder, says="is no state of this training")
+
+
+@pytest.mark.parametrize("steps", [-1.0, -1e38, np.nan, 0.5, True])
+def test_a_number_of_steps_that_no_optimizer_can_take_is_a_sentence(run, tmp_path, steps):
+    folder = tmp_path / "changed"
+    shutil.copytree(run, folder)
+    meta, arrays = checkpoint.load(folder, "training")
+    meta["position"] |= {"done": False, "step": 0, "best_epoch": 0}
+    arrays["now/optimizer.nll.0.step"] = np.array(steps)
     checkpoint.save(folder, "training", meta, arrays)
     fails("train", "--resume", folder, says="is no state of this training")
 

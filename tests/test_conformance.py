@@ -1,5 +1,5 @@
 """The conformance suite is tested as hard as models are: honest models pass all of it, and every broken model fails the
-checks that see its fault and no others (`benchmarks/broken_models.py`)."""
+checks that see its fault and no others (`benchmarks/broken`)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,21 @@ import numpy as np
 import pytest
 
 import zoo
-from benchmarks import broken_models as models
-from benchmarks.broken_models import BROKEN, EXPORT, HONEST, Classes, Classifier, Gaussian, Mixture, subject_of
+from benchmarks.broken import (
+    BROKEN,
+    claims,
+    classes,
+    collapsed,
+    densities,
+    honest,
+    noises,
+    options,
+    rows,
+    samplers,
+    transforms,
+)
+from benchmarks.broken.claims import EXPORT
+from benchmarks.broken.honest import HONEST, Classes, Classifier, Gaussian, Mixture, subject_of
 from benchmarks.conformance import table as conformance_table
 from zoo.errors import InputError
 from zoo.signature import Noise, Option
@@ -37,7 +50,7 @@ def test_an_honest_model_passes(cls):
     assert failing(cls, set(CHECKS) if cls in (Classes, Classifier) else None) == {}
 
 
-@pytest.mark.parametrize("cls", [Gaussian, models.Table], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [Gaussian, honest.Table], ids=lambda cls: cls.__name__)
 def test_an_honest_model_passes_on_a_larger_space(cls):
     space = zoo.Real(4) if cls is Gaussian else zoo.Discrete(9, levels=4)
     subject = subject_of(cls, space)
@@ -61,32 +74,36 @@ def test_every_check_has_a_model_that_it_sees():
 @pytest.mark.parametrize(
     ("cls", "check", "cause"),
     [
-        (models.DenserInOneClass, models.INTEGRAL, r"density of class 1 integrates to 1\.05"),
-        (models.NoTemperature, models.OPTIONS, r"same for temperature=1\.0 and 4, 0\.25, 2, 0\. Is the option used"),
-        (models.Reversed, models.TEMPERATURE, r"from temperature 0\.1 to 10 the distance between draws shrinks by"),
+        (classes.DenserInOneClass, claims.INTEGRAL, r"density of class 1 integrates to 1\.05"),
+        (options.NoTemperature, claims.OPTIONS, r"same for temperature=1\.0 and 4, 0\.25, 2, 0\. Is the option used"),
+        (options.Reversed, claims.TEMPERATURE, r"from temperature 0\.1 to 10 the distance between draws shrinks by"),
         (
-            models.LessOfTheClass,
-            models.GUIDANCE,
+            options.LessOfTheClass,
+            claims.GUIDANCE,
             r"samples of classes 0 and 1 shrinks by.*more typical of their class",
         ),
-        (models.NoisyDensity, models.EXACT, r"'exact' and moves by .* with the seed"),
+        (densities.NoisyDensity, claims.EXACT, r"'exact' and moves by .* with the seed"),
         (
-            models.HashedNoise,
-            models.EXACT,
+            densities.HashedNoise,
+            claims.EXACT,
             r"jumps by about 0\.1 nats between observations that are next to each other",
         ),
-        (models.LargeBatches, models.ROWS, r"in a batch of 256, rows change when every other row is replaced"),
-        (models.FarOut, models.FAR, r"rows from [\d,]+ on, feature"),
-        (models.Repeats, models.FAR, r"correlation of rows from 25,000 on, row by row"),
-        (models.Cut, models.NOISE, r"noise 'z' of 4\.8 and of 5\.6 standard deviations\. Is it cut"),
-        (models.CutSoftly, models.SAMPLES, r"rows in the (lower|upper) tail of"),
-        (models.NeverDrawn, models.SAMPLES, r"400 blocks of the plane"),
-        (models.SaturatedFlow, models.INVERSE, r"where a latent is 4 standard deviations out\. Is something clipped"),
-        (models.SaturatedDecoder, models.LATENTS, r"4\.8 and 5\.6 standard deviations on 2 of 2 axes"),
-        (models.InitialNoise, models.NOISE, r"same for other noise 'e'\. It is declared"),
-        (models.SameNoise, models.NOISE, r"noise 'u' in all steps but the first\. Is the noise of an earlier step"),
-        (models.Floor, models.INTEGRAL, r"is improper: .* it goes as r\^0"),
-        (models.Collapsed, models.REPEAT, r"as if there were .* different observations|spread 0 times as far"),
+        (rows.LargeBatches, claims.ROWS, r"in a batch of 256, rows change when every other row is replaced"),
+        (rows.FarOut, claims.FAR, r"rows from [\d,]+ on, feature"),
+        (rows.Repeats, claims.FAR, r"correlation of rows from 25,000 on, row by row"),
+        (noises.Cut, claims.NOISE, r"noise 'z' of 4\.8 and of 5\.6 standard deviations\. Is it cut"),
+        (noises.CutSoftly, claims.SAMPLES, r"rows in the (lower|upper) tail of"),
+        (samplers.NeverDrawn, claims.SAMPLES, r"400 blocks of the plane"),
+        (
+            transforms.SaturatedFlow,
+            claims.INVERSE,
+            r"where a latent is 4 standard deviations out\. Is something clipped",
+        ),
+        (transforms.SaturatedDecoder, claims.LATENTS, r"4\.8 and 5\.6 standard deviations on 2 of 2 axes"),
+        (noises.InitialNoise, claims.NOISE, r"same for other noise 'e'\. It is declared"),
+        (noises.SameNoise, claims.NOISE, r"noise 'u' in all steps but the first\. Is the noise of an earlier step"),
+        (densities.Floor, claims.INTEGRAL, r"is improper: .* it goes as r\^0"),
+        (collapsed.Collapsed, claims.REPEAT, r"as if there were .* different observations|spread 0 times as far"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -98,7 +115,7 @@ def test_the_message_names_the_cause(cls, check, cause):
 # ---- no power ------------------------------------------------------------------------------------------------------
 
 
-class Spikes(models.Plain):
+class Spikes(honest.Plain):
     """A right density in eight dimensions that points miss: 200 narrow Gaussians."""
 
     on = zoo.Real(8)
@@ -133,29 +150,29 @@ class Loose(Mixture):
         return {**super().methods(), "log_prob": scored}
 
 
-class Lukewarm(models.Guided):
+class Lukewarm(honest.Guided):
     """Options that change nothing in what is measured, though something."""
 
     def sample(self, z, label, temperature, guidance):
         return Gaussian.decode(self, z, label) + np.float32(1e-3) * (temperature + guidance)
 
 
-class Slow(models.Walk):
+class Slow(honest.Walk):
     """So slow that only few rows are drawn."""
 
     on = zoo.Real(12)
 
 
 WITHOUT_POWER = [
-    (Spikes, models.INTEGRAL, r"points have the mass, and the weights a tail of shape"),
-    (Spikes, models.SAMPLES, r"effective points to draw a reference from; 1000 are needed"),
-    (Loose, models.INTEGRAL, r"what is missing of one, or too much, would be seen from"),
-    (Loose, models.SAMPLES, r"the bound is too loose for its draws to tell"),
-    (Loose, models.BOUND, r"4 samples gain .* nats: a loss would be seen from"),
-    (Lukewarm, models.TEMPERATURE, r"from temperature 0\.1 to 10 the distance between draws"),
-    (Lukewarm, models.GUIDANCE, r"from guidance 0\.333333 to 3 the distance"),
-    (Slow, models.FAR, r"100 rows each: distribution functions that differ by 0\.3\d would be seen"),
-    (models.Table, models.REPEAT, r"must repeat: there are 64 at most"),
+    (Spikes, claims.INTEGRAL, r"points have the mass, and the weights a tail of shape"),
+    (Spikes, claims.SAMPLES, r"effective points to draw a reference from; 1000 are needed"),
+    (Loose, claims.INTEGRAL, r"what is missing of one, or too much, would be seen from"),
+    (Loose, claims.SAMPLES, r"the bound is too loose for its draws to tell"),
+    (Loose, claims.BOUND, r"4 samples gain .* nats: a loss would be seen from"),
+    (Lukewarm, claims.TEMPERATURE, r"from temperature 0\.1 to 10 the distance between draws"),
+    (Lukewarm, claims.GUIDANCE, r"from guidance 0\.333333 to 3 the distance"),
+    (Slow, claims.FAR, r"100 rows each: distribution functions that differ by 0\.3\d would be seen"),
+    (honest.Table, claims.REPEAT, r"must repeat: there are 64 at most"),
 ]
 
 
@@ -285,7 +302,7 @@ def test_a_class_that_is_not_installed_is_checked_and_printed_line_by_line():
     wrong_by = next(b for b in BROKEN if b.cls.__name__ == "Denser").cls
     results = check_network(wrong_by, zoo.Real(2), progress=lines.append)
     (wrong,) = (r for r in results if r.failed)
-    assert wrong.check == models.INTEGRAL
+    assert wrong.check == claims.INTEGRAL
     assert isinstance(wrong.error, Nonconformance)
     assert len(lines) == len(results)
     assert re.match(r" 1/\d+  (passed|failed|no power|not applicable) +\w+ \(\d\.\d s\)", lines[0])
@@ -297,12 +314,12 @@ def test_families_are_guessed_from_methods():
     def names(cls, **more):
         return {str(case) for case in network_checks(cls, cls.on, **more)}
 
-    assert models.INVERSE in names(Gaussian)
-    assert models.INVERSE not in names(Gaussian, family="energy")
-    assert models.CAUSAL in names(models.Table)
-    assert models.BOUND in names(Mixture)
-    assert models.LATENTS in names(models.Generator)
-    assert models.SAMPLES not in names(Classifier)
+    assert claims.INVERSE in names(Gaussian)
+    assert claims.INVERSE not in names(Gaussian, family="energy")
+    assert claims.CAUSAL in names(honest.Table)
+    assert claims.BOUND in names(Mixture)
+    assert claims.LATENTS in names(honest.Generator)
+    assert claims.SAMPLES not in names(Classifier)
 
 
 def test_what_a_model_raises_is_a_failure_and_the_others_go_on():
@@ -311,15 +328,15 @@ def test_what_a_model_raises_is_a_failure_and_the_others_go_on():
             raise RuntimeError("no decoder")
 
     results = {r.check: r for r in check_network(Raises, zoo.Real(2), progress=None)}
-    assert results[models.INVERSE].said == "it raised RuntimeError: no decoder"
-    assert results[models.INTEGRAL].outcome == "passed"
+    assert results[claims.INVERSE].said == "it raised RuntimeError: no decoder"
+    assert results[claims.INTEGRAL].outcome == "passed"
 
 
 def test_checks_of_a_network_are_pytest_parameters(tmp_path):
     """A check without power is skipped, and says so; the class is in the test file itself."""
     (tmp_path / "test_mine.py").write_text(
         "import pytest, zoo\n"
-        "from benchmarks.broken_models import Table\n"
+        "from benchmarks.broken.honest import Table\n"
         "from zoo.testing import network_checks\n"
         "@pytest.mark.parametrize('case', network_checks(Table, zoo.Discrete(3, levels=4)), ids=str)\n"
         "def test_mine(case):\n"

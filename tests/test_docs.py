@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import threading
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from zoo import registry
+from zoo.spec import ModelSpec
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").glob("*.md") if p.name != "reference.md")]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?:#|//) ([\w./-]+\.\w+)\n")
 SECONDS = 900  # for a page
@@ -82,3 +87,14 @@ def test_the_page_runs(make_environment, tmp_path, page):
                     namespace = Namespace(environment, tmp_path)
                     stack.callback(namespace.close)
                 namespace.run(line, page, text)
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in registry.find_models() if isinstance(spec, ModelSpec)])
+def test_every_setting_says_what_it_means(name):
+    cls = registry.network_class(registry.architecture(name))
+    assert [f.name for f in (*fields(cls.Config), *fields(cls.recipe)) if not f.metadata.get("meaning")] == []
+
+
+def test_the_reference_is_what_docstrings_and_commands_say():
+    made = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+    assert made["PAGE"].read_text() == made["page"](), "make it anew: python docs/reference.py"

@@ -523,12 +523,29 @@ def test_samples_that_are_means_are_said_to_be_and_an_option_asks_for_draws():
 # ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------
 
 
-def test_planted_faults_are_tabled_beside_real_data(monkeypatch):
+@pytest.fixture
+def faults(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    faults = importlib.import_module("benchmarks.faults")
+    return importlib.import_module("benchmarks.faults")
+
+
+def test_planted_faults_are_tabled_beside_real_data(faults):
     chosen = {name: faults.NAMES[name] for name in ("none: other real rows", "copies of training rows")}
     head, _, real, none, copies = faults.markdown(faults.of_samples(load_dataset("names"), chosen), "names").split("\n")
     place = head.split("|").index(" `copies` ")
-    assert [line.split("|")[place] for line in (real, none, copies)] == [" 0.00 ", " 0.00 ", " **1.00** "]
+    cells = [line.split("|")[place].strip() for line in (real, none, copies)]
+    assert [cell.startswith("**") and cell.endswith("**") for cell in cells] == [False, False, True]
+    figures = [[float(number) for number in cell.strip("*").split(" ± ")] for cell in cells]
+    assert [value for value, _ in figures] == pytest.approx([0, 0, 1], abs=0.01)
+    assert all(0 < error < 0.01 for _, error in figures)
     for lines in (faults.DIGITS, faults.TABLE, faults.NAMES):
         assert all(f"| {fault} |" in faults.PAGE.read_text() for fault in lines), "python -m benchmarks.faults"
+
+
+def test_the_tables_on_the_page_can_be_made_again(faults, monkeypatch, tmp_path):
+    monkeypatch.setattr(faults, "PAGE", tmp_path / "page.md")
+    faults.PAGE.write_text("before\n<!-- digits -->\nold\n<!-- /digits -->\nafter\n")
+    for lines in ("| a |", "| b |"):
+        monkeypatch.setattr(faults, "tables", lambda lines=lines: {"digits": lines})
+        faults.main()
+        assert faults.PAGE.read_text() == f"before\n<!-- digits -->\n{lines}\n<!-- /digits -->\nafter\n"

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from zoo import load_dataset
-from zoo.noise import CACHED, GOLDEN, WORDS, counters, derive_seed, draw, permutation, row_keys, squares, stream_offset
+from zoo.noise import (
+    CACHED,
+    GOLDEN,
+    WORDS,
+    counters,
+    derive_seed,
+    draw,
+    permutation,
+    row_keys,
+    shuffled,
+    squares,
+    stream_offset,
+)
 from zoo.signature import Noise
 
 MASK = 2**64 - 1
@@ -271,9 +285,43 @@ def test_normals_are_finite_and_reach_into_the_tails():
 # ---- orders and data -----------------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 300), st.integers(0, 1000))
+@given(st.integers(1, 5000), st.integers(0, 1000))
+@example(63**2, 0)
+@example(64**2, 0)
 def test_a_permutation_has_every_row_once(count, seed):
     assert sorted(permutation(count, seed=seed, stream="order")) == list(range(count))
+
+
+@given(st.integers(1, 2**62), st.integers(0, 1000), st.data())
+def test_places_of_an_order_are_found_without_the_others(count, seed, data):
+    places = np.array(data.draw(st.lists(st.integers(0, count - 1), unique=True, max_size=20)), dtype=np.int64)
+    found = shuffled(places, count, seed=seed, stream="order")
+    assert len(set(found.tolist())) == len(places)
+    assert ((found >= 0) & (found < count)).all()
+    assert np.array_equal(shuffled(places[::-1], count, seed=seed, stream="order"), found[::-1])
+
+
+def test_all_orders_of_four_rows_are_as_frequent():
+    number = {order: i for i, order in enumerate(itertools.permutations(range(4)))}
+    drawn = [tuple(permutation(4, seed=n // 20, stream=f"order/{n % 20}").tolist()) for n in range(1200)]
+    assert stats.chisquare(np.bincount([number[order] for order in drawn], minlength=24)).pvalue > 0.01
+
+
+def test_a_row_stands_at_all_places_of_its_epochs_as_often():
+    orders = np.array([permutation(15, seed=5, stream=f"order/{epoch}") for epoch in range(1000)])
+    assert stats.chisquare([np.bincount(column) for column in orders.T], axis=None).pvalue > 0.01
+    pairs = orders[:, 0] * 15 + orders[:, 1]  # neighbors in the order: each pair of different rows
+    seen = np.bincount(pairs, minlength=225).reshape(15, 15)
+    assert not np.diag(seen).any()
+    assert stats.chisquare(seen[~np.eye(15, dtype=bool)]).pvalue > 0.01
+
+
+def test_to_look_up_an_order_takes_no_memory_for_the_rest():
+    tracemalloc.start()
+    shuffled(np.arange(1000), 10**12, seed=0, stream="order")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_permutations_of_two_streams_are_not_turned_copies():

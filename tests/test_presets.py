@@ -7,6 +7,7 @@ import pytest
 
 import zoo
 from zoo import registry
+from zoo.figure import figures_of
 from zoo.parity import TOLERANCE, difference
 
 UNTRAINED = {"autoencoder", "ddim", "flow-matching", "glow", "wgan"}  # for larger pictures
@@ -71,6 +72,19 @@ def test_a_preset_s_card_has_test_metrics_and_what_made_it(name):
     assert card["test"]["split"] == "test"
     assert card["made_by"].endswith(name)
     assert card["recipe"]["epochs"] >= card["epoch"] > 0
+    figures = {**figures_of(card["test"]), **figures_of({"figures": card["validation"]})}
+    assert all(figure.rows for figure in figures.values())
+    assert {name for name, figure in figures.items() if figure.error is None} <= {"reconstruction_rmse"}  # it is 0
+    assert card["validation"] == zoo.open(name, device="cpu").manifest.card["validation"]
+
+
+def test_the_figures_in_a_card_come_out_again():
+    report = zoo.evaluate(zoo.open("mlp.digits", device="cpu"), "digits")
+    known = figures_of(registry.model("mlp.digits").card["test"])
+    assert list(report.figures) == list(known)
+    for name, figure in known.items():
+        assert report[name].value == pytest.approx(figure.value, rel=1e-3), name
+        assert report[name].error == pytest.approx(figure.error, rel=1e-3), name
 
 
 def test_all_presets_together_are_small():

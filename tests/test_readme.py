@@ -37,9 +37,11 @@ def test_a_preset_is_shown_by_several_figures_with_their_errors(make):
     assert list(make.headlines(figures, bound=True)) == [
         "1.900 ± 0.020 bits/dim (bound)",
         "mixture 2.200 ± 0.020",
-        "told from data 0.700 ± 0.020 (real 0.50)",
+        "told from data 0.700 ± 0.020 (real 0.500 ± 0.010)",
     ]
     assert list(make.headlines({"nats": Figure(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
+    remarks = ["Its samples are means.", "Its lower bound is no better than a mixture of 5 normals: 0.1 nats above."]
+    assert list(make.floors(remarks)) == ["no better than a mixture of 5 normals"]
 
 
 def test_the_figures_of_speed_are_the_benchmarks_results(monkeypatch):

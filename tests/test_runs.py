@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
 import types
 
@@ -11,12 +13,16 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import notebook
+from zoo import checkpoint, notebook
 from zoo.errors import InputError
 from zoo.evaluation.compare import Comparison, settle
+from zoo.evaluation.estimates import mean
+from zoo.figure import Figure
 from zoo.network import Objective
+from zoo.pictures import BLUE
 from zoo.signature import Call, Tensor
-from zoo.training.history import ROWS, Curve
+from zoo.training.curves import ORANGE, PALE
+from zoo.training.history import ROWS, Curve, mean_of_steps
 
 SMALL = {"layers": 2, "hidden": 8}
 
@@ -38,22 +44,62 @@ def test_a_curve_keeps_the_mean_of_all_steps_in_few_rows():
 
 def test_the_history_of_a_run(run):
     seen = zoo.Run(run)
-    assert seen.history.column_names == ["epoch", "nll", "validation"]
+    parts = ("", "_standard_error", "_rows")
+    assert seen.history.column_names == ["epoch", *(name + part for name in ("nll", "validation") for part in parts)]
     assert seen.history["epoch"].to_pylist() == [1, 2, 3]
     steps = seen.steps.to_pylist()
     assert steps[-1]["step"] == seen.position.step
     per_epoch = seen.position.step // 3
     first = [row["nll"] for row in steps if row["step"] <= per_epoch]
     assert np.mean(first) == pytest.approx(seen.history["nll"][0].as_py())
+    error = np.std(first, ddof=1) / np.sqrt(per_epoch)  # of the means of batches, which is all that a step gives
+    assert seen.history["nll_standard_error"][0].as_py() == pytest.approx(error)
+    assert seen.history["nll_rows"][0].as_py() == 256 * per_epoch
     assert seen.is_done
     assert "3/3 done" in repr(seen)
     assert "<td>realnvp</td>" in seen._repr_html_()
 
 
-def test_the_picture_of_the_losses_shows_both_curves(run):
+def test_a_validation_loss_has_the_error_of_its_rows(run):
+    seen, validation = zoo.Run(run), zoo.load_dataset("moons").validation
+    nats = -seen.load().log_prob(validation)
+    best = seen.position.best
+    assert best.value == pytest.approx(nats.mean(), rel=1e-5)
+    assert best.error == pytest.approx(nats.std(ddof=1) / np.sqrt(len(nats)), rel=1e-4)
+    assert best.rows == len(nats)
+    assert zoo.load(run).meta["card"]["validation"] == {"nll": best.to_json()}
+    assert repr(seen).endswith(f"best {best}, at {seen.position.best_epoch}>")
+
+
+def test_runs_of_before_have_bare_numbers(run, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    meta, arrays = checkpoint.load(old, "training")
+    at, steps = meta["position"], zoo.Run(run).position.step
+    at["history"] = [{"epoch": n, "nll": 1.5, "validation": 1.5 + n} for n in (1, 2, 3)]
+    at |= {"best": 3.5, "best_epoch": 2, "sums": {"nll": 5.0}, "step": 2 * steps // 3 + 1, "done": False}
+    del at["squares"], at["history"][2]
+    checkpoint.save(old, "training", meta, arrays)
+    assert zoo.Run(old).position.best == Figure(3.5)
+    zoo.resume(old)
+    *_, last = zoo.Run(old).history.to_pylist()
+    assert last["nll_standard_error"] is None  # of its first step nothing is known but the loss
+    assert last["validation_standard_error"] > 0
+
+
+@pytest.mark.parametrize(("total", "squares", "steps"), [(3.0, None, 2), (3.0, 9.0, 1), (math.inf, math.inf, 2)])
+def test_an_error_that_is_not_known_is_none(total, squares, steps):
+    assert mean_of_steps(total, squares, steps, 10).error is None
+
+
+def test_what_is_not_finite_has_no_error():
+    assert mean(np.array([1.0, np.inf])) == Figure(np.inf, None, 2)
+
+
+def test_the_picture_of_the_losses_shows_both_curves_and_errors(run):
     picture = np.asarray(Image.open(run / "losses.png").convert("RGB")).reshape(-1, 3)
-    for color in ((20, 60, 150), (210, 105, 20)):
-        assert (picture == color).all(1).sum() > 100, color
+    for color, least in ((BLUE, 100), (ORANGE, 100), (PALE, 30)):
+        assert (picture == color).all(1).sum() > least, color
 
 
 def test_further_outputs_of_a_loss_are_kept_and_shown(tmp_path, monkeypatch):
@@ -136,7 +182,8 @@ def test_callbacks_and_loggers_are_told(tmp_path):
     assert [s.row["epoch"] for s in statuses if s.row is not None] == [1, 2]
     assert statuses[0].latest["nll"] == statuses[0].losses["nll"] != statuses[1].latest["nll"]
     logged = (tmp_path / "log" / "version_0" / "metrics.csv").read_text().splitlines()
-    assert {"nll", "learning_rate", "epoch/validation"} <= set(logged[0].split(","))
+    figures = {"epoch/nll", "epoch/nll_standard_error", "epoch/validation", "epoch/validation_standard_error"}
+    assert set(logged[0].split(",")) == {"nll", "learning_rate", "epoch", "step", *figures}
     assert len(logged) > 2
 
 

@@ -170,9 +170,9 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
         schedule="constant",
     )
     history = checkpoint.load(tmp_path / "run", "training")[0]["position"]["history"]
-    best = min(row["validation"] for row in history)
+    best = min(row["validation"]["value"] for row in history)
     assert len(history) < 400
-    assert model.meta["card"]["validation"]["nll"] == best
+    assert model.meta["card"]["validation"]["nll"]["value"] == best
     assert -model.log_prob(small.validation).mean() == pytest.approx(best, rel=1e-5)
 
 

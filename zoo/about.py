@@ -13,6 +13,14 @@ from zoo.spec import FAMILIES, ModelSpec, PresetSpec, Spec
 
 MODEL, RECIPE, STATE, MANIFEST = "model.json", "recipe.json", "training.json", "manifest.json"
 SCHEMA = 1
+# what the card of a file may not say: it is known, or it is not
+KNOWN = frozenset(
+    {
+        *("name", "kind", "architecture", "family", "taxonomy", "framework", "plugin", "summary", "paper", "presets"),
+        *("requires", "space", "classes", "density", "methods", "settings", "opset", "versions", "precision"),
+        *("parity", "weights", "note", "training", "takes"),
+    }
+)
 Facts = dict[str, Any]
 
 
@@ -57,7 +65,7 @@ def _preset(spec: PresetSpec) -> Facts:
             key: found[key]
             for key in ("space", "classes", "settings", "methods", "opset", "precision", "parity", "paper")
         }
-    return facts | _card(spec.card) | {"weights": weights}
+    return facts | dict(spec.card) | {"weights": weights}
 
 
 def _folder(folder: Path) -> Facts:
@@ -173,8 +181,8 @@ def _space(space: Any, classes: list[str] | None) -> Facts:
     return {"space": spaces.from_json(space).describe() if space else None, "classes": classes}
 
 
-def _card(card: Any) -> Facts:
-    return dict(card)
+def _card(card: dict[str, Any]) -> Facts:
+    return {key: value for key, value in card.items() if key not in KNOWN}
 
 
 def _weights(folder: Path, kind: str, size: int) -> Facts:

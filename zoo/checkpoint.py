@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from zoo.errors import CorruptFile, InputError
 from zoo.failpoints import failpoint
-from zoo.files import MAX_JSON, atomic_write, read_bytes, remove_temporaries, sha256
+from zoo.files import MAX_JSON, atomic_write, parse_json, read_bytes, remove_temporaries, sha256
 from zoo.memory import check_fits
 
 SCHEMA = 1
@@ -99,10 +99,10 @@ def convert(data: Any, kind: type[T], path: Path) -> T:
 def read_json(path: Path, schema: int) -> dict[str, Any]:
     """A JSON object of a known schema."""
     try:
-        data = json.loads(read_bytes(path, MAX_JSON))
+        data = parse_json(read_bytes(path, MAX_JSON))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CorruptFile(f"{path} is not readable JSON: {getattr(error, 'strerror', None) or error}.") from None
     if not isinstance(data, dict) or type(data.get("schema")) is not int:
         raise CorruptFile(f"{path} is not a genzoo file: it has no schema number.")

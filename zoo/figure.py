@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from zoo.errors import InputError
 
 ERROR = "_standard_error"  # the end of a name in cards that were made before figures had errors of their own
 
@@ -41,20 +44,35 @@ class Figure:
 
     @classmethod
     def from_json(cls, data: Any) -> Figure:
-        """The figure of a dict that `to_json` made, or of a bare number."""
-        if not isinstance(data, Mapping):
-            return cls(float(data))
-        real = data.get("real")
-        return cls(data["value"], data["error"], data["rows"], None if real is None else cls.from_json(real))
+        """The figure of a dict that `to_json` made, or of a bare number; `InputError` for anything else."""
+        found = cls._alone(data)
+        real = data.get("real") if isinstance(data, Mapping) else None
+        return found if real is None else found.beside(cls._alone(real))
+
+    @classmethod
+    def _alone(cls, data: Any) -> Figure:
+        known: Any = data if isinstance(data, Mapping) else {"value": data}
+        value, error, rows = known.get("value"), known.get("error"), known.get("rows", 0)
+        if not (is_number(value) and (error is None or is_number(error)) and is_number(rows)):
+            raise InputError(f"a figure is {reprlib.repr(data)}; expected a number, or its value, error and rows.")
+        return cls(value, error, rows)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that a float can be."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def figures_of(test: Mapping[str, Any]) -> dict[str, Figure]:
     """The figures of a card's test metrics, by name."""
     if "figures" in test:
-        return {name: Figure.from_json(data) for name, data in test["figures"].items()}
+        known = test["figures"]
+        if not isinstance(known, Mapping):
+            raise InputError(f"figures are {reprlib.repr(known)}; expected one for each name.")
+        return {name: Figure.from_json(data) for name, data in known.items()}
     # a card of before: bare numbers of one split
     return {
-        name: Figure(value, test.get(name + ERROR), test.get("rows", 0))
+        name: Figure.from_json({"value": value, "error": test.get(name + ERROR), "rows": test.get("rows", 0)})
         for name, value in test.items()
         if name != "rows" and not name.endswith(ERROR) and isinstance(value, (int, float))
     }

@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -45,6 +46,7 @@ UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOP
 NO_REPLACE, EXCHANGE = 1, 2  # flags of renameat2
 AT_FDCWD = -100
 MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few millions
+DEEPEST = 64  # levels of JSON
 UNLOCKED = -1  # in place of a handle, where files cannot be locked
 LONGEST = 200  # bytes of a name that a temporary one still holds
 LONGEST_HOLDER = 1000  # bytes of what a lock says of its holder
@@ -77,6 +79,22 @@ def read_bytes(path: str | Path, most: int) -> bytes:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
         return file.read()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A value of JSON; `ValueError` if it is none, or is nested too deep for what goes through it level by level."""
+    too_deep = ValueError(f"it is nested deeper than {DEEPEST} levels")
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise too_deep from None
+    level = [value]
+    for _ in range(DEEPEST):
+        containers = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
+        level = list(chain.from_iterable(containers))
+        if not level:
+            return value
+    raise too_deep
 
 
 def refuse_file(path: Path) -> None:
@@ -143,8 +161,8 @@ def check_ours(folder: Path, marker: str | Ours | None, name: Path | None = None
 def listed(folder: Path, marker: str) -> set[str] | None:
     """The files that the JSON file `marker` of a folder lists, and itself; None if it is no such file."""
     try:
-        about = json.loads(read_bytes(folder / marker, MAX_JSON))
-    except (OSError, ValueError, RecursionError):
+        about = parse_json(read_bytes(folder / marker, MAX_JSON))
+    except (OSError, ValueError):
         return None
     files = about.get("files") if isinstance(about, dict) else None
     if not isinstance(files, dict) or type(about.get("schema")) is not int:

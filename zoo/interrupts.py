@@ -6,6 +6,7 @@ chunk. So a command has a thread beside it that is woken by the signal itself an
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -136,16 +137,28 @@ def deferred() -> Iterator[None]:
             handler(number, None)
 
 
+def quiet() -> ort.RunOptions:
+    """Of a run that does not log what goes wrong, because it is raised."""
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.log_severity_level = 4
+    return options
+
+
+_uninterrupted = functools.cache(quiet)  # of all runs outside of commands
+
+
 def stoppable(run: Callable[[ort.RunOptions], T]) -> T:
     """Call a run of onnxruntime, such as `partial(session.run, outputs, feed)`, so that a signal stops it.
 
     What it raises becomes a `ZooError`, or a `MemoryError`: arguments have been checked, so the graph is at fault.
     """
-    import onnxruntime as ort
-
-    options = ort.RunOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
-    _running.add(options)
+    if _command is None:
+        options = _uninterrupted()
+    else:
+        options = quiet()
+        _running.add(options)
     try:
         if _command is not None:
             _command.check()

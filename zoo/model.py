@@ -41,6 +41,11 @@ class Model(ABC):
     density: Density | None
     signatures: Mapping[str, Signature]
 
+    @property
+    def conditions(self) -> dict[str, Tensor]:
+        """What its methods are told of rows beside their classes, by name."""
+        return {name: t for signature in self.signatures.values() for name, t in signature.conditions.items()}
+
     # ---- how it looks ------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -262,7 +267,7 @@ class Model(ABC):
     def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic], less: str = CHUNK) -> InputError:
         """There was not enough memory for so many rows. What makes a row large is an option, if any."""
         signature = self.signatures[method]
-        wide = [n for n in wide_options(signature, options) if int(options[n]) > int(signature.options[n].number)]
+        wide = [n for n in signature.wide_options if int(options[n]) > int(signature.options[n].number)]
         chosen = "".join(f" {name}={options[name]}" for name in wide)
         fitting = available() // bytes_of_row(signature)
         if less == CHUNK and fitting < rows:
@@ -363,9 +368,5 @@ def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> in
 
 def network_rows(signature: Signature, options: Mapping[str, np.generic]) -> int:
     """How many rows go through the network for each of a method, at most, such as the samples of a bound."""
-    return max(math.prod(int(options[name]) for name in wide_options(signature, options)), 1)
-
-
-def wide_options(signature: Signature, options: Mapping[str, np.generic]) -> list[str]:
-    """The options that may multiply the rows that go through the network."""
-    return [name for name in options if signature.options[name].dtype == "int64" and name != signature.length]
+    wide = signature.wide_options
+    return max(math.prod(int(options[name]) for name in wide), 1) if wide else 1

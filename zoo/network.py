@@ -6,9 +6,11 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from inspect import Parameter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -24,37 +26,45 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
+def setting(default: Any, meaning: str) -> Any:
+    """A setting of an architecture, as a field of its `Config`: `layers: int = setting(8, "coupling layers")`.
+    `zoo show ARCHITECTURE --settings` prints what it means."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: an architecture's defaults, which the command line may override.
+    """How to train: an architecture's defaults, which the command line may override. See `average_decay` for `ema`."""
 
-    `ema` is the decay of the averaged weights that are evaluated and saved (0: none); see `average_decay`. `patience`
-    is how many epochs may pass without a better validation loss (0: train to the end and keep the last weights, as a
-    GAN must). `accumulate` is into how many parts a batch is cut, one after the other in memory; their gradients are
-    added up.
-    """
-
-    epochs: int = 100
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip: float = 0.0
-    ema: float = 0.0
-    patience: int = 0
-    schedule: str = "cosine"  # or "constant"
-    seed: int = 0
-    accumulate: int = 1
+    epochs: int = setting(100, "passes over the training data")
+    batch_size: int = setting(64, "rows a step, over all devices")
+    learning_rate: float = setting(1e-3, "the highest of the schedule, which begins with a warm-up")
+    weight_decay: float = setting(0.0, "of AdamW, as a multiple of the learning rate")
+    betas: tuple[float, float] = setting((0.9, 0.999), "of AdamW: decay of the averages of gradients and squares")
+    clip: float = setting(0.0, "the largest norm of a step's gradient; 0: any")
+    ema: float = setting(0.0, "decay of the averaged weights that are evaluated and saved; 0: none")
+    patience: int = setting(0, "epochs without a better validation loss; 0: to the end, and the last weights are kept")
+    schedule: str = setting("cosine", "of the learning rate: cosine down to zero, or constant")
+    seed: int = setting(0, "of initial weights, order and noise")
+    accumulate: int = setting(1, "parts of a batch, one after the other in memory; their gradients are added up")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss to minimise: a call with the data as inputs (`x`, `label`), its own noise, and an output `loss` of shape
-    `(N,)`. Further outputs, such as the parts of the loss, are logged: their means over a batch. `parameters` are the
-    attributes of the network that it trains (empty: all of them)."""
+    """A loss to minimise: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
+    noise, and an output `loss` of shape `(N,)`. Further outputs, such as the parts of the loss, are logged: their means
+    over a batch. `parameters` are the attributes of the network that it trains (empty: all of them)."""
 
     loss: Call
     parameters: tuple[str, ...] = ()
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The inputs for which the function of the loss has a default: it gets them from data that have them."""
+        parameters = inspect.signature(self.loss.function).parameters
+        return frozenset(
+            n for n in self.loss.inputs if n in parameters and parameters[n].default is not Parameter.empty
+        )
 
 
 class Learner(Protocol):
@@ -222,6 +232,15 @@ def average_decay(ema: float, count: int) -> float:
     return min(ema, (1 + count) / (10 + count))
 
 
+def steps_taken(value: Any) -> int:
+    """The number of steps that the saved state of an optimizer is after; `InputError` if it can be none: frameworks
+    take any, and fail in a step."""
+    number = float(value)
+    if not (0 <= number < 2**53 and number.is_integer()):
+        raise InputError(f"it is the state after {number:g} steps")
+    return int(number)
+
+
 def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float, Arrays, Arrays]]:
     """A batch in `count` parts, or one for each row: the share of the rows, their inputs, and their noise."""
     if count == 1:
@@ -277,4 +296,5 @@ def _like(default: Any, value: Any, name: str) -> Any:
 
 __all__ = [
     "Learner", "Network", "Objective", "Recipe", "average_decay", "choose_device", "parse_config", "parts_of",
+    "setting",
 ]  # fmt: skip

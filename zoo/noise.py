@@ -13,7 +13,6 @@ and stream make its key; step and element make its counter, `step * GOLDEN + ele
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -35,8 +34,7 @@ WORDS = (
 # would stay, and the first of the four rounds would mix little.
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
-BLOCK = 2**16  # rows whose keys are made at a time
-SHARES = 32  # of keys that are sorted at a time
+ROUNDS = 8  # of the cipher that orders
 CACHED = 2**14  # numbers that are drawn at a time: what they are made from stays in the processor's cache
 U64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -135,38 +133,34 @@ def _normals(uniforms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
-def permutation(count: int, *, seed: int, stream: str) -> npt.NDArray[np.integer[Any]]:
+def permutation(count: int, *, seed: int, stream: str) -> Numbers:
     """A random order of `range(count)`, the same on every machine."""
-    # of a seed of the stream's own: a stream adds one number to all keys, which turns their order round like a wheel
-    own, keys = derive_seed(seed, stream), np.empty(count, dtype=np.uint64)
-    for low in range(0, count, BLOCK):  # what keys are made from takes eight times their memory
-        keys[low : low + BLOCK] = row_keys(own, np.arange(low, min(low + BLOCK, count)))
-    return ascending(keys)
-
-
-def ascending(keys: U64) -> npt.NDArray[np.integer[Any]]:
-    """The order in which keys ascend, equal ones as they come. Many are sorted a share at a time, so that this takes
-    six bytes a key and little more."""
-    if len(keys) <= BLOCK:
-        return np.argsort(keys, kind="stable").astype(np.int64, copy=False)
-    order: npt.NDArray[np.integer[Any]] = np.empty(len(keys), dtype=np.uint32 if len(keys) <= 2**32 else np.int64)
-    some = np.sort(keys[:: len(keys) // SHARES**2])
-    edges = [0, *(int(k) for k in some[:: max(1, len(some) // SHARES)][1:]), 2**64]
-    done = 0
-    for low, high in itertools.pairwise(edges):
-        mine = _between(keys, low, high)
-        order[done : done + len(mine)] = mine[np.argsort(keys[mine], kind="stable")]
-        done += len(mine)
+    order = np.arange(count)
+    for block in np.split(order, range(CACHED, count, CACHED)):
+        block[:] = shuffled(block, count, seed=seed, stream=stream)
     return order
 
 
-def _between(keys: U64, low: int, high: int) -> npt.NDArray[np.int64]:
-    """The places of the keys from `low` to below `high`, found a block of keys at a time."""
-    found = []
-    for first in range(0, len(keys), BLOCK):
-        block = keys[first : first + BLOCK]
-        inside = block >= np.uint64(low)
-        if high < 2**64:
-            inside &= block < np.uint64(high)
-        found.append(first + np.flatnonzero(inside))
-    return np.concatenate(found)
+def shuffled(places: Numbers, count: int, *, seed: int, stream: str) -> Numbers:
+    """What stands at some places, 0 to `count - 1`, of a random order of `range(count)`.
+
+    Nothing is held for the other places: a Feistel cipher on pairs of digits permutes a range that is hardly longer
+    than `count`, and what it puts beyond is enciphered again until it is inside (cycle walking; Black and Rogaway,
+    "Ciphers with Arbitrary Finite Domains", CT-RSA 2002).
+    """
+    base = max(4, math.isqrt(count) + 1)
+    base += base % 2  # of an odd base, all orders of `base**2` are even permutations
+    keys = row_keys(derive_seed(seed, stream), np.arange(ROUNDS))
+    numbers = _enciphered(places.astype(np.uint64), base, keys)
+    while (beyond := np.flatnonzero(numbers >= np.uint64(count))).size:
+        numbers[beyond] = _enciphered(numbers[beyond], base, keys)
+    return numbers.astype(np.int64)
+
+
+def _enciphered(numbers: U64, base: int, keys: U64) -> U64:
+    """A permutation of `range(base**2)`."""
+    radix = np.uint64(base)
+    high, low = np.divmod(numbers, radix)
+    for key in keys:
+        high, low = low, (high + squares(low, key)) % radix
+    return high * radix + low

@@ -33,7 +33,9 @@ class Rows:
 
     def of(self, count: int) -> Rows:
         """These rows, of which the inputs give the number."""
-        if self.count not in (None, count):
+        if self.count == count:
+            return self
+        if self.count is not None:
             raise InputError(f"the inputs have {count} rows, and count, seed or index is for {self.count}.")
         check_start(self.start, count)
         return Rows(count, self.seed, self.index, self.start)
@@ -57,7 +59,7 @@ def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any
     indices = None if index is None else check_numbers("index", index, 0)
     if indices is None and not isinstance(seeds, int):
         indices = start
-    if check_stream(stream):
+    if stream != "" and check_stream(stream):
         seeds = derive_seed(seeds, stream) if isinstance(seeds, int) else derive_seeds(seeds, stream)
     counts = {"count": count} if count is not None else {}
     counts |= {name: len(a) for name, a in (("seed", seeds), ("index", indices)) if isinstance(a, np.ndarray)}

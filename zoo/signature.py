@@ -18,6 +18,7 @@ from zoo.errors import InputError
 
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
+RESERVED = ("x", "z", "label")  # names of inputs that mean observations, latents and classes
 DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact takes, gives and carries from step to step
 RANGES: Mapping[str, tuple[float, float]] = {
     "float32": (-math.inf, math.inf),
@@ -261,6 +262,16 @@ class Signature:
         shapes = [t.shape for t in (*self.inputs.values(), *self.outputs.values())]
         chosen = [shape for shape in shapes if any(isinstance(d, str) for d in shape)]
         return max((math.prod(resolve(shape, {})) for shape in shapes if shape not in chosen), default=1), chosen
+
+    @cached_property
+    def conditions(self) -> dict[str, Tensor]:
+        """The inputs that say more of rows than observations, latents and classes, such as prompts."""
+        return {name: tensor for name, tensor in self.inputs.items() if name not in RESERVED}
+
+    @cached_property
+    def wide_options(self) -> list[str]:
+        """The options that may multiply the rows that go through the network."""
+        return [name for name, option in self.options.items() if option.dtype == "int64" and name != self.length]
 
     @cached_property
     def row_inputs(self) -> dict[str, Tensor]:

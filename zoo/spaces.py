@@ -459,7 +459,7 @@ def from_json(data: Mapping[str, Any]) -> Space:
         if unknown:
             raise ValueError(f"it has no {unknown[0]!r}")
         space = msgspec.convert(fields, cls)
-    except (ValueError, RecursionError) as error:  # of msgspec too
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:  # msgspec 0.19's is no ValueError
         raise InputError(f"sample space {kind!r}: {str(error).removesuffix('.')}.") from None
     if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2), getattr(space, "tokens", 2))):
         raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected whole numbers of at least 1.")
@@ -502,8 +502,8 @@ def levels_in(array: Array, levels: int, dtype: str, name: str, what: str) -> Ar
         finite(array, name)
         if (array != array.round()).any():
             raise InputError(f"{name} has fractions; expected {what}. Multiply or round it first.")
-    bad = (array < 0) | (array >= levels)
-    if bad.any():
+    if array.max() >= levels or (array.dtype.kind != "u" and array.min() < 0):
+        bad = (array < 0) | (array >= levels)
         raise InputError(f"{name} has the value {array[bad][0]}; expected {what}.")
     return array.astype(dtype)
 

@@ -54,8 +54,16 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
     chance = random.Random(f"mutations {seed} {number}")
     pattern, known = TARGETS[number % len(TARGETS)]
     place = commands.folder / "changed"
-    shutil.copytree(commands.materials, place, symlinks=True)
+    place.mkdir()
     try:
+        top = pattern.split("/")[0]
+        for source in commands.materials.iterdir():
+            if source.name != top:
+                (place / source.name).symlink_to(source)
+            elif source.is_dir():
+                shutil.copytree(source, place / top)
+            else:
+                shutil.copy(source, place)
         path = chance.choice(sorted(place.glob(pattern)))
         data = path.read_bytes()
         as_json = path.suffix == ".json" and chance.random() < 0.8
@@ -63,7 +71,6 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
             path.write_bytes(graphs.mutated(data, chance, mutated))
         else:
             path.write_bytes(mutated_json(data, chance) if as_json else mutated(data, chance))
-        top = path.relative_to(place).parts[0]
         if path.suffix != ".json" and top in HASHED and chance.random() < 0.9:
             rehash(path, place / top / HASHED[top])
         words = [word.replace("FOLDER", top).replace("FILE", path.name) for word in chance.choice(known)]

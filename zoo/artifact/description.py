@@ -5,7 +5,6 @@ The file alone is looked at, without its folder, and reading it takes no runtime
 
 from __future__ import annotations
 
-import json
 import math
 import mmap
 import os
@@ -21,7 +20,7 @@ from zoo.artifact.model_file import ModelFile, read_model_file
 from zoo.artifact.stored import check_standard
 from zoo.checkpoint import convert
 from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency, ZooError
-from zoo.files import open_regular
+from zoo.files import open_regular, parse_json
 from zoo.memory import check_fits
 from zoo.spec import Density
 
@@ -128,8 +127,8 @@ def _describe(metadata: dict[str, str], path: Path) -> Description | None:
     if not own:
         return None
     try:
-        values = {key: text if key in TEXT else json.loads(text) for key, text in own.items()}
-    except (ValueError, RecursionError) as error:
+        values = {key: text if key in TEXT else parse_json(text) for key, text in own.items()}
+    except ValueError as error:
         raise CorruptFile(f"the metadata of {path} is damaged: {error}. Export the model again.") from None
     description = convert(values, Description, path)
     if problem := next(_problems(description), ""):

@@ -118,6 +118,8 @@ class Sessions:
     def session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
         """What runs a method, with one thread, which is the caller's, or all (0)."""
         key, entry = (method, threads, part), self.manifest.methods[method]
+        if entry.weights <= LARGE and (found := self.open.get(key)):
+            return found
         with self.lock:
             if key in self.open:
                 return self._used(key, self.open[key])

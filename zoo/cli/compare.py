@@ -38,7 +38,7 @@ def command(names: tuple[str, ...], data: str | None, label: str | None, seed: i
     models = [rows.open_model(name, device) for name in names]
     for model, name in zip(models, names, strict=True):
         model.name = name
-    reading: dict[str, Any] = {}
+    reading: dict[str, Any] = {"inputs": [*models[0].conditions]}
     if data is None:
         data, label, reading = rows.trained_on(models[0], label)
     source, split = rows.find(data)

@@ -65,7 +65,7 @@ def command(
     model = rows.open_model(name, device, **opening)
     if settings:
         rows.check_settings(model, "sample", settings)
-    reading: dict[str, Any] = {}
+    reading: dict[str, Any] = {"inputs": [*model.conditions]}
     if data is None:
         data, label, reading = rows.trained_on(model, label)
     found, named = rows.find(data)

@@ -47,12 +47,7 @@ Examples:
     show_default=True,
     help="A straight line between latents, or an arc about the origin.",
 )
-@options.class_of_rows
-@options.set_option("An option of decode, such as observe=draw")
-@options.seed
-@options.out
-@options.force
-@options.device
+@options.decoding_options
 def command(
     name: str,
     seeds: list[int] | None,

@@ -38,6 +38,16 @@ def whole_numbers(ctx: click.Context, parameter: click.Parameter, value: str | N
         raise click.BadParameter(f"{value!r} is not whole numbers with commas between, such as 1,64,1024.") from None
 
 
+given_inputs = click.option(
+    "--input",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=settings,
+    help="What the model is told of all rows, such as shift=0.5 (may be repeated).",
+)
+
+
 def set_option(what: str) -> Callable[[F], F]:
     return click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=settings, help=f"{what} (may be repeated)."
@@ -78,6 +88,9 @@ image_size = click.option(
 )
 types = click.option(
     "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
+)
+input_columns = click.option(
+    "--inputs", metavar="NAME,...", help="Columns (in NPZ: arrays) that the model is told of each row, such as age."
 )
 tokenizer = click.option(
     "--tokenizer", metavar="bpe:SIZE|FILE", help="Tokens of text: train byte-level BPE, or a tokenizer.json."
@@ -147,6 +160,7 @@ def method_options(function: F) -> F:
         force,
         label,
         class_of_rows,
+        given_inputs,
         set_option("An option of the method, as zoo show lists them"),
         seed,
         seeds,
@@ -157,6 +171,17 @@ def method_options(function: F) -> F:
         device,
         untrusted,
     )
+    return _stacked(wanted, function)
+
+
+def decoding_options(function: F) -> F:
+    """What every command has that decodes latents of its own choice."""
+    option = set_option("An option of decode, such as observe=draw")
+    return _stacked((class_of_rows, option, seed, out, force, device), function)
+
+
+def _stacked(wanted: Sequence[Callable[[F], F]], function: F) -> F:
+    """The function with these options, which `--help` lists in this order."""
     for option in reversed(wanted):
         function = option(function)
     return function

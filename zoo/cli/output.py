@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.cli.streams import UNSAFE, printable
+from zoo.figure import Figure
 
 if TYPE_CHECKING:
     from zoo.artifact.manifest import Compared
-    from zoo.figure import Figure
 
 V = TypeVar("V")
 MAX_WIDTH = 120
@@ -34,6 +34,8 @@ def print_json(data: Any) -> None:
 
 def _plain(value: Any) -> Any:
     """`value` of JSON's types; what is no finite number is null."""
+    if isinstance(value, Figure):
+        return _plain(value.to_json())
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

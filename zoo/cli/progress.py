@@ -152,9 +152,9 @@ def forecast_line(forecast: Forecast) -> str:
 def losses(status: Status) -> str:
     words = [f"{name} {value:.4f}" for name, value in status.losses.items()]
     if status.validation is not None:
-        words.append(f"validation {status.validation:.4f}")
+        words.append(f"validation {status.validation}")
     if status.best is not None and status.best != status.validation:
-        words.append(f"best {status.best:.4f}")
+        words.append(f"best {status.best}")
     return "  ".join(words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import sys
@@ -25,7 +26,8 @@ from zoo.cli.streams import printable
 from zoo.columns import Table
 from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.arrow import arrow
-from zoo.data.files import TABLES, column_names, numbered, open_rows, read_labels, read_latents
+from zoo.data.files import TABLES, column_names, numbered, open_inputs, open_rows, read_labels, read_latents
+from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
@@ -88,6 +90,27 @@ def class_of(model: Model, chosen: str) -> int:
     return int(model.classes.check([chosen], name="--class")[0])
 
 
+def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array]:
+    """`--input NAME=VALUE`: what a method is told of all rows, as an array without an axis of rows."""
+    known = model.signature(method).conditions
+    found = {}
+    for name, value in given.items():
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise InputError(
+                f"{method} of {model.name} has no input {name!r} beside those of rows; {takes}."
+                f"{did_you_mean(name, known)}"
+            )
+        try:
+            numbers = np.array([float(part) for part in value.split(",")])
+            found[name] = numbers.reshape([int(d) for d in known[name].shape])
+        except ValueError:
+            shape = known[name].shape
+            what = f"{math.prod(map(int, shape))} numbers with commas between" if shape else "a number"
+            raise InputError(f"--input {name}={value}; expected {what}.") from None
+    return found
+
+
 def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
     """`--class` as the input of a method that decodes or draws; `InputError` where it is missing or not taken."""
     if LABEL not in model.signature(method).inputs:
@@ -103,9 +126,30 @@ def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
 # ---- rows in --------------------------------------------------------------------------------------------------------
 
 
-def read_inputs(model: Model, method: str, source: str, label: str | None, chosen: str | None) -> dict[str, Any]:
-    """The inputs of a method for the rows of a file, a folder, or a split of a data set (`digits:train`)."""
+def read_conditions(source: str, names: Sequence[str]) -> dict[str, Source]:
+    """What rows of a file, or of a split of a data set, say beside observations and classes, by name."""
+    if not names:
+        return {}
+    found, split = find(source)
+    if isinstance(found, Path):
+        return open_inputs(found, names)
+    dataset = load_dataset(found, inputs=names)
+    return {name: dataset.splits[split].sources[name] for name in names}
+
+
+def read_inputs(
+    model: Model,
+    method: str,
+    source: str,
+    label: str | None,
+    chosen: str | None,
+    given: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The inputs of a method for the rows of a file, a folder, or a split of a data set (`digits:train`): those that
+    are not `given` for all rows."""
     signature = model.signature(method)
+    of_all = told(model, method, given or {})
+    names = [name for name in signature.conditions if name not in of_all]
     found, split = find(source)
     inputs: dict[str, Any] = {}
     labels: Any = None
@@ -116,9 +160,9 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
         if wanted and label is None and chosen is None and (table := as_table(found)):
             label = LABEL if LABEL in table.names else None
         if "z" in signature.inputs:
-            inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape])
+            inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
-            inputs["x"] = open_rows(found, model.space, label)
+            inputs["x"] = open_rows(found, model.space, label, names)
         if wanted and chosen is None:
             assert model.classes is not None
             labels = read_labels(found, model.classes, label)
@@ -137,7 +181,9 @@ def read_inputs(model: Model, method: str, source: str, label: str | None, chose
                 f"{source} has no classes, and {model.name} needs one for each row: --class NAME sets them all."
             )
         inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
-    return inputs
+    inputs |= read_conditions(source, names)
+    count = len(next(iter(inputs.values())))
+    return inputs | {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
 
 
 def as_table(path: Path) -> TableFile | None:
@@ -300,6 +346,7 @@ def run(
     force: bool,
     label: str | None,
     chosen: str | None,
+    given: Mapping[str, str],
     settings: Mapping[str, Any],
     seed: int,
     seeds: list[int] | None,
@@ -320,15 +367,15 @@ def run(
     check_settings(model, method, settings)
     space = model.space if FIRST_OUTPUT[method] == "x" else None
     check_late(out, force, space)
-    inputs = read_inputs(model, method, data, label, chosen)
+    inputs = read_inputs(model, method, data, label, chosen, given)
     beside = kept_columns(data, keep)
     count = len(next(iter(inputs.values())))
     if not 0 <= start < count:
         raise InputError(f"--start is {start}; {data} has {count:,} rows, which are numbered from 0.")
     columns: dict[str, Sequence[str]] = {}
     with bar(method, out) as show:
-        given = {"stream": stream, "chunk": chunk, **settings}
-        chunks = watch(blocks(model, method, inputs, start, seeds or seed, given, show))
+        how = {"stream": stream, "chunk": chunk, **settings}
+        chunks = watch(blocks(model, method, inputs, start, seeds or seed, how, show))
         if LABEL in inputs and method in ("encode", "decode") and model.classes is not None:
             chunks = with_classes(chunks, np.asarray(inputs[LABEL])[start:], model.classes, out)
         if method == "predict" and model.classes is not None and signature.outputs["y"].shape:

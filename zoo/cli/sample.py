@@ -27,18 +27,25 @@ Examples:
   zoo sample ddpm.digits -n 50 --class all --out digits.png
   zoo sample out/moons -n 1000000 --start 1000000 --seed 7 --out x.parquet
   zoo sample ddpm.digits --seeds 3,9,27 --class 4 --out three.png
+  zoo sample runs/faces -n 25 --input glasses=1 --out x.png
   zoo sample vae.digits -n 25 --seed 7 --out x.png --beside nearest
 """
 
 
 @click.command("sample", epilog=EXAMPLES)
 @options.name
-@click.option("-n", "--count", type=int, help="How many (default: 16, or one for each of --seeds).")
+@click.option("-n", "--count", type=int, help="How many (default: 16, or one for each of --seeds or row of --inputs).")
 @click.option("--seed", type=int, help="The same seed gives the same rows everywhere (default: a new one, printed).")
 @options.seeds
 @options.stream
 @click.option("--start", type=int, default=0, show_default=True, help="The first row, to go on with an earlier seed.")
 @click.option("--class", "chosen", metavar="CLASS", help="A class by name or number; 'all' takes them in turn.")
+@options.given_inputs
+@click.option(
+    "--inputs",
+    metavar="FILE|NAME[:SPLIT]",
+    help="What the model is told of each row: a column of a file for each input.",
+)
 @options.set_option("An option of the method, such as temperature=0.8")
 @options.out
 @click.option(
@@ -61,6 +68,8 @@ def command(
     stream: str,
     start: int,
     chosen: str | None,
+    given: dict[str, str],
+    inputs: str | None,
     settings: dict[str, str],
     out: Path | None,
     beside: str | None,
@@ -84,11 +93,16 @@ def command(
         raise click.UsageError("--beside is for pictures: --out x.png.")
     if data is not None and not beside:
         raise click.UsageError("--data is for --beside, which is not given.")
-    count = check_count(count if count is not None else len(seeds) if seeds else COUNT)
+    if count is not None:
+        check_count(count)
     rows.check_early(out, force)
     model = rows.open_model(name, device, **opening)
     model.signature("sample")
     rows.check_settings(model, "sample", settings)
+    columns = columns_of(model, given, inputs, 0 if seeds else start)
+    if count is None:
+        count = len(seeds) if seeds else min(map(len, columns.values()), default=COUNT)
+    told = told_of_rows(model, given, columns, count)
     rows.check_late(out, force, model.space, count)
     if out is not None:
         rows.check_room(out, model.space, count)
@@ -96,9 +110,9 @@ def command(
     if seed is None and seeds is None:
         seed = secrets.randbits(31)
         note(f"seed {seed} (the same rows again: --seed {seed})")
-    given = {"seed": seeds or seed, "stream": stream, "chunk": chunk, **settings}
+    how = {"seed": seeds or seed, "stream": stream, "chunk": chunk, **settings}
     with rows.bar("sample", out) as show:
-        chunks = draw(model, count, start, chosen, given, out, show)
+        chunks = draw(model, count, start, chosen, how, out, show, told)
         if out is not None and real is not None:
             labels = labels_of(model, chosen, start, count)
             written = save_beside(model, chunks, real, str(beside), labels, out, force)
@@ -107,12 +121,50 @@ def command(
     rows.done(out, written)
 
 
+def columns_of(model: Model, given: Mapping[str, str], source: str | None, first: int) -> dict[str, Array]:
+    """What a file says of each sample, by name, from the row `first` on: what is not `given` for all."""
+    from zoo.cli import rows
+    from zoo.errors import InputError
+
+    rows.told(model, "sample", given)
+    names = [name for name in model.signature("sample").conditions if name not in given]
+    if names and source is None:
+        more = " ".join(f"--input {name}=VALUE" for name in names)
+        raise InputError(f"sample of {model.name} needs {', '.join(names)}: {more}, or --inputs FILE with a row each.")
+    if source is None:
+        return {}
+    if not names:
+        raise InputError(f"sample of {model.name} is told nothing of each row; leave out --inputs.")
+    found = rows.read_conditions(source, names)
+    for name, column in found.items():
+        if first >= len(column):
+            raise InputError(f"--start is {first}; {name} of {source} has {len(column):,} rows, numbered from 0.")
+    return {name: column[first:] for name, column in found.items()}
+
+
+def told_of_rows(model: Model, given: Mapping[str, str], columns: Mapping[str, Array], count: int) -> dict[str, Array]:
+    """What a model is told of `count` samples, by name, (count, ...): by columns, or given for all."""
+    import numpy as np
+
+    from zoo.cli import rows
+    from zoo.errors import InputError
+
+    for name, column in columns.items():
+        if len(column) < count:
+            raise InputError(
+                f"{count} samples need as many rows of {name}; --inputs has {len(column)} from --start on."
+            )
+    of_all = rows.told(model, "sample", given)
+    same = {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
+    return {**same, **{name: column[:count] for name, column in columns.items()}}
+
+
 def load_real(model: Model, data: str | None) -> Dataset:
     """The data that `--beside` shows, as observations of the model."""
     from zoo.cli import rows
     from zoo.data import load_dataset
 
-    label, reading = None, dict[str, Any]()
+    label, reading = None, dict[str, Any](inputs=[*model.conditions])
     if data is None:
         data, label, reading = rows.trained_on(model, None)
     given = load_dataset(rows.find(data)[0], label=label, spaces=(type(model.space),), space=model.space, **reading)
@@ -161,29 +213,33 @@ def draw(
     given: Mapping[str, Any],
     out: Path | None = None,
     show: Progress | None = None,
+    told: Mapping[str, Array] | None = None,
 ) -> Iterator[Chunk]:
-    """Chunks of samples. Arguments are checked at once; all classes in turn are made a block of rows at a time."""
+    """Chunks of samples. Arguments are checked at once; all classes in turn are made a block of rows at a time. `told`
+    are further inputs, (count, ...) each."""
     import numpy as np
 
     from zoo.cli.rows import class_of, with_classes
     from zoo.errors import InputError
     from zoo.rows import read_rows
 
+    told = told or {}
     conditional = "label" in model.signature("sample").inputs
     if not conditional:
         more: dict[str, Any] = {} if chosen is None else {"label": chosen}  # the model says that it takes none
-        return model.stream("sample", count=count, start=start, progress=show, **given, **more)
+        return model.stream("sample", told, count=count, start=start, progress=show, **given, **more)
     assert model.classes is not None
     if chosen is None:
         classes = model.classes.describe()
         raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
     if chosen != ALL or ALL in model.classes.names:
         label = class_of(model, chosen)
-        chunks = model.stream("sample", {"label": label}, count=count, start=start, progress=show, **given)
+        chunks = model.stream("sample", {**told, "label": label}, count=count, start=start, progress=show, **given)
         return with_classes(chunks, np.broadcast_to(label, count), model.classes, out)
     read_rows(count, given["seed"], start=start)
-    model.stream("sample", {"label": 0}, count=1, **{**given, "seed": 0})
-    return _blocks(model, count, start, given, out, show)
+    first = {name: array[:1] for name, array in told.items()}
+    model.stream("sample", {**first, "label": 0}, count=1, **{**given, "seed": 0})
+    return _blocks(model, count, start, given, out, show, told)
 
 
 def _blocks(
@@ -193,6 +249,7 @@ def _blocks(
     given: Mapping[str, Any],
     out: Path | None,
     show: Progress | None,
+    told: Mapping[str, Array],
 ) -> Iterator[Chunk]:
     """Samples of all classes in turn."""
     import numpy as np
@@ -210,5 +267,6 @@ def _blocks(
             if show:
                 show(low + done, count)
 
-        chunks = model.stream("sample", {"label": labels}, count=size, progress=moved, **{**given, **rows})
+        inputs = {"label": labels, **{name: array[low : low + size] for name, array in told.items()}}
+        chunks = model.stream("sample", inputs, count=size, progress=moved, **{**given, **rows})
         yield from with_classes(chunks, labels, model.classes, out)

@@ -56,7 +56,12 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
         test = known["test"]
         rounded = known.get("precision", {}).get("weights", "float32") != "float32"
         click.echo(f"\ntest metrics{' (of the model before its weights were rounded)' if rounded else ''}")
-        figures(figures_of(test), figures_of({"figures": test.get("histogram", {})}), test.get("remarks", ()))
+        remarks = test.get("remarks")
+        figures(
+            figures_of(test),
+            figures_of({"figures": test.get("histogram", {})}),
+            remarks if isinstance(remarks, list) else [],
+        )
     for entry in known.get("weights", []):
         click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:
@@ -69,7 +74,10 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
         precision(known["precision"])
     if settings:
         click.echo()
-        table(["--set", "default", "of"], [[s["name"], _value(s["default"]), s["of"]] for s in known["takes"]])
+        for part in ("architecture", "training"):
+            rows = [[s["name"], _value(s["default"]), s["meaning"]] for s in known["takes"] if s["of"] == part]
+            table([f"--set ({part})", "default", "meaning"], rows)
+            click.echo()
     elif known["kind"] == "architecture":
         note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
 
@@ -77,15 +85,17 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
 def show_history(run: str, as_json: bool) -> None:
     """The losses of a run by epoch, and by step."""
     from zoo.training import Run
+    from zoo.training.history import EPOCH, figures_in
 
     at = Run(run).position
+    epochs = [{EPOCH: number, **figures_in(row)} for number, row in enumerate(at.history, start=1)]
     if as_json:
-        print_json({"epochs": at.history, "steps": at.curve.rows})
+        print_json({"epochs": epochs, "steps": at.curve.rows})
         return
-    columns = list(dict.fromkeys(name for row in at.history for name in row))
-    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in at.history])
+    columns = list(dict.fromkeys(name for row in epochs for name in row))
+    table(columns, [[_value(row.get(name, "-")) for name in columns] for row in epochs])
     if at.best is not None:
-        note(f"\nthe best: epoch {at.best_epoch}, {at.best:.6g}. Of steps too: zoo show {run} --history --json")
+        note(f"\nthe best: epoch {at.best_epoch}, {at.best}. Of steps too: zoo show {run} --history --json")
 
 
 def print_methods(methods: Mapping[str, Any]) -> None:
@@ -142,6 +152,9 @@ def _settings(architecture: str) -> list[dict[str, Any]]:
     from zoo import registry
 
     cls = registry.network_class(registry.architecture(architecture))
-    own = [(f.name, f.default, "architecture") for f in fields(cls.Config)]
-    training = [(f.name, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
-    return [{"name": name, "default": default, "of": part} for name, default, part in own + training]
+    own = [(f, f.default, "architecture") for f in fields(cls.Config)]
+    training = [(f, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
+    return [
+        {"name": f.name, "default": default, "of": part, "meaning": f.metadata.get("meaning", "")}
+        for f, default, part in own + training
+    ]

@@ -18,6 +18,7 @@ from zoo.figure import figures_of
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
+    from zoo.model import Array
     from zoo.spec import ModelSpec
     from zoo.training import RunRecord
 
@@ -28,6 +29,7 @@ Examples:
   zoo train made --data people.csv --types age=integer,id=drop --out runs/people
   zoo train transformer --data lines.txt --tokenizer bpe:1000 --length 64 --out runs/lines
   zoo train ddpm --data photos/ --size 64 --out runs/photos
+  zoo train mine --data measurements.csv --inputs shift --out runs/shifted
   zoo train --resume runs/maf
   zoo train --resume runs/maf --device cpu --epochs 200
   zoo train ddpm.digits --data my-digits --out runs/mine --epochs 20
@@ -52,6 +54,8 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @options.split_column
 @options.image_size
 @options.types
+@options.input_columns
+@click.option("--unconditional", is_flag=True, help="Leave out the classes of the data.")
 @options.tokenizer
 @options.length
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
@@ -78,6 +82,8 @@ def command(
     split_column: str | None,
     size: str | None,
     types: str | None,
+    inputs: str | None,
+    unconditional: bool,
     tokenizer: str | None,
     length: int | None,
     settings: dict[str, str],
@@ -122,6 +128,8 @@ def command(
         "split": split_column,
         "size": size,
         "types": types,
+        "inputs": inputs,
+        "unconditional": unconditional,
         "tokenizer": tokenizer,
         "length": length,
         "config": config,
@@ -228,9 +236,9 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     if _is_worker():
         return
     card = model.meta["card"]
-    picture = preview(run, model)
-    known = {name: value for name, value in card["validation"].items() if value is not None}
-    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": known}).items())
+    told = told_of_preview(model)
+    picture = preview(run, model, told)
+    loss = ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": card["validation"]}).items())
     last = card["epoch"] == card["recipe"]["epochs"] and card["recipe"]["patience"] > 0
     facts(
         [
@@ -245,15 +253,31 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             f"The best epoch was the last: more may be better. Go on: zoo train --resume {run} --epochs "
             f"{2 * card['epoch']}"
         )
-    draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)} --out {picture.name}"] if picture else []
+    words = "".join(f" --input {name}={','.join(f'{v:g}' for v in a[0].flat)}" for name, a in told.items())
+    draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)}{words} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]
     note("Next:\n  " + "\n  ".join(steps))
 
 
-def preview(run: Path, model: EagerModel) -> Path | None:
-    """Samples beside the weights: a picture, strings or a table."""
-    if "sample" not in model.signatures:
+def told_of_preview(model: EagerModel) -> dict[str, Array]:
+    """What the samples of the preview are told beside their classes: what the data say of validation rows, in turns."""
+    import numpy as np
+
+    from zoo.cli import rows
+    from zoo.data import load_dataset
+
+    if "sample" not in model.signatures or not (names := model.signatures["sample"].conditions):
+        return {}
+    data, label, reading = rows.trained_on(model, None)
+    dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space, **reading)
+    places = np.arange(max(PREVIEW.values())) % len(dataset.splits["validation"])
+    return {name: dataset.splits["validation"].take(name, places) for name in names if name in dataset.inputs}
+
+
+def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | None:
+    """Samples beside the weights: a picture, strings or a table. None where the data do not say what they need."""
+    if "sample" not in model.signatures or set(model.signatures["sample"].conditions) - set(told):
         return None
     from zoo import io
     from zoo.cli.sample import ALL, draw
@@ -265,7 +289,8 @@ def preview(run: Path, model: EagerModel) -> Path | None:
     points = suffix == ".png" and isinstance(model.space, Real)
     count = PREVIEW["points" if points else "picture" if suffix == ".png" else "rows"]
     chosen = ALL if _all(model) else None
-    io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path), model.space, force=True)
+    part = {name: array[:count] for name, array in told.items()}
+    io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path, told=part), model.space, force=True)
     return path
 
 

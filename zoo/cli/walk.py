@@ -34,12 +34,7 @@ Examples:
     metavar="SEED",
     help="The other coordinates are those of this sample (default: zeros, the middle of the prior).",
 )
-@options.class_of_rows
-@options.set_option("An option of decode, such as observe=draw")
-@options.seed
-@options.out
-@options.force
-@options.device
+@options.decoding_options
 def command(
     name: str,
     dims: list[int] | None,

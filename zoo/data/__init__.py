@@ -23,12 +23,13 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
+from zoo.signature import RESERVED
 from zoo.spaces import Labels, Space, Strings
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
@@ -40,10 +41,13 @@ if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets 
 
     Array = npt.NDArray[Any]
 
+Inputs = str | Sequence[str] | Mapping[str, Any]
 SPLITS = ("train", "validation", "test")
 MIN_ROWS = 10
 HASHES = 2**16  # of rows that are looked up at a time
 CHANCE_BITS = 40  # of rows that are hardly equal by chance
+WORDS = dict.fromkeys("OSUT", "words")
+CODES = " Expected numbers: give words as 0, 1, 2, ..."
 # what a file may be called; a folder holds images
 SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npz", ".npy", ".txt")
 
@@ -63,7 +67,8 @@ class Dataset:
 
     `train`, `validation` and `test` are sources of observations (N, *space.shape): arrays, or anything that gives rows
     by number (`zoo.data.sources`). `labels` has the integer class of each row by split, `classes` the names of the
-    classes, `inputs` further arrays that methods and losses take, by name and split: `{"prompt": {"train": ...}}`.
+    classes, `inputs` further numbers of each row that methods and losses take, by name and split: `{"shift": {"train":
+    ..., "validation": ..., "test": ...}}`, each a source of (N, ...).
     `law` is what all rows come from, where it is known.
     """
 
@@ -97,8 +102,14 @@ class Dataset:
                     raise InputError(f"data set {name} has no labels for {split}; expected {', '.join(SPLITS)}.")
                 sources["label"] = classes.check(labels[split], len(x), f"{split} labels of data set {name}")
             for key, by_split in self.inputs.items():
+                if key in RESERVED:
+                    raise InputError(f"data set {name} has an input {key!r}, which means something else. Rename it.")
                 if split not in by_split or len(by_split[split]) != len(x):
                     raise InputError(f"data set {name}: {key} is not there for each of the {len(x)} rows of {split}.")
+                if (kind := by_split[split][:0].dtype.kind) not in "buif":
+                    raise InputError(
+                        f"data set {name}: the input {key!r} holds {WORDS.get(kind, 'no numbers')}.{CODES}"
+                    )
                 sources[key] = by_split[split]
             splits[split] = Split(space, sources, what)
         self.splits: Mapping[str, Split] = splits
@@ -174,6 +185,20 @@ class Dataset:
             self.name, self.space, train, validation, test, labels, self.classes, self.source, self.law, inputs
         )
 
+    def keeping(self, inputs: Collection[str], *, classes: bool = True) -> Dataset:
+        """These rows with no more inputs than those of these names, and perhaps without their classes. `InputError` for
+        an input that is not there."""
+        for name in inputs:
+            if name not in self.inputs:
+                known = f"its inputs are {', '.join(self.inputs)}" if self.inputs else "it has none"
+                raise InputError(f"{self.name} has no input {name!r}; {known}.{did_you_mean(name, self.inputs)}")
+        if set(inputs) == set(self.inputs) and (classes or self.classes is None):
+            return self
+        train, validation, test = (split.sources["x"] for split in self.splits.values())
+        labels, names = (self.labels, self.classes) if classes else (None, None)
+        kept = {name: self.inputs[name] for name in inputs}
+        return Dataset(self.name, self.space, train, validation, test, labels, names, self.source, self.law, kept)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over space, classes and all arrays: two data sets with one digest hold the same numbers."""
@@ -215,9 +240,11 @@ def split_rows(
     classes: Labels | None = None,
     source: str = "",
     law: Law | None = None,
+    inputs: Mapping[str, Source] | None = None,
 ) -> Dataset:
-    """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows."""
-    return taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law)
+    """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows.
+    `inputs` are further numbers of each row (N, ...), by name."""
+    return taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law, inputs)
 
 
 def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any]]]:
@@ -261,15 +288,26 @@ def taken(
     classes: Labels | None,
     source: str,
     law: Law | None = None,
+    inputs: Mapping[str, Source] | None = None,
 ) -> Dataset:
     """A data set of the rows of another source, by the numbers of those of each split."""
     from zoo.data.sources import Taken
 
+    inputs = inputs or {}
+    check_lengths(name, inputs, len(x))
     labels = None if y is None else {split: y[rows[split]] for split in SPLITS}
     if labels is not None and classes is not None:
         _warn_of_absent(name, labels["train"], classes)
     train, validation, test = (Taken(x, rows[split]) for split in SPLITS)
-    return Dataset(name, space, train, validation, test, labels, classes, source, law)
+    of_splits = {key: {split: Taken(values, rows[split]) for split in SPLITS} for key, values in inputs.items()}
+    return Dataset(name, space, train, validation, test, labels, classes, source, law, of_splits)
+
+
+def check_lengths(name: str, inputs: Mapping[str, Source], count: int) -> None:
+    """`InputError` for an input that has not as many rows as there are observations."""
+    for key, values in inputs.items():
+        if len(values) != count:
+            raise InputError(f"{name} has {count} observations and {len(values)} rows of {key}; expected as many.")
 
 
 def _warn(message: str) -> None:
@@ -317,6 +355,7 @@ def load_dataset(
     split: str | None = None,
     size: int | str | tuple[int, int] | None = None,
     types: Mapping[str, str] | str | None = None,
+    inputs: Inputs | None = None,
     tokenizer: Any = None,
     length: int | None = None,
     spaces: tuple[type[Space], ...] | None = None,
@@ -335,6 +374,10 @@ def load_dataset(
       default what is longer is cut.
     - `types` are the kinds of columns of a table, where they are not to be found from the values: {"age": "integer",
       "id": "drop"}, or "age=integer,id=drop" (`zoo.data.infer`).
+    - `inputs` are what a model is told of each row beside its class: the names of columns (in NPZ files of arrays),
+      which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
+      {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
+    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
     - `tokenizer` makes tokens of text, which is characters else: "bpe:1000" for one with a vocabulary of that size that
       is trained on the training split, a file `tokenizer.json`, or a `tokenizers.Tokenizer`. `length` is the most
       characters or tokens of a row (200, or as many as the longest line has); longer lines are cut into pieces.
@@ -345,15 +388,21 @@ def load_dataset(
     from zoo.data.files import Asked, read_dataset
     from zoo.data.images import Size
 
+    inputs = [name.strip() for name in inputs.split(",")] if isinstance(inputs, str) else inputs or ()
     if isinstance(source, Dataset):
+        _check_inputs(source, inputs)
         return source
-    asked = Asked(label, split, None if size is None else Size.of(size), types, tokenizer, length, spaces, space)
+    asked = Asked(
+        label, split, None if size is None else Size.of(size), types, inputs, tokenizer, length, spaces, space
+    )
     if not isinstance(source, (str, Path)):
         from zoo.data.given import dataset_of
 
         return dataset_of(source, asked)
     found = resolve(source, find)
     if isinstance(found, Path):
+        if isinstance(inputs, Mapping):
+            raise InputError(f"the inputs of {found} are names of its columns or arrays; got arrays beside it.")
         return read_dataset(found, asked)
     words = {"label": label, "split": split, "size": size, "types": types, "tokenizer": tokenizer, "length": length}
     given = [word for word, value in words.items() if value is not None]
@@ -367,7 +416,15 @@ def load_dataset(
     if not isinstance(dataset, Dataset):
         kind = type(dataset).__name__
         raise PluginError(f"data set {found.name!r}: {found.target} returned {kind}; expected zoo.data.Dataset.")
+    _check_inputs(dataset, inputs)
     return dataset
+
+
+def _check_inputs(dataset: Dataset, inputs: Sequence[str] | Mapping[str, Any]) -> None:
+    """`InputError` unless a data set, which brings its own inputs, has those of these names."""
+    if isinstance(inputs, Mapping):
+        raise InputError(f"data set {dataset.name!r} brings its own inputs. Leave inputs out, or name some of them.")
+    dataset.keeping(inputs)
 
 
 def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None) -> DatasetSpec | Path:

@@ -18,6 +18,7 @@ NPZ and NPY have 256 levels, or those seen if no value is above 16.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
@@ -32,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.columns import Table as Records
-from zoo.data import SUFFIXES, Dataset, all_splits, split_numbers, taken, warn_of_copies
+from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.infer import infer, parse_types
 from zoo.data.records import read_codes
@@ -92,6 +93,7 @@ class Asked(NamedTuple):
     split: str | None = None
     size: Size | None = None
     types: Mapping[str, str] | str | None = None
+    inputs: Sequence[str] | Mapping[str, Any] = ()
     tokenizer: Any = None
     length: int | None = None
     spaces: tuple[type[Space], ...] | None = None
@@ -100,18 +102,24 @@ class Asked(NamedTuple):
     def allows(self, kind: type[Space]) -> bool:
         return self.spaces is None or issubclass(kind, self.spaces)
 
+    @property
+    def input_names(self) -> Sequence[str]:
+        """The columns or arrays that are inputs: none where those are given as arrays."""
+        return () if isinstance(self.inputs, Mapping) else self.inputs
+
 
 ANYTHING = Asked()
 
 
 class Found(NamedTuple):
-    """All rows of what was read: observations of a space, the class of each and the split of each, where known. Text
+    """All rows of what was read: observations of a space, the class and split of each, where known, and inputs. Text
     has no space yet: it depends on the splits."""
 
     x: Source | Lines
     space: Space | None
     classes: Words | Array | Sequence[str] | None = None
     split: Words | None = None
+    inputs: Mapping[str, Source] = {}
 
 
 def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
@@ -142,16 +150,20 @@ def make_dataset(
         if len(found.classes) != len(x):
             raise InputError(f"{source} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
         y, classes = make_labels(source, found.classes)
+    inputs = found.inputs
+    check_lengths(name, inputs, len(x))
     numbers = split_numbers(name, len(x)) if splits is None else all_splits(name, splits)
     if isinstance(x, Lines):
         own = asked.space if isinstance(asked.space, Strings) else None
         rows = rows_of(x, numbers["train"], tokenizer=asked.tokenizer, length=asked.length, space=own)
         x, space, numbers = rows.x, rows.space, {split: rows.of(lines) for split, lines in numbers.items()}
-        y = None if y is None else np.repeat(y, np.diff(rows.starts))
+        pieces = np.diff(rows.starts)
+        y = None if y is None else np.repeat(y, pieces)
+        inputs = {key: np.repeat(values[:], pieces, axis=0) for key, values in inputs.items()}
     assert space is not None
     if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
         check_rows(space, x, source or name)
-    data = taken(name, space, x, numbers, y, classes, source)
+    data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
     warn_of_copies(data)
     return data
 
@@ -215,8 +227,9 @@ def _read(path: Path, asked: Asked) -> Found:
     if kind in ARRAYS:
         if asked.split is not None:
             raise InputError(f"{path} has no columns; expected a table, or a folder with train, validation and test.")
-        x, classes = _arrays(path, asked.label)
-        return Found(*array_space(str(path), [x]), classes)
+        x, classes = _arrays(path, asked.label, asked.input_names)
+        inputs = {name: _named_array(path, name) for name in asked.input_names}
+        return Found(*array_space(str(path), [x]), classes, inputs=inputs)
     raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
 
 
@@ -253,9 +266,10 @@ def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[
         lines = Lines(folder, "line", [s for each in strings.values() for s in each])
         return Found(lines, None), {name: len(each) for name, each in strings.items()}
     if kinds <= set(ARRAYS):
-        arrays = {name: _arrays(path, asked.label) for name, path in splits.items()}
+        arrays = {name: _arrays(path, asked.label, asked.input_names) for name, path in splits.items()}
         found = join_arrays(folder, list(arrays.values()))
-        return found, {name: len(x) for name, (x, _) in arrays.items()}
+        inputs = {n: _joined([_named_array(path, n) for path in splits.values()]) for n in asked.input_names}
+        return found._replace(inputs=inputs), {name: len(x) for name, (x, _) in arrays.items()}
     raise InputError(f"{folder}: its parts are {', '.join(sorted(kinds))}; expected files of one kind.")
 
 
@@ -299,14 +313,20 @@ def _kind(path: Path) -> str:
 
 
 def _no_column(path: str | Path, asked: Asked, why: str) -> None:
-    for what, name in (("label", asked.label), ("column of splits", asked.split)):
+    inputs = [("input", name) for name in asked.input_names]
+    for what, name in (("label", asked.label), ("column of splits", asked.split), *inputs):
         if name is not None:
             raise InputError(f"{path} has no column {name!r}: {why}. Leave the {what} out.")
 
 
 def read_table(table: Table, asked: Asked) -> Found:
-    """The rows of a table, besides the columns of classes and splits: as real vectors if they are numbers that float32
-    holds and nothing else is asked for, or with the kinds of their columns."""
+    """The rows of a table and, by name, their inputs."""
+    return _read_observations(table, asked)._replace(inputs=read_inputs(table, asked.input_names))
+
+
+def _read_observations(table: Table, asked: Asked) -> Found:
+    """The rows of a table, besides the columns of classes, splits and inputs: as real vectors if they are numbers that
+    float32 holds and nothing else is asked for, or with the kinds of their columns."""
     if isinstance(asked.space, Records):
         return _read_records(table, asked)
     if asked.types is None and asked.allows(Real):
@@ -324,7 +344,8 @@ def _read_records(table: Table, asked: Asked) -> Found:
     words = [table.words(table.column(name)) for name in others]
     space = asked.space
     if not isinstance(space, Records):
-        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(others, "drop")})
+        dropped = [*others, *(table.names[i] for name in asked.input_names for i in input_columns(table, name))]
+        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(dropped, "drop")})
     x = read_codes(table, space)
     classes = words.pop(0) if asked.label is not None else None
     return Found(x, space, classes, words[0] if words else None)
@@ -333,12 +354,11 @@ def _read_records(table: Table, asked: Asked) -> Found:
 def _read_numbers(table: Table, asked: Asked) -> Found:
     """Rows of a table as real vectors."""
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
-    columns = [i for i in range(table.width) if i not in others]
+    inputs = [i for name in asked.input_names for i in input_columns(table, name)]
+    columns = [i for i in range(table.width) if i not in (*others, *inputs)]
     if not columns:
-        what = "the class" if asked.label else "the split"
-        raise InputError(
-            f"{table.where} has no column besides {what} {asked.label or asked.split!r}; expected columns of numbers."
-        )
+        besides = shorten([repr(table.names[i]) for i in (*others, *inputs)], 3)
+        raise InputError(f"{table.where} has no column besides {besides}; expected columns of numbers as observations.")
     x, words = table.read(columns, others)
     names = tuple(table.names[i] for i in columns) if table.names else ()
     classes = words.pop(0) if asked.label is not None else None
@@ -453,9 +473,11 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")) -> tuple[Array, Array | None]:
-    """The observations and the classes in a file."""
-    headers = _headers(path)
+def _arrays(
+    path: Path, label: str | None, inputs: Sequence[str] = (), main: tuple[str, ...] = ("x", "data")
+) -> tuple[Array, Array | None]:
+    """The observations and the classes in a file, which are none of the arrays that are `inputs`."""
+    headers = {name: header for name, header in _headers(path).items() if name not in inputs}
     known = list(headers)
     if label is not None and label not in headers:
         near = did_you_mean(label, known)
@@ -468,6 +490,16 @@ def _arrays(path: Path, label: str | None, main: tuple[str, ...] = ("x", "data")
         raise InputError(f"{path} holds the arrays {names}; expected the observations as {main[0]!r}.")
     name = chosen or next(iter(headers))
     return _load_array(path, name, headers[name]), y
+
+
+def _named_array(path: Path, name: str) -> Array:
+    """The array of this name in a file."""
+    headers = _headers(path)
+    if name not in headers:
+        raise InputError(
+            f"{path} has no array {name!r}; its arrays are {shorten(list(headers))}.{did_you_mean(name, list(headers))}"
+        )
+    return _load_array(path, name, headers[name])
 
 
 def array_space(where: str, parts: Sequence[Array]) -> tuple[Source, Space]:
@@ -512,6 +544,47 @@ def _extremes(x: Source) -> tuple[int, int]:
     return min(low for low, _ in found), max(high for _, high in found)
 
 
+# ---- inputs ---------------------------------------------------------------------------------------------------------
+
+
+def read_inputs(table: Table, names: Sequence[str]) -> dict[str, Source]:
+    """What a model is told of each row of a table, by name: (N,), or (N, width) of the columns `name0`, `name1`, ..."""
+    found: dict[str, Source] = {}
+    for name in names:
+        columns = input_columns(table, name)
+        try:
+            values, _ = table.read(columns)
+        except InputError as error:
+            raise InputError(f"the input {name!r}: {error}{CODES}") from None
+        found[name] = Mapped(values, _alone) if name in table.names else values
+    return found
+
+
+def _alone(rows: Array) -> Array:
+    """The only number of each row."""
+    return rows[:, 0]
+
+
+def input_columns(table: Table, name: str) -> list[int]:
+    """The places of the columns of an input: that of its name, or `name0`, `name1`, ... where there is none."""
+    if name not in table.names and f"{name}0" in table.names:
+        places = itertools.takewhile(lambda title: title in table.names, (f"{name}{i}" for i in itertools.count()))
+        return [table.names.index(title) for title in places]
+    return [table.column(name)]
+
+
+def open_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Source]:
+    """The inputs of the rows of a file, a folder or a pattern of files, by name. See `read_inputs`."""
+    path = Path(path)
+    parts = find_parts(path)
+    kinds = {_kind(part) for part in parts or [path]}
+    if kinds <= set(TABLES):
+        return read_inputs(open_parts(parts or [path]), names)
+    if kinds <= set(ARRAYS) and not parts:
+        return {name: _named_array(path, name) for name in names}
+    raise InputError(f"{path} cannot hold {shorten(names, 3)}; expected {', '.join((*TABLES, *ARRAYS))}.")
+
+
 # ---- rows of a space that is given ----------------------------------------------------------------------------------
 
 
@@ -520,13 +593,13 @@ def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array
     return space.check(open_rows(path, space, label)[:], str(path))
 
 
-def open_rows(path: str | Path, space: Space, label: str | None = None) -> Source:
+def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: Sequence[str] = ()) -> Source:
     """The observations of a file, a folder or a pattern of files, by number. They have been checked, and those that
     take much memory stay on disk.
 
     Columns of a table are chosen by the names of the space if it has names and the file a header; other columns are
     ignored then. Else the table has exactly as many columns as the space has numbers (an image: row by row, channels
-    last), besides the column `label`.
+    last), besides the columns `label` and `inputs`.
     """
     path, parts = Path(path), find_parts(path)
     kinds = {_kind(part) for part in parts or [path]}
@@ -535,14 +608,14 @@ def open_rows(path: str | Path, space: Space, label: str | None = None) -> Sourc
         raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
     kind = min(kinds)
     if kinds <= set(TABLES):
-        return _table_rows(open_parts(parts or [path]), space, label)
+        return _table_rows(open_parts(parts or [path]), space, label, inputs)
     if len(kinds) > 1:
         raise InputError(f"{path} names files of several kinds, {', '.join(sorted(kinds))}; expected one.")
     if kind == ".txt":
         assert isinstance(space, Strings)
         return encode(space, Lines(str(path), "line", read_lines(path)))  # blank ones too: each line gets its score
     if kind in ARRAYS:
-        x, _ = _arrays(path, label)
+        x, _ = _arrays(path, label, inputs)
         if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
             x = x[..., None]
         if not isinstance(space, Image) and x.ndim == 1 and space.shape == (1,):
@@ -581,11 +654,13 @@ def _fits(space: Space) -> tuple[str, ...]:
     return (*TABLES, *ARRAYS, *(("folder", *IMAGE_SUFFIXES) if isinstance(space, Image) else ()))
 
 
-def _table_rows(table: Table, space: Space, label: str | None) -> Source:
+def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[str]) -> Source:
     if isinstance(space, Records):
         return read_codes(table, space)
     needed = isinstance(space, Real) and bool(space.names)
-    columns = _choose(table, column_names(space), label, needed=needed, what=space.describe())
+    others = [table.titles[i] for name in inputs for i in input_columns(table, name)]
+    others += [] if label is None else [label]
+    columns = _choose(table, column_names(space), others, needed=needed, what=space.describe())
     if isinstance(space, Strings):
         return encode(space, Lines(table.where, "row", table.strings(columns[0], empty=True)))
     x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
@@ -593,8 +668,8 @@ def _table_rows(table: Table, space: Space, label: str | None) -> Source:
     return x
 
 
-def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bool, what: str) -> list[int]:
-    """The columns of these names; without a header, or if the names are not `needed`, all columns in order."""
+def _choose(table: Table, names: Sequence[str], others: Sequence[str], *, needed: bool, what: str) -> list[int]:
+    """The columns of these names; without a header, or if the names are not `needed`, all but `others` in order."""
     places = {name: i for i, name in enumerate(table.names)}
     missing = [n for n in names if n not in places]
     if table.names and not missing:
@@ -605,15 +680,15 @@ def _choose(table: Table, names: Sequence[str], label: str | None, *, needed: bo
             f"{table.where} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "
             f"{shorten(table.names)}.{near}"
         )
-    skip = None if label is None else table.column(label)
-    columns = [i for i in range(table.width) if i != skip]
+    skip = [table.column(name) for name in others]
+    columns = [i for i in range(table.width) if i not in skip]
     if len(columns) != len(names):
-        besides = f" besides {label!r}" if label is not None else ""
+        besides = f" besides {shorten([repr(name) for name in others], 3)}" if others else ""
         raise InputError(f"{table.where} has {len(columns)} columns{besides}; expected {len(names)} for {what}.")
     return columns
 
 
-def read_latents(path: str | Path, shape: Sequence[int]) -> Array:
+def read_latents(path: str | Path, shape: Sequence[int], inputs: Sequence[str] = ()) -> Array:
     """Latents of `shape` from a file, float32 of shape `(N, *shape)`.
 
     NPZ: the array `z` or the only one. Tables: the columns `z0`, `z1`, ... as `zoo encode` writes them, or exactly
@@ -628,11 +703,11 @@ def read_latents(path: str | Path, shape: Sequence[int]) -> Array:
         names = numbered("z", math.prod(shape))
         if table.names == ("z",) and len(names) == 1:
             names = ("z",)
-        x = table.read(_choose(table, names, None, needed=False, what=what))[0][:]
+        x = table.read(_choose(table, names, (), needed=False, what=what))[0][:]
         return x.reshape(len(x), *shape)
     if kind not in ARRAYS:
         raise InputError(f"{path} cannot hold {what}; expected {', '.join((*TABLES, *ARRAYS))}.")
-    z, _ = _arrays(path, None, main=("z", "x", "data"))
+    z, _ = _arrays(path, None, inputs, main=("z", "x", "data"))
     if z.shape[1:] != shape or z.ndim != len(shape) + 1 or z.dtype.kind not in "buif" or len(z) == 0:
         raise InputError(f"{path} has an array of shape {z.shape} and dtype {z.dtype}; expected {what}, one a row.")
     return Real(max(1, math.prod(shape))).check(z.reshape(len(z), -1), str(path)).reshape(z.shape)

@@ -7,6 +7,7 @@
 | a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
 | a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
 | a list of strings | as a text file |
+| `{"x": X, "y": y, "shift": ...}` | as an .npz file: observations, classes if there are any, and inputs by name |
 | `{"train": ..., "test": ...}` of any of these, such as a `DatasetDict` | these splits |
 
 None of these libraries is imported here: what is given brings its own.
@@ -30,6 +31,7 @@ from zoo.data.files import (
     images_of,
     join_arrays,
     make_dataset,
+    read_inputs,
     read_splits,
     read_table,
     rows_of_parts,
@@ -45,6 +47,12 @@ NAME = "data"  # what messages call it
 def dataset_of(data: Any, asked: Asked) -> Dataset:
     """The data set of what a caller has in Python. `InputError` for what is none."""
     name = type(data).__name__
+    if isinstance(data, Mapping) and "x" in data:
+        if asked.inputs:
+            raise InputError("both the data and inputs name arrays; give all of them in one.")
+        classes = [data[key] for key in ("y", "label") if key in data]
+        asked = asked._replace(inputs={k: v for k, v in data.items() if k not in ("x", "y", "label")})
+        data = (data["x"], *classes)
     if isinstance(data, Mapping) and set(map(str, data)) <= set(NAMES_OF_SPLITS):
         named = {NAMES_OF_SPLITS[str(key)]: part for key, part in data.items()}
         if len(named) < len(data) or "train" not in named:
@@ -52,11 +60,29 @@ def dataset_of(data: Any, asked: Asked) -> Dataset:
         parts = {split: named[split] for split in SPLITS if split in named}
         if all(isinstance(part, (str, Path)) for part in parts.values()):
             found, counts = read_splits(NAME, {split: Path(part) for split, part in parts.items()}, asked)
+            found = _with_inputs(found, asked, list(parts))
             return make_dataset(Path(parts["train"]).name, found, "", rows_of_parts(counts), asked)
         found, rows = _joined(list(parts.values()), asked)
+        found = _with_inputs(found, asked, list(parts))
         return make_dataset(name, found, "", rows_of_parts(dict(zip(parts, rows, strict=True))), asked)
     found, _ = _joined([data], asked)
-    return make_dataset(name, found, "", rows_of_words(NAME, found.split), asked)
+    return make_dataset(name, _with_inputs(found, asked, []), "", rows_of_words(NAME, found.split), asked)
+
+
+def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
+    """What was found, with the inputs that were given as arrays: of all rows, or of each split."""
+    if not isinstance(asked.inputs, Mapping):
+        if set(asked.inputs) - set(found.inputs):
+            raise InputError(f"this data has no columns by name, so no {', '.join(asked.inputs)}; give arrays.")
+        return found
+    inputs: dict[str, Any] = {}
+    for name, given in asked.inputs.items():
+        by_split = {NAMES_OF_SPLITS.get(str(k), k): v for k, v in given.items()} if isinstance(given, Mapping) else {}
+        if set(by_split) != set(splits):
+            what = f"one of each split, {', '.join(splits)}" if splits else "one array, of all rows"
+            raise InputError(f"the input {name!r} is {type(given).__name__}; expected {what}.")
+        inputs[name] = np.concatenate([_array(by_split[split]) for split in splits]) if splits else _array(given)
+    return found._replace(inputs=inputs)
 
 
 def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
@@ -70,8 +96,11 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
         return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
     pairs = [_pair(part) for part in parts]
-    if asked.label is not None or asked.split is not None:
-        raise InputError("arrays have no columns by name; give the classes beside them: (X, y), and splits by a dict.")
+    if asked.label is not None or asked.split is not None or asked.input_names:
+        raise InputError(
+            "arrays have no columns by name; give the classes beside them: (X, y), splits by a dict, and inputs as "
+            'arrays: inputs={"shift": array}.'
+        )
     return join_arrays(NAME, pairs), [len(x) for x, _ in pairs]
 
 
@@ -177,9 +206,10 @@ def _of_features(table: Table, asked: Asked) -> Found | None:
     classes = None if label is None else table.words(table.column(label))
     if classes is not None and (names := getattr(table.features[label], "names", None)):
         classes = Words([names[int(word)] for word in classes.names], classes.places)
-    others = [name for name in table.names if name != label]
+    others = [name for name in table.names if name not in (label, *asked.input_names)]
+    inputs = read_inputs(table, asked.input_names)
     if images:
-        return images_of(FeatureImages(table, images[0]), classes, asked.size)
+        return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
     if others == ["text"]:
-        return Found(_strings(table.strings(table.column("text"))), None, classes)
+        return Found(_strings(table.strings(table.column("text"))), None, classes, inputs=inputs)
     return read_table(table, asked._replace(label=label))._replace(classes=classes)

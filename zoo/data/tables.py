@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
 import math
 import re
 import warnings
@@ -27,6 +26,7 @@ from zoo.data.arrow import arrow
 from zoo.data.sources import Array, Source
 from zoo.data.spool import Spool
 from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
+from zoo.files import parse_json
 
 MAX_CLASSES = 1000
 BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
@@ -369,10 +369,10 @@ def _row_numbers(schema: Any) -> set[str]:
     """The columns in which pandas kept an index without a name."""
     about = (schema.metadata or {}).get(b"pandas")
     try:
-        kept = json.loads(about)["index_columns"] if about else []
-    except (ValueError, KeyError, TypeError):
+        kept = parse_json(about)["index_columns"] if about else []
+        return {n for n in kept if isinstance(n, str) and re.fullmatch(r"__index_level_\d+__", n)}
+    except (ValueError, KeyError, TypeError):  # not pandas's own
         return set()
-    return {n for n in kept if isinstance(n, str) and re.fullmatch(r"__index_level_\d+__", n)}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.data import load_dataset
+from zoo.data import Inputs, load_dataset
 from zoo.errors import InputError
 from zoo.evaluation.classes import prediction
 from zoo.evaluation.judge import check_judge, preset_judge
@@ -35,6 +35,7 @@ def evaluate(
     *,
     fresh: int = 0,
     label: str | None = None,
+    inputs: Inputs | None = None,
     judge: Model | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
@@ -42,11 +43,14 @@ def evaluate(
 ) -> Report:
     """All figures that the methods of `model` allow.
 
+    What its methods are told of rows is found in the data by name, or given as arrays: `inputs={"shift": array}`.
     `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
     data that looks at samples; by default a preset that was trained on data of that name, if there is one. `options`
     are those of `sample`: `{"guidance": 3}`.
     """
-    dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space)
+    names = list(model.conditions)
+    space = model.space
+    dataset = load_dataset(data, label=label, inputs=inputs or names, spaces=(type(space),), space=space)
     whole = dataset.fitted(model.space, model.classes)
     dataset = whole.at_most(available() // SHARE)
     if judge is not None:
@@ -56,14 +60,15 @@ def evaluate(
     if fresh:
         if dataset.law is None:
             raise InputError(f"there are no fresh rows of {dataset.name}: its law is not known. Evaluate a split.")
-        (x, y), split = dataset.law.sample(fresh, seed), "fresh"
+        (x, y), split, told = dataset.law.sample(fresh, seed), "fresh", {}
     else:
         x, y = dataset.split(split)
+        told = {name: dataset.splits[split].take(name) for name in names}
     chosen = dict(options or {})
     report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None, chosen)
     if dataset is not whole:
         report.remarks.append("Some rows of each split were taken, evenly spread: all would take too much memory.")
-    task = Task(model, dataset, x, y, report, judge, chosen)
+    task = Task(model, dataset, x, y, report, judge, chosen, told)
     parts = [part for method, part in PARTS.items() if method in model.signatures]
     for done, part in enumerate(parts):
         part(task)

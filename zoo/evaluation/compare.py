@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
@@ -60,9 +60,12 @@ def compare(
     measured: dict[str, dict[str, tuple[Array, Array]]] = {}
     count = 0
     for model in models:
-        x, y = dataset.fitted(model.space, model.classes).split(split)
+        data = dataset.fitted(model.space, model.classes)
+        x, y = data.split(split)
         count = len(x)
-        for what, values, size in losses(model, x, y, seed):
+        inputs = model.signatures["log_prob"].inputs if "log_prob" in model.signatures else {}
+        told = {name: data.splits[split].take(name) for name in data.inputs if name in inputs}
+        for what, values, size in losses(model, x, y, seed, told):
             measured.setdefault(what, {})[model.name] = values, size
     found = Comparison(dataset.name, split, count)
     for what, by_model in measured.items():
@@ -72,13 +75,16 @@ def compare(
     return found
 
 
-def losses(model: Model, x: Array, y: Array | None, seed: int) -> list[tuple[str, Array, Array]]:
-    """What is measured of a model, its value for each row (N,), and how many units a row has (N,)."""
+def losses(
+    model: Model, x: Array, y: Array | None, seed: int, told: Mapping[str, Array]
+) -> list[tuple[str, Array, Array]]:
+    """What is measured of a model, its value for each row (N,), and how many units a row has (N,). `told` are the
+    inputs of its log_prob beside classes."""
     found = []
     if "log_prob" in model.signatures and model.density != "unnormalized":
         unit, size = unit_of(model.space, x)
         given = {"label": y} if "label" in model.signatures["log_prob"].inputs else {}
-        found.append((unit, -model.log_prob(x, seed=seed, **given).astype(np.float64), size))
+        found.append((unit, -model.log_prob(x, seed=seed, **given, **told).astype(np.float64), size))
     if "predict" in model.signatures and model.classes is not None and y is not None:
         p = model.predict(x, seed=seed)
         if p.ndim == 2:  # else of real and made

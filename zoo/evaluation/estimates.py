@@ -48,10 +48,10 @@ class RunningMean:
 
 
 def ratio(total: Array, size: Array) -> Figure:
-    """sum(total) / sum(size) over independent rows, the error by the delta method."""
+    """sum(total) / sum(size) over independent rows, the error by the delta method; none of what is not finite."""
     total, size = total.astype(np.float64), size.astype(np.float64)
     count, value = len(total), float(total.sum() / size.sum())
-    if count < 2:
+    if count < 2 or not math.isfinite(value):
         return Figure(value, None, count)
     error = (total - value * size).std(ddof=1) / size.mean() / math.sqrt(count)
     return Figure(value, float(error), count)

@@ -17,10 +17,10 @@ Array = npt.NDArray[Any]
 
 
 def representation(task: Task) -> None:
-    model, figures, given = task.model, task.report.figures, task.labels("encode")
+    model, figures, given = task.model, task.report.figures, task.given("encode")
     z = model.encode(task.x, seed=task.seed, **given)
     if "decode" in model.signatures:
-        again = model.decode(z, seed=task.seed, **task.labels("decode"))
+        again = model.decode(z, seed=task.seed, **task.given("decode"))
         figures["reconstruction_rmse"] = rmse(flat(again), flat(task.x))
         figures["reconstruction_rmse_of_mean"] = rmse(flat(task.data.train).mean(0), flat(task.x))
     if task.y is not None and not given:  # an encoder that is told the class would only give it back

@@ -65,7 +65,7 @@ def log_volume(space: Space, x: Array) -> Array:
 
 
 def _nats(task: Task, **options: Any) -> Array:
-    log_p = task.model.log_prob(task.x, seed=task.seed, **options, **task.labels("log_prob"))
+    log_p = task.model.log_prob(task.x, seed=task.seed, **options, **task.given("log_prob"))
     return -log_p.astype(np.float64)
 
 
@@ -97,7 +97,7 @@ def _energy(task: Task) -> None:
     orders = [noise.permutation(len(flat), seed=task.seed, stream=f"shuffle/{d}") for d in range(flat.shape[1])]
     shuffled = np.stack([flat[order, d] for d, order in enumerate(orders)], axis=1).reshape(task.x.shape)
     energy = _nats(task)
-    of_shuffled = -task.model.log_prob(shuffled, seed=task.seed, **task.labels("log_prob")).astype(np.float64)
+    of_shuffled = -task.model.log_prob(shuffled, seed=task.seed, **task.given("log_prob")).astype(np.float64)
     task.report.figures["mean_energy"] = mean(energy)
     task.report.figures["energy_auroc"] = auroc = below(energy, of_shuffled)
     if not clearly_positive(replace(auroc, value=auroc.value - 0.5)):

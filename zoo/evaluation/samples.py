@@ -29,10 +29,13 @@ def samples(task: Task) -> None:
     """Draws samples, as many as there are held-out rows, and compares the two.
 
     A conditional model is asked for the classes of training rows: for those of the held-out rows themselves, samples
-    would match them better than real data does.
+    would match them better than real data does. One that is told more of rows is told what the held-out rows say.
     """
     count, given = min(SAMPLES, len(task.x)), {}
-    if task.labels("sample"):
+    inputs = task.model.signature("sample").inputs
+    if told := {name: values[:count] for name, values in task.told.items() if name in inputs}:
+        given = told if task.y is None or "label" not in inputs else {**told, "label": task.y[:count]}
+    elif task.labels("sample"):
         train_y = task.some_training(count)[1]
         assert train_y is not None
         given = {"label": np.resize(train_y, count)}

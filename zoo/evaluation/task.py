@@ -20,8 +20,8 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Task:
-    """`x` (N, *shape) and their classes `y` are the rows that the figures are about. `judge` is a classifier, `options`
-    are those of samples. Parts of the evaluation write into `report`."""
+    """`x` (N, *shape), their classes `y` and their inputs `told` by name are the rows that the figures are about.
+    `judge` is a classifier, `options` are those of samples. Parts of the evaluation write into `report`."""
 
     model: Model
     data: Dataset
@@ -30,6 +30,7 @@ class Task:
     report: Report
     judge: Model | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -45,6 +46,11 @@ class Task:
         order = noise.permutation(len(self.data.train), seed=self.seed, stream="evaluate/training")[:count]
         x, y = self.data.split("train")
         return x[order], None if y is None else y[order]
+
+    def given(self, method: str) -> dict[str, Array]:
+        """What the method takes beside the rows: their classes and inputs, as keyword arguments."""
+        inputs = self.model.signature(method).inputs
+        return self.labels(method) | {name: values for name, values in self.told.items() if name in inputs}
 
     def labels(self, method: str) -> dict[str, Array]:
         """The classes of the rows as a keyword argument where the method takes them."""

@@ -13,7 +13,7 @@ import msgspec
 
 from zoo import registry, spaces
 from zoo.api import load, made_from
-from zoo.data import Dataset, load_dataset
+from zoo.data import Dataset, Inputs, load_dataset
 from zoo.eager import EagerModel
 from zoo.errors import InputError
 from zoo.failpoints import failpoint
@@ -21,6 +21,7 @@ from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folde
 from zoo.memory import available
 from zoo.network import Network, Recipe
 from zoo.spec import ModelSpec, PresetSpec
+from zoo.training.batches import check_inputs
 from zoo.training.curves import curves
 from zoo.training.listeners import Listeners, Logger
 from zoo.training.loop import Interrupted, Loop, Progress
@@ -55,6 +56,8 @@ def train(
     split: str | None = None,
     size: int | str | tuple[int, int] | None = None,
     types: Mapping[str, str] | str | None = None,
+    inputs: Inputs | None = None,
+    unconditional: bool = False,
     tokenizer: Any = None,
     length: int | None = None,
     config: Mapping[str, Any] | None = None,
@@ -72,16 +75,19 @@ def train(
     """Train an architecture and return the model; everything is kept in the folder `out`.
 
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size`,
-    `types`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. `config` are settings of the
-    architecture, `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start`
-    is a run or a preset to begin with the weights of (fine-tuning), as is a preset in place of an architecture.
+    `types`, `inputs`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. A loss gets the
+    inputs that it declares; `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
+    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
+    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
     It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
     `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
     loggers, the module `mlflow`, and so on. In a notebook there is a progress bar, unless `progress` is something else.
     """
     out = Path(out)
-    given = Given(None if isinstance(data, (str, Path)) else data, save_every, Listeners(progress, callbacks, logger))
+    arrays = inputs if isinstance(inputs, Mapping) else None
+    in_memory = None if isinstance(data, (str, Path)) else data
+    given = Given(in_memory, save_every, Listeners(progress, callbacks, logger), arrays)
     if is_worker():  # a data-parallel process: the first one made the run
         run = Path(os.environ.get(PLACE, out))
         return continued(run, read_record(run), given)
@@ -90,25 +96,32 @@ def train(
         start = architecture
     origin = None if start is None else origin_of(start)
     spec = registry.architecture(architecture) if origin is None else origin.spec(architecture)
-    given_of = (("split", split), ("size", size), ("types", types))
+    given_of = (("split", split), ("size", size), ("types", types), ("inputs", inputs if arrays is None else None))
     reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
     kinds, space = registry.network_class(spec).spaces, None if origin is None else origin.space
-    dataset = load_dataset(data, label=label, tokenizer=tokenizer, length=length, spaces=kinds, space=space, **reading)
+    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, **reading, **given.arrays}
+    dataset = load_dataset(data, label=label, spaces=kinds, space=space, **how)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
-    asked: dict[str, Any] = {"data": source, "label": label, "reading": reading}
+    asked: dict[str, Any] = {"data": source, "label": label, "reading": reading, "unconditional": unconditional}
     asked |= {"device": device, "devices": devices, "precision": precision}
     record = plan(spec, dataset, asked, config, recipe, origin)
-    return begin(record, out, replace(given, data=dataset), force)
+    return begin(record, out, replace(given, data=dataset, inputs=None), force)
 
 
 @dataclass(frozen=True)
 class Given:
     """What a training is given that is not part of its run: the data, unless they are read again from where the run
-    says; when to save; and who is told of it."""
+    says; when to save; who is told of it; and inputs that are arrays."""
 
     data: Any
     save_every: float | None
     listeners: Listeners
+    inputs: Mapping[str, Any] | None = None
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What reading the data takes beside what the run says of it."""
+        return {} if self.inputs is None else {"inputs": self.inputs}
 
 
 def plan(
@@ -122,7 +135,11 @@ def plan(
     """What will be trained, and how; `InputError` for what cannot be."""
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
-    space, classes, settings = data.space, data.classes, dict(config or {})
+    unconditional = bool(asked["unconditional"])
+    if unconditional and (cls.needs_classes or (origin is not None and origin.classes)):
+        what = spec.name if origin is None else origin.place
+        raise InputError(f"{what} needs the classes of its data; leave out --unconditional.")
+    space, classes, settings = data.space, None if unconditional else data.classes, dict(config or {})
     if origin is not None:  # the weights are of its space, its classes, and its settings
         fitted = origin.fitted(data)
         space, classes, settings = fitted.space, origin.classes, {**origin.record.config, **settings}
@@ -130,7 +147,7 @@ def plan(
     record = RunRecord(
         architecture=spec.name,
         plugin=registry.plugin_of(spec),
-        digest=data.digest,
+        digest="",
         space=space.to_json(),
         classes=list(classes.names) if classes else None,
         config=settings,
@@ -140,9 +157,16 @@ def plan(
     )
     network = check_can_train(record)
     if origin is not None:
-        origin.check(network, data)
+        network.check_arrays(origin.arrays)
+    record.inputs = sorted(check_inputs(network.objectives(), data.keeping(data.inputs, classes=not unconditional)))
+    record.digest = kept(record, data).digest
     record.device = str(network.device)
     return record
+
+
+def kept(record: RunRecord, data: Dataset) -> Dataset:
+    """What a run takes of its data: what it does not may change."""
+    return data.keeping(record.inputs, classes=not record.unconditional)
 
 
 def check_can_train(record: RunRecord) -> Network:
@@ -177,13 +201,14 @@ def begin(record: RunRecord, out: Path, given: Given, force: bool) -> EagerModel
             return continued(out, record, given)
         os.environ[PLACE] = str(work)
         stack.callback(os.environ.pop, PLACE)
-        return go_on(work, out, record, given.data, given, beginning)
+        return go_on(work, out, record, kept(record, given.data), given, beginning)
 
 
 def resume(
     run: str | Path,
     *,
     data: Any = None,
+    inputs: Mapping[str, Any] | None = None,
     device: str | None = None,
     devices: int | None = None,
     precision: str | None = None,
@@ -213,7 +238,7 @@ def resume(
         return load(run, device=record.device)
     if any(value is not None for value in elsewhere.values()):
         record.device = str(check_can_train(record).device)
-    return continued(run, record, Given(data, save_every, Listeners(progress, callbacks, logger)))
+    return continued(run, record, Given(data, save_every, Listeners(progress, callbacks, logger), inputs))
 
 
 def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
@@ -236,7 +261,8 @@ def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
     """Go on with a run as `record` says."""
     source, kinds = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
     space = spaces.from_json(record.space)  # which a table and a tokenizer of other versions might find otherwise
-    dataset = load_dataset(source, label=record.label, spaces=kinds, space=space, **record.reading)
+    reading = {**record.reading, **given.arrays}
+    dataset = kept(record, load_dataset(source, label=record.label, spaces=kinds, space=space, **reading))
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
     return go_on(run, run, record, dataset, given, ExitStack())

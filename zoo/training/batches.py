@@ -16,11 +16,16 @@ import numpy.typing as npt
 
 from zoo import noise
 from zoo.data import Dataset
+from zoo.data.sources import blocks
+from zoo.errors import InputError, did_you_mean
+from zoo.model import check_tensor
 from zoo.network import Objective, Recipe
+from zoo.signature import Tensor
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 EVALUATION_ROWS = 512  # of a batch of validation, at most
+ORDERED = 2**12  # places of an epoch's order that are looked up at a time, about
 
 
 class Batch(NamedTuple):
@@ -39,6 +44,7 @@ class Batches:
 
     def __init__(self, data: Dataset, recipe: Recipe, objectives: Mapping[str, Objective]) -> None:
         self.data, self.objectives, self.seed = data, objectives, recipe.seed
+        self.inputs = inputs_of(objectives, data)
         self.size = min(recipe.batch_size, len(data.splits["train"]))
         self.per_epoch = len(data.splits["train"]) // self.size
         self.steps = self.per_epoch * recipe.epochs
@@ -62,16 +68,24 @@ class Batches:
         if split == "validation":
             rows = np.array_split(np.arange(len(self.data.splits["validation"])), self.validation_steps)[step]
             return rows, rows
+        return self.order(step), np.arange(step * self.size, (step + 1) * self.size)
+
+    def order(self, step: int) -> Rows:
+        """The rows of a step of training: its part of the order of its epoch."""
         epoch, place = divmod(step, self.per_epoch)
-        order = epoch_order(len(self.data.splits["train"]), self.seed, epoch)
-        first = place * self.size
-        return order[first : first + self.size].astype(np.int64), np.arange(step * self.size, (step + 1) * self.size)
+        together = max(1, ORDERED // self.size)  # steps whose rows are looked up at once
+        first = place - place % together
+        low, high = first * self.size, min(first + together, self.per_epoch) * self.size
+        rows = epoch_order(len(self.data.splits["train"]), self.seed, epoch, low, high)
+        return rows[(place - first) * self.size :][: self.size]
 
     def batch(self, split: str, objective: str, rows: Rows, examples: Rows) -> Batch:
         """These rows of a split as the inputs of an objective, and the noise of these examples."""
         loss = self.objectives[objective].loss
         source = self.data.splits[split]
-        inputs = {name: source.take(name, rows) for name in loss.inputs}
+        inputs = {
+            name: source.take(name, rows).astype(loss.inputs[name].dtype, copy=False) for name in self.inputs[objective]
+        }
         fresh = {
             name: noise.draw(declared, examples, seed=self.seed, stream=f"{split}/{objective}/{name}")
             for name, declared in loss.noise.items()
@@ -79,9 +93,51 @@ class Batches:
         return Batch(inputs, fresh)
 
 
-@functools.lru_cache(maxsize=1)  # it takes longer than a step, and serves a whole epoch
-def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.integer[Any]]:
-    """The order of `count` training rows in an epoch."""
-    order = noise.permutation(count, seed=seed, stream=f"order/{epoch}")
-    order.flags.writeable = False
-    return order
+@functools.lru_cache(maxsize=1)  # to look up many places takes little longer than a few, and serves many steps
+def epoch_order(count: int, seed: int, epoch: int, low: int, high: int) -> Rows:
+    """What stands at the places from `low` to below `high` of the order of `count` training rows in an epoch."""
+    rows = noise.shuffled(np.arange(low, high), count, seed=seed, stream=f"order/{epoch}")
+    rows.flags.writeable = False
+    return rows
+
+
+def inputs_of(objectives: Mapping[str, Objective], data: Dataset) -> dict[str, list[str]]:
+    """What each objective gets of the data, by its name: the inputs of its loss, but for those that the data lack and
+    the loss has a default for. `InputError` for another one that they lack."""
+    found = {}
+    for objective, declared in objectives.items():
+        missing = [name for name in declared.loss.inputs if name not in data.splits["train"].sources]
+        if lacked := [name for name in missing if name not in declared.optional]:
+            raise _lack(objective, lacked[0], data)
+        found[objective] = [name for name in declared.loss.inputs if name not in missing]
+    return found
+
+
+def check_inputs(objectives: Mapping[str, Objective], data: Dataset) -> set[str]:
+    """The names of the inputs that a training takes from data, beside observations and classes. `InputError` where the
+    data lack one, or have values that its `Tensor` does not allow."""
+    taken: dict[str, list[Tensor]] = {}
+    for objective, names in inputs_of(objectives, data).items():
+        for name in names:
+            if name in data.inputs:
+                taken.setdefault(name, []).append(objectives[objective].loss.inputs[name])
+    for name, tensors in taken.items():
+        for split in data.splits.values():
+            for rows in blocks(split.sources[name]):
+                values = split.take(name, rows)
+                for tensor in tensors:
+                    check_tensor(values, tensor, f"the input {name!r} of {split.name}", {})
+    return set(taken)
+
+
+def _lack(objective: str, name: str, data: Dataset) -> InputError:
+    """The error for data without an input that a loss needs."""
+    if name == "label":
+        return InputError(
+            f"the {objective} loss learns from classes, and {data.name} has none. Say which column has them: --label."
+        )
+    known = f"its inputs are {', '.join(data.inputs)}" if data.inputs else "it has no inputs"
+    return InputError(
+        f"the {objective} loss needs {name!r} of each row, and {data.name} has none: {known}. Say which column or "
+        f"array it is: --inputs {name}; from Python inputs={{{name!r}: array}}.{did_you_mean(name, data.inputs)}"
+    )

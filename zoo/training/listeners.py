@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from zoo import notebook
+from zoo.training.history import COUNT, flat
 from zoo.training.loop import Progress, Status
 
 LOG_STEPS = 10  # between two steps that are logged
@@ -58,7 +59,8 @@ class Logged:
                 with suppress(NotImplementedError):  # as Fabric's CSVLogger
                     self.logger.log_hyperparams(settings_of(status))
         if status.row is not None:  # of the epoch: under names of their own, next to those of steps
-            self.log({f"epoch/{name}": value for name, value in status.row.items() if name != "epoch"}, status)
+            known = {name: value for name, value in flat(status.row).items() if value is not None}
+            self.log({f"epoch/{name}": value for name, value in known.items() if not name.endswith(COUNT)}, status)
         elif status.step % LOG_STEPS == 0:
             self.log({**status.latest, "learning_rate": status.learning_rate, "epoch": status.epoch}, status)
 

@@ -17,11 +17,14 @@ from zoo import interrupts
 from zoo.api import MethodFacts
 from zoo.data import Dataset
 from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.evaluation.estimates import mean as mean_of_rows
+from zoo.figure import Figure
 from zoo.memory import is_shortage
 from zoo.network import Learner, Network
 from zoo.signature import Signature
 from zoo.training import saving
 from zoo.training.batches import Batches
+from zoo.training.history import EPOCH, Epoch, figures_in, mean_of_steps
 from zoo.training.recipe import learning_rate
 from zoo.training.run import STATE, Position, RunRecord, is_over, position_in
 from zoo.training.saving import Saver, Snapshot
@@ -43,12 +46,12 @@ class Status:
     epoch: int
     epochs: int
     losses: Mapping[str, float]  # this epoch's mean so far, by objective, and of further outputs
-    validation: float | None
-    best: float | None
+    validation: Figure | None
+    best: Figure | None
     learning_rate: float
     latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
     device_memory: int  # bytes, at the peak, of a device that has its own
-    row: Mapping[str, float] | None  # at the end of an epoch, what it adds to the history
+    row: Epoch | None  # at the end of an epoch, what it adds to the history
 
 
 Progress = Callable[[Status], None]
@@ -80,7 +83,8 @@ class Loop:
         self.at = at = position_in(meta, path)
         steps, names = self.batches.steps, set(self.figures)
         epoch = at.step // self.batches.per_epoch
-        if not 0 <= at.step < steps or not set(at.sums) <= names or at.best_epoch > epoch:
+        figures = at.sums.keys() <= names and at.curve.can_be_of(names)
+        if not 0 <= at.step < steps or not figures or at.best_epoch > epoch:
             raise CorruptFile(f"{path} is altered or damaged: {at} in a training of {steps} steps. Train again.")
         at.done = False  # it is gone on with: longer, if it was
         try:
@@ -108,7 +112,7 @@ class Loop:
                 "reading": record.reading,
                 **({} if record.start is None else {"start": record.start}),
                 "epoch": at.best_epoch,
-                "validation": {self.first: at.best},
+                "validation": {} if at.best is None else {self.first: at.best.to_json()},
                 "recipe": asdict(record.recipe),
             },
         }
@@ -150,6 +154,8 @@ class Loop:
                 )
             figures |= {figure_name(name, output): mean for output, mean in means.items()}
         for name, mean in figures.items():
+            if name in at.squares or name not in at.sums:  # runs of before have no squares of the epoch's first steps
+                at.squares[name] = at.squares.get(name, 0.0) + mean * mean
             at.sums[name] = at.sums.get(name, 0.0) + mean
         at.step += 1
         at.curve.add(at.step, figures)
@@ -171,24 +177,16 @@ class Loop:
 
     def end_epoch(self) -> None:
         at, patience, epoch = self.at, self.recipe.patience, self.at.step // self.batches.per_epoch
-        found = self.validate()
-        validation = found["validation"]
-        if not patience or at.best is None or validation < at.best:
-            at.best, at.best_epoch = validation, epoch
+        found, best = validate(self.learner, self.batches, self.first), at.best
+        if not patience or best is None or found["validation"].value < best.value:
+            at.best_epoch = epoch
             self.best = {name: np.array(array) for name, array in self.learner.weights().items()}
-        means = {name: total / self.batches.per_epoch for name, total in at.sums.items()}
-        at.history.append({"epoch": epoch, **means, **found})
-        at.sums = {}
+        steps, rows = self.batches.per_epoch, self.batches.per_epoch * self.batches.size
+        means = {n: mean_of_steps(total, at.squares.get(n), steps, rows) for n, total in at.sums.items()}
+        at.history.append({EPOCH: epoch, **means, **found})
+        at.sums, at.squares = {}, {}
         at.done = is_over(at, self.recipe)
         self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
-
-    def validate(self) -> dict[str, float]:
-        """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
-        found: dict[str, list[Any]] = {}
-        for batch in self.batches.validation(self.first):
-            for output, values in self.learner.evaluate(self.first, *batch).items():
-                found.setdefault(figure_name("validation", output), []).append(values)
-        return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
 
     def report(self, figures: Mapping[str, float], rate: float) -> None:
         """Tell whoever listens of a step with its `figures`, or without them of the end of an epoch."""
@@ -198,8 +196,9 @@ class Loop:
         done = at.step % per_epoch or per_epoch
         means = {name: total / done for name, total in at.sums.items()}
         last = at.history[-1] if at.history else {}
+        known = figures_in(last)
         if not means:
-            means = {name: last[name] for name in self.figures if name in last}
+            means = {name: known[name].value for name in self.figures if name in known}
         self.progress(
             Status(
                 record=self.record,
@@ -208,7 +207,7 @@ class Loop:
                 epoch=math.ceil(at.step / per_epoch),
                 epochs=self.recipe.epochs,
                 losses=means,
-                validation=last.get("validation"),
+                validation=known.get("validation"),
                 best=at.best,
                 learning_rate=rate,
                 latest=figures,
@@ -216,6 +215,15 @@ class Loop:
                 row=None if figures else last,
             )
         )
+
+
+def validate(learner: Learner, batches: Batches, objective: str) -> dict[str, Figure]:
+    """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
+    found: dict[str, list[Any]] = {}
+    for batch in batches.validation(objective):
+        for output, values in learner.evaluate(objective, *batch).items():
+            found.setdefault(figure_name("validation", output), []).append(values)
+    return {name: mean_of_rows(np.concatenate(values)) for name, values in found.items()}
 
 
 def figure_name(objective: str, output: str) -> str:

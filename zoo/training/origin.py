@@ -13,7 +13,6 @@ from zoo import registry, spaces
 from zoo.api import Record, read_checkpoint
 from zoo.data import Dataset
 from zoo.errors import InputError
-from zoo.network import Network
 from zoo.spaces import Labels, Space
 from zoo.spec import ModelSpec
 
@@ -47,15 +46,6 @@ class Origin:
     def fitted(self, data: Dataset) -> Dataset:
         """Data as observations of this model's space, with its classes; `InputError` where they are none."""
         return data.fitted(self.space, self.classes)
-
-    def check(self, network: Network, data: Dataset) -> None:
-        """`InputError` where these weights do not fit a network, or it cannot learn from data without classes."""
-        network.check_arrays(self.arrays)
-        if data.classes is None and any("label" in o.loss.inputs for o in network.objectives().values()):
-            raise InputError(
-                f"{self.place} learns from classes, and {data.name} has none. Name their column (--label), or train "
-                "without a start."
-            )
 
 
 def origin_of(start: str | Path) -> Origin:

@@ -16,11 +16,12 @@ import msgspec
 from zoo import checkpoint, spaces
 from zoo.api import MODEL, Record
 from zoo.data import resolve
-from zoo.errors import InputError, ZooError
+from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.figure import Figure
 from zoo.files import atomic_write
 from zoo.network import Recipe
 from zoo.spaces import Space
-from zoo.training.history import Curve
+from zoo.training.history import Curve, Epoch, figures_in
 
 RECIPE, STATE, LOCK, CURVES = "recipe.json", "training", "training.lock", "losses.png"
 SCHEMA = 1
@@ -33,6 +34,8 @@ class RunRecord(Record, kw_only=True, omit_defaults=True):
     label: str | None = None
     reading: dict[str, Any] = {}  # what else was said of how to read the data, as `load_dataset` takes it
     digest: str
+    unconditional: bool = False  # whether classes of the data are left out
+    inputs: list[str] = []  # of the data, that the losses take
     recipe: Recipe
     start: str | None = None  # whose weights it began with: a preset, or the absolute path of a run
     device: str
@@ -46,11 +49,16 @@ class Position:
 
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)  # of the losses of this epoch so far
-    best: float | None = None
+    squares: dict[str, float] = field(default_factory=dict)  # and of their squares
     best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)  # a row for each epoch
+    history: list[Epoch] = field(default_factory=list)
     curve: Curve = field(default_factory=Curve)
     done: bool = False
+
+    @property
+    def best(self) -> Figure | None:
+        """The validation loss of the weights that are kept; None before the first epoch has ended."""
+        return figures_in(self.history[self.best_epoch - 1])["validation"] if self.best_epoch else None
 
 
 def is_over(at: Position, recipe: Recipe) -> bool:
@@ -89,7 +97,13 @@ def read_position(run: Path) -> Position:
 
 def position_in(meta: Mapping[str, Any], path: Path) -> Position:
     """The position in a run's `training.json`."""
-    return checkpoint.convert(meta.get("position", {}), Position, path)
+    at = checkpoint.convert(meta.get("position", {}), Position, path)
+    if not 0 <= at.best_epoch <= len(at.history) or not all("validation" in row for row in at.history):
+        raise CorruptFile(
+            f"{path} is altered or damaged: it has {len(at.history)} epochs, and epoch {at.best_epoch} as the best. "
+            "Train again."
+        )
+    return at
 
 
 def files_of(folder: Path) -> set[str] | None:

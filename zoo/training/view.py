@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import InputError, ZooError
-from zoo.training.history import table
+from zoo.training.history import EPOCH, flat, table
 from zoo.training.run import RECIPE, Position, RunRecord, is_over, read_position, read_record
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Run:
 
     @property
     def history(self) -> pa.Table:
-        """The mean losses of each epoch, and that of validation."""
-        return table(self.position.history)
+        """The mean losses of each epoch, and that of validation, with their standard errors and numbers of rows."""
+        return table([{EPOCH: number, **flat(row)} for number, row in enumerate(self.position.history, start=1)])
 
     @property
     def steps(self) -> pa.Table:

@@ -16,7 +16,7 @@ from zoo.wrapping.calling import Given, check_taken
 from zoo.wrapping.diffusion import read_schedule
 from zoo.wrapping.methods import MADE
 from zoo.wrapping.modules import find
-from zoo.wrapping.probe import length_of
+from zoo.wrapping.probe import check_trained, length_of
 from zoo.wrapping.samplers import decoded_noise, sampler
 from zoo.wrapping.units import infer_values
 from zoo.wrapping.wish import (
@@ -89,11 +89,13 @@ def _model(b: Builder) -> EagerModel:
     )
     meta = {"architecture": type(network).__name__, "family": wish.family}
     model = EagerModel(network, b.name, meta)
+    later = b.probe.remember()  # of what all functions have been run once
     for method in FIRST_OUTPUT:
         if isinstance(b.given.get(method), (Call, Loop)):
             b.probe.whole(model, method)
         if method in network.made:
             b.probe.alone(model, method)
+    check_trained(sorted(b.probe.memory.rewritten() - later.rewritten()))
     network.kept = tuple(name for name in b.probe.memory.kept() if name)
     return model
 

@@ -31,6 +31,10 @@ class Memory:
         """The variables that have changed since, such as `lstm.hidden`; an argument of a function goes by ""."""
         return _outermost({variable.name for variable, _ in self._changes()})
 
+    def rewritten(self) -> set[str]:
+        """The tensors that were written to in place since."""
+        return {v.name for v, old in self._changes() if old and _is_tensor(v.value) and v.value is old.value}
+
     def kept(self) -> list[str]:
         """Those of `changed` that hold what a later call may compute with: tensors, but for the weights of a layer that
         its first call has made, and iterators."""

@@ -41,9 +41,12 @@ class Probe:
     the user's, none of which has been run."""
 
     def __init__(self, network: WrappedNetwork, options: Mapping[str, Option], functions: Iterable[Any] = ()) -> None:
-        self.network, self.options = network, options
-        self.memory = Memory(*network.parts, *functions)
+        self.network, self.options, self.functions = network, options, list(functions)
+        self.memory = self.remember()
         self.seconds = math.inf  # that one row of what was timed last takes
+
+    def remember(self) -> Memory:
+        return Memory(*self.network.parts, *self.functions)
 
     def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, which is about `ROWS` examples, noting the seconds of a row in its fastest run."""
@@ -323,6 +326,16 @@ def length_of(method: Method) -> int:
     if not isinstance(method, Loop):
         return 1
     return method.length if isinstance(method.length, int) else int(method.options[method.length].number)
+
+
+def check_trained(written: Sequence[str]) -> None:
+    """`InputError` if first calls, and no later ones, have written to these tensors."""
+    if written:
+        raise InputError(
+            f"the first call sets {_listed(written)}, as an activation norm that takes its scale from the first batch "
+            "that it sees, and that was one of wrap's examples. Make the model anew, and train it or load its weights "
+            "before it is wrapped."
+        )
 
 
 def check_prediction(y: Any, classes: Labels | None) -> None:

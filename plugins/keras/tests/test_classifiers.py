@@ -8,6 +8,7 @@ import torch
 from zoo_keras.backend import keras
 
 import zoo
+from zoo.eager import EagerModel
 from zoo.errors import InputError
 from zoo.spaces import Discrete, Image, Labels, Real
 
@@ -62,6 +63,42 @@ def test_cnn_settings() -> None:
         zoo.create("cnn", Image(8, 8), config={"filters": (8,)}, classes=DIGITS)
     with pytest.raises(InputError, match="needs class labels"):
         zoo.create("cnn", Image(8, 8))
+
+
+def test_blocks_begin_as_the_identity_and_averages_forget_places() -> None:
+    config = {"filters": (8,), "kernels": (3,), "strides": (1,)}
+    space = Image(8, 8)
+    plain = zoo.create("cnn", space, config={**config, "average": True}, classes=DIGITS)
+    deep = zoo.create("cnn", space, config={**config, "average": True, "blocks": 2}, classes=DIGITS)
+    deep.network.load_arrays({**deep.network.arrays(), **shared(plain, deep)})
+    x = np.zeros((2, 8, 8, 1), np.uint8)
+    x[0, 2:4, 2:4], x[1, 4:6, 3:5] = 200, 200  # one shape at two places, away from the edges
+    p = plain.predict(x)
+    np.testing.assert_allclose(p, deep.predict(x), rtol=1e-5)
+    np.testing.assert_allclose(p[0], p[1], rtol=1e-4)
+
+
+def shared(plain: EagerModel, deep: EagerModel) -> dict[str, np.ndarray]:
+    """The weights of a network without blocks under the names of one with them."""
+    names = {"convolutions.0.kernel", "convolutions.0.bias", "head.kernel", "head.bias"}
+    assert names <= deep.network.arrays().keys()
+    return {name: a for name, a in plain.network.arrays().items() if name in names}
+
+
+def test_training_images_are_moved_as_the_noise_says() -> None:
+    net = zoo.create("cnn", Image(5, 6), config={"flip": True, "shift": 1}, classes=DIGITS).network
+    x = torch.arange(30, dtype=torch.uint8).reshape(1, 5, 6, 1)
+    still, left, mirrored = [0.5, 0.5, 0.9], [0.5, 0.9, 0.9], [0.5, 0.5, 0.1]
+    moved = net.moved(x.repeat(3, 1, 1, 1), torch.tensor([still, left, mirrored]))[..., 0]
+    assert moved[0].equal(x[0, :, :, 0])
+    assert moved[1].equal(x[0, :, [1, 2, 3, 4, 5, 5], 0])
+    assert moved[2].equal(x[0, :, :, 0].flip(1))
+    given = {"x": x, "label": torch.tensor([3]), "move": torch.tensor([mirrored])}
+    loss = net.objectives()["cross_entropy"].loss.function
+    unmoved = loss(**{**given, "move": torch.tensor([still])})
+    assert loss(**given).equal(unmoved), "validation images stay as they are"
+    net.train()
+    assert not loss(**given).equal(unmoved)
 
 
 @pytest.mark.parametrize("space", [Real(5), Image(4, 4, 1, levels=3), Discrete(6, 4)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
@@ -46,6 +47,19 @@ def test_elbo_is_the_mean_of_the_one_sample_bound(model: EagerModel) -> None:
         sampled = net.bound(rows, net.tensor(e[:, None]), net.tensor(np.int64(1))).reshape(2, -1)
     spread = (closed - sampled).std(1) / 2000**0.5
     assert ((closed.mean(1) - sampled.mean(1)).abs() < 4 * spread + 1e-3).all()
+
+
+def test_several_draws_train_the_importance_weighted_bound() -> None:
+    model = stirred(zoo.create("vae", Image(8, 8, levels=17), config={"latent": 3, "draws": 5}))
+    (objective,) = model.network.objectives().values()
+    x = torch.from_numpy(model.space.examples("random", 4))
+    e = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        loss = objective.loss.function(x=x, e=e)
+        each = torch.stack([model.network.bound(x, e[:, k : k + 1], torch.tensor(1)) for k in range(5)])
+    np.testing.assert_allclose(-loss, torch.logsumexp(each, 0) - np.log(5), rtol=1e-4)
+    with pytest.raises(InputError, match="use beta=1"):
+        zoo.create("vae", Image(8, 8), config={"draws": 5, "beta": 2.0})
 
 
 def test_the_mean_is_shown_unless_draws_are_asked_for(model: EagerModel) -> None:

@@ -9,11 +9,12 @@ test_conformance = conformance(
     settings={
         # many layers of random weights magnify last bits, and leave the bound too loose to be estimated
         "realnvp": {"layers": 4},
-        "maf": {"layers": 3},
+        "maf": {"layers": 2},
+        "nsf": {"layers": 2},
         "transformer": {"width": 8, "heads": 2, "layers": 2},
         "pixelcnn": {"channels": 6, "layers": 2, "kernel": 5},
         "flow-matching": {"channels": 16, "attention": 64},
-        "glow": {"layers": 2, "hidden": 16},
+        "glow": {"layers": 1, "scales": 2, "hidden": 16},
     },
     spaces={"transformer": [zoo.Image(3, 3, 1, levels=5), zoo.Discrete(3, levels=4), Text(4, "ab")]},
     expected_failures={"ebm": {"samples_follow_the_density": SHORT_CHAIN}},

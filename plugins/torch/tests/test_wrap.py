@@ -832,6 +832,28 @@ def endless():
 GENERATOR, COUNT, ITEMS = endless(), itertools.count(), iter([float(i) for i in range(100)])
 
 
+class ActivationNorm(nn.Module):
+    """As glow and normflows have it: the first batch gives the scale, in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+        self.register_buffer("done", torch.tensor(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.done == 0:
+            self.scale.data.copy_(1 / x.std(0))
+            self.done.fill_(1.0)
+        return x * self.scale
+
+
+def test_a_layer_that_the_first_batch_initializes_is_trained_before():
+    layer = ActivationNorm()
+    with pytest.raises(InputError, match=r"the first call sets .*scale.* Make the model anew"):
+        wrap(sample=layer, noise=zoo.Normal(2), space=zoo.Real(2))
+    wrap(sample=layer, noise=zoo.Normal(2), space=zoo.Real(2))  # which now has its scale
+
+
 @pytest.mark.parametrize(
     ("step", "name"),
     [

@@ -13,6 +13,7 @@ from zoo.data import SPLITS, Dataset, split_rows
 from zoo.spaces import Discrete, Image, Labels
 
 Array = npt.NDArray[Any]
+ATTRIBUTES = ("hair", "glasses", "beard", "mouth", "skin")  # of a pixel face, beside the color of its hair
 
 
 def emoji() -> Dataset:
@@ -40,15 +41,16 @@ def emoji() -> Dataset:
 def pixel_faces() -> Dataset:
     """20,000 faces of 16x16 pixels on white, no two of them alike; the class is the color of the hair.
 
-    Drawn by DiceBear in its style "Pixel Art", CC0 1.0. Attributes were drawn independently of one another. The file
-    has six of them for each row, as integers and their names (`glasses` and `glasses_names`): `hair_color`, `hair`
-    (long, short), `glasses` (none, clear, dark), `beard`, `mouth` (happy, sad) and `skin` (1, the lightest, to 8).
+    Drawn by DiceBear in its style "Pixel Art", CC0 1.0. Attributes were drawn independently of one another. Five more
+    are inputs, as integers from 0: `hair` (short, long), `glasses` (none, clear, dark), `beard` (no, yes), `mouth`
+    (sad, happy) and `skin` (1, the lightest, to 8). The file has their names too (`glasses_names`).
     """
     arrays = _read("pixel-faces.npz")
     x, y = arrays["x"], arrays["hair_color"]
     classes = _names(arrays, "hair_color")
     source = "DiceBear 9.4.3, style Pixel Art, CC0 1.0"
-    return split_rows("pixel-faces", Image(*x.shape[1:]), x, y, classes=classes, source=source)
+    inputs = {name: arrays[name] for name in ATTRIBUTES}
+    return split_rows("pixel-faces", Image(*x.shape[1:]), x, y, classes=classes, source=source, inputs=inputs)
 
 
 def _read(file: str) -> dict[str, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Labels, Real, Space
 from zoo_torch.network import TorchNetwork
@@ -22,8 +22,8 @@ from zoo_torch.network import TorchNetwork
 class Config:
     """What `--set layers=4` sets."""
 
-    layers: int = 8
-    hidden: int = 64
+    layers: int = setting(8, "coupling layers")
+    hidden: int = setting(64, "units of each coupling's hidden layers")
 
 
 class Coupling(nn.Module):

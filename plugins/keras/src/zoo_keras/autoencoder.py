@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Tensor
 from zoo.spaces import Labels, Space
 from zoo_keras.backend import layers, ops
@@ -16,8 +16,8 @@ from zoo_keras.convolutional import Convolutional
 
 @dataclass(frozen=True)
 class Config:
-    latent: int = 16  # numbers of a code; 2 can be drawn as a map
-    filters: tuple[int, ...] = (32, 64)  # of convolutions that halve the image, and in reverse of those that double it
+    latent: int = setting(16, "numbers of a code; 2 can be drawn as a map")
+    filters: tuple[int, ...] = setting((32, 64), "of convolutions that halve the image; in reverse on the way back")
 
 
 class Autoencoder(Convolutional):

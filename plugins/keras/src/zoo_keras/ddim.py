@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from zoo.diffusion import Level, Levels, extrapolation, step
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
@@ -24,9 +24,9 @@ LEAST = 0.02  # alpha at the last time, where next to nothing is left of the ima
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (32, 64, 96)  # channels at full size, at half of it, ...
-    depth: int = 2  # residual blocks at each size, on the way down and on the way up
-    embedding: int = 32  # channels that tell the level of the noise
+    widths: tuple[int, ...] = setting((32, 64, 96), "channels at full size, at half of it, ...")
+    depth: int = setting(2, "residual blocks at each size, on the way down and on the way up")
+    embedding: int = setting(32, "channels that tell the level of the noise")
 
 
 class Residual(layers.Layer):

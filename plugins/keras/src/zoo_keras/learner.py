@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from zoo.errors import InputError
-from zoo.network import Recipe, average_decay, parts_of
+from zoo.network import Recipe, average_decay, parts_of, steps_taken
 from zoo.signature import named
 from zoo_keras.backend import keras
 from zoo_keras.network import array_of, assign, named_weights
@@ -154,4 +154,4 @@ class KerasLearner:
 
     def load_state(self, arrays: Arrays) -> None:
         assign(self._variables(), arrays)
-        self.counts = {name: int(optimizer.iterations) for name, optimizer in self.optimizers.items()}
+        self.counts = {name: steps_taken(optimizer.iterations) for name, optimizer in self.optimizers.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Labels, Space, Strings
 from zoo_keras.backend import layers, ops
@@ -20,9 +20,9 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    embedding: int = 32
-    hidden: int = 96
-    dropout: float = 0.3
+    embedding: int = setting(32, "features of a character")
+    hidden: int = setting(96, "units of the LSTM")
+    dropout: float = setting(0.3, "share of features that a training step leaves out")
 
 
 class LSTM(KerasNetwork):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.spaces import Discrete, Image, Labels, Real, Space
 from zoo_keras.backend import layers, ops
 from zoo_keras.classifier import Classifier
@@ -15,7 +15,7 @@ from zoo_keras.classifier import Classifier
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (200, 150)
+    hidden: tuple[int, ...] = setting((200, 150), "units of each hidden layer")
 
 
 class MLP(Classifier):

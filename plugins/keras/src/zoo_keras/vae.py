@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.errors import InputError
 from zoo.logistics import LogisticMixture
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
@@ -22,11 +22,12 @@ OBSERVE = ("mean", "draw")
 
 @dataclass(frozen=True)
 class Config:
-    latent: int = 16
-    filters: tuple[int, ...] = (32, 48)
-    mixtures: int = 2
-    beta: float = 1.0
-    conditional: bool = False
+    latent: int = setting(16, "numbers of a latent")
+    filters: tuple[int, ...] = setting((32, 48), "of convolutions that halve the image; in reverse on the way back")
+    mixtures: int = setting(2, "logistic components of a pixel")
+    beta: float = setting(1.0, "weight of the divergence from the prior (Higgins et al., ICLR 2017)")
+    draws: int = setting(1, "of a latent in training; several: the importance-weighted bound (Burda et al.)")
+    conditional: bool = setting(False, "on the class, in both networks")
 
 
 class VAE(Convolutional):
@@ -41,6 +42,10 @@ class VAE(Convolutional):
         super().__init__(space, config, classes)
         self.likelihood = LogisticMixture(space.channels, space.levels)
         self.plane = space.height * space.width
+        if config.draws < 1:
+            raise InputError(f"draws={config.draws}; expected at least 1.")
+        if config.draws > 1 and config.beta != 1:
+            raise InputError(f"beta={config.beta:g} weighs a divergence, which several draws have not: use beta=1.")
         if config.conditional and classes is None:
             raise InputError("conditional=True needs class labels, and this data has none.")
         self.posterior = layers.Dense(2 * config.latent)
@@ -113,6 +118,9 @@ class VAE(Convolutional):
         kl = 0.5 * ops.sum(ops.exp(log_var) + mean**2 - 1 - log_var, axis=1)
         return self.config.beta * kl - ops.sum(self.likelihood.log_mass(self.levels(x), p), axis=1)
 
+    def negative_bound(self, x: Any, e: Any, label: Any = None) -> Any:
+        return -self.bound(x, e, self.config.draws, label)
+
     def methods(self) -> dict[str, Method]:
         x, z = self.space.tensor, Tensor("float32", (self.config.latent,))
         label = {"label": Tensor("int64")} if self.config.conditional else {}
@@ -136,5 +144,9 @@ class VAE(Convolutional):
 
     def objectives(self) -> dict[str, Objective]:
         inputs = {"x": self.space.tensor, **({"label": Tensor("int64")} if self.config.conditional else {})}
-        noise = {"e": Noise("normal", (self.config.latent,))}
-        return {"negative_elbo": Objective(Call(self.negative_elbo, inputs, {"loss": Tensor("float32")}, noise))}
+        loss, draws, latent = {"loss": Tensor("float32")}, self.config.draws, (self.config.latent,)
+        if draws == 1:
+            noise = {"e": Noise("normal", latent)}
+            return {"negative_elbo": Objective(Call(self.negative_elbo, inputs, loss, noise))}
+        noise = {"e": Noise("normal", (draws, *latent))}
+        return {"negative_bound": Objective(Call(self.negative_bound, inputs, loss, noise))}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from zoo.errors import InputError
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
@@ -19,10 +19,10 @@ from zoo_keras.network import KerasNetwork
 
 @dataclass(frozen=True)
 class Config:
-    latent: int = 64
-    filters: tuple[int, ...] = (48, 96)  # of the critic's convolutions, each of which halves the image
-    penalty: float = 10.0  # weight of the critic's distance from slopes of one
-    conditional: bool = False
+    latent: int = setting(64, "numbers of a latent")
+    filters: tuple[int, ...] = setting((48, 96), "of the critic's convolutions, each of which halves the image")
+    penalty: float = setting(10.0, "weight of the critic's distance from slopes of one")
+    conditional: bool = setting(False, "on the class, in both networks")
 
 
 class WGAN(KerasNetwork):

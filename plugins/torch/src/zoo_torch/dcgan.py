@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
@@ -18,8 +18,8 @@ from zoo_torch.units import Pixels
 
 @dataclass(frozen=True)
 class Config:
-    latent: int = 32
-    channels: int = 32  # at half size; twice as many at a quarter
+    latent: int = setting(32, "numbers of a latent")
+    channels: int = setting(32, "at half size; twice as many at a quarter")
 
 
 def quarter(space: Image) -> tuple[int, int]:

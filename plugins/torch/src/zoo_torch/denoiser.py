@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from zoo.diffusion import Level, Levels, extrapolation, step
-from zoo.network import Objective
+from zoo.network import Objective, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels
 from zoo_torch.network import TorchNetwork
@@ -22,12 +22,12 @@ TIMES = 1000  # noise levels in training, after none at time 0
 
 @dataclass(frozen=True)
 class Config:
-    channels: int = 32  # at full size; twice as many at each half of it. Multiples of 16 run fastest
-    depth: int = 1  # residual blocks at each size, on the way down and on the way up
-    sizes: int = 3  # full size and its halves, as far as they are whole and no side falls below 4
-    attention: int = 0  # sizes of at most so many places have attention: 64 is 8x8; 0 for none
-    embedding: int = 64  # features of the time
-    drop: float = 0.1  # share of training examples without their class: what guidance compares with
+    channels: int = setting(32, "at full size; twice as many at each half of it. Multiples of 16 run fastest")
+    depth: int = setting(1, "residual blocks at each size, on the way down and on the way up")
+    sizes: int = setting(3, "full size and its halves, as far as they are whole and no side falls below 4")
+    attention: int = setting(0, "sizes of at most so many places have attention: 64 is 8x8; 0 for none")
+    embedding: int = setting(64, "features of the time")
+    drop: float = setting(0.1, "share of training examples without their class: what guidance compares with")
 
 
 class Denoiser(TorchNetwork):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.network import Objective, Recipe
+from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Real, Space
 from zoo_torch.gradient import gradient
@@ -25,12 +25,12 @@ MAX_MOVE = 0.1  # of a dimension in one step: where the energy is steep, a step 
 
 @dataclass(frozen=True)
 class Config:
-    channels: int = 16  # of images at full size; each halving doubles them. Multiples of 16 run fastest
-    hidden: int = 128
-    steps: int = 30
-    step_size: float = 0.02
-    penalty: float = 3e-4  # on squared energies: their level is arbitrary, and this keeps it near zero
-    blur: float = 0.03  # normal noise on the data
+    channels: int = setting(16, "of images at full size; each halving doubles them. Multiples of 16 run fastest")
+    hidden: int = setting(128, "units of the dense layers")
+    steps: int = setting(30, "of Langevin dynamics, in training and by default in sampling")
+    step_size: float = setting(0.02, "of the first of them; it falls to zero")
+    penalty: float = setting(3e-4, "on squared energies: their level is arbitrary, and this keeps it near zero")
+    blur: float = setting(0.03, "normal noise on the data")
 
 
 class Energy(nn.Module):

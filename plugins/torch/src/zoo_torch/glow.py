@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.errors import InputError
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.spaces import Image, Labels
 from zoo_torch.flow import Flow
 
@@ -21,9 +21,9 @@ Change = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W), (N,) log-determinant
 
 @dataclass(frozen=True)
 class Config:
-    scales: int = 3  # sizes of the image, each half of the one before, as far as sides are even
-    layers: int = 8  # steps of flow at each size
-    hidden: int = 64  # channels of the networks in couplings
+    scales: int = setting(3, "sizes of the image, each half of the one before, as far as sides are even")
+    layers: int = setting(8, "steps of flow at each size")
+    hidden: int = setting(64, "channels of the networks in couplings")
 
 
 class Step(nn.Module):

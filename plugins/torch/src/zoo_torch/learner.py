@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import InputError
-from zoo.network import Recipe, average_decay, parts_of
+from zoo.network import Recipe, average_decay, parts_of, steps_taken
 from zoo.signature import named
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Average(AveragedModel):
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor], **more: Any) -> Any:
         found = super().load_state_dict(state, **more)
-        self.count = int(self.n_averaged)
+        self.count = steps_taken(self.n_averaged)
         return found
 
 
@@ -76,6 +76,9 @@ def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: lis
         found = {name: tuple(tensor.shape) for name, tensor in entries.items()}
         if found != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
             raise InputError(f"the state of weight {index}, of shape {tuple(shape)}, is {found}")
+        steps_taken(entries["step"])
+        if not entries["step"].is_floating_point():
+            raise InputError(f"the steps of weight {index} are {entries['step'].dtype}")
 
 
 class TorchLearner:

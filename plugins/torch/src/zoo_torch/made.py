@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.columns import Table
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.signature import Tensor
 from zoo.spaces import Discrete, Image, Labels, Space
 from zoo_torch.autoregressive import Autoregressive, State
@@ -19,9 +19,9 @@ from zoo_torch.autoregressive import Autoregressive, State
 
 @dataclass(frozen=True)
 class Config:
-    hidden: int = 192
-    rank: int = 4  # features of a level, going in and coming out
-    dropout: float = 0.2
+    hidden: int = setting(192, "units of the hidden layers")
+    rank: int = setting(4, "features of a level, going in and coming out")
+    dropout: float = setting(0.2, "share of hidden units that a training step leaves out")
 
 
 class MADE(Autoregressive):

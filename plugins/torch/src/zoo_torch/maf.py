@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.signature import Loop, Method, Tensor
 from zoo.spaces import Labels, Space
 from zoo_torch.flow import Flow
@@ -22,8 +22,8 @@ MAX_LOG_SCALE = 3.0
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 5
-    hidden: int = 64
+    layers: int = setting(5, "autoregressive transforms, each in another order of the dimensions")
+    hidden: int = setting(64, "units of each transform's hidden layers")
 
 
 class Conditioners(nn.Module):

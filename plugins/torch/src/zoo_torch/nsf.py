@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo_torch.couplings import Coupling, CouplingFlow
 from zoo_torch.splines import MIN_DERIVATIVE, spline
 
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 4
-    hidden: int = 32
-    bins: int = 8
-    bound: float = 5.0  # the identity beyond it, in standard deviations of a column
+    layers: int = setting(4, "coupling layers")
+    hidden: int = setting(32, "units of each coupling's hidden layers")
+    bins: int = setting(8, "pieces of a spline")
+    bound: float = setting(5.0, "the identity beyond it, in standard deviations of a column")
 
 
 class Spline(Coupling):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from zoo.errors import InputError
 from zoo.logistics import LogisticMixture
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.signature import Tensor
 from zoo.spaces import Image, Labels
 from zoo_torch.autoregressive import Autoregressive, State
@@ -22,14 +22,12 @@ from zoo_torch.autoregressive import Autoregressive, State
 
 @dataclass(frozen=True)
 class Config:
-    channels: int = 32
-    layers: int = 4
-    kernel: int = 7  # of the first convolution; the others have 3
-    rank: int = 4  # features of a level
-    dropout: float = 0.2
-    mixtures: int = (
-        0  # logistic components of a pixel (Salimans et al., arXiv 1701.05517), for many levels; 0: a softmax
-    )
+    channels: int = setting(32, "features of a pixel")
+    layers: int = setting(4, "gated convolutions after the first")
+    kernel: int = setting(7, "of the first convolution, odd; the others have 3")
+    rank: int = setting(4, "features of a level")
+    dropout: float = setting(0.2, "share of features that a training step leaves out")
+    mixtures: int = setting(0, "logistic components of a pixel (arXiv 1701.05517), for many levels; 0: a softmax")
 
 
 class Masked(nn.Module):

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo_torch.couplings import Coupling, CouplingFlow
 
 
 @dataclass(frozen=True)
 class Config:
-    layers: int = 8
-    hidden: int = 64
+    layers: int = setting(8, "coupling layers")
+    hidden: int = setting(64, "units of each coupling's hidden layers")
 
 
 class Affine(Coupling):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from zoo.columns import Table
 from zoo.errors import InputError
-from zoo.network import Recipe
+from zoo.network import Recipe, setting
 from zoo.signature import Tensor
 from zoo.spaces import Discrete, Image, Labels, Space, Strings
 from zoo_torch.autoregressive import Autoregressive, State
@@ -21,10 +21,10 @@ from zoo_torch.autoregressive import Autoregressive, State
 
 @dataclass(frozen=True)
 class Config:
-    width: int = 64
-    heads: int = 4
-    layers: int = 4
-    dropout: float = 0.2
+    width: int = setting(64, "features of a position")
+    heads: int = setting(4, "of attention in each layer; they divide the width")
+    layers: int = setting(4, "of attention and a perceptron")
+    dropout: float = setting(0.2, "share of features that a training step leaves out")
 
 
 class Block(nn.Module):

@@ -1,0 +1,378 @@
+"""What a model is told of each row beside its class: from data sets and files, through training, to the artifact."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import zoo
+from zoo import plugins, registry
+from zoo.cli import main
+from zoo.data import load_dataset, split_rows
+from zoo.errors import InputError
+from zoo.spaces import Labels, Real
+from zoo.testing import network_checks
+
+pytest.importorskip("torch")
+PLUGIN = """
+from zoo import hookimpl
+from zoo.spec import ModelSpec
+
+def spec(name, target):
+    return ModelSpec(
+        name=name, target=f"shifted:{target}", family="flow", framework="torch",
+        methods=("sample", "log_prob"), density="exact", summary="a line of a shift",
+    )
+
+@hookimpl
+def zoo_architectures():
+    yield spec("shifted", "Shifted")
+    yield spec("perhaps-shifted", "PerhapsShifted")
+    yield spec("labelled-shifted", "LabelledShifted")
+"""
+CODE = '''
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zoo.network import Objective, Recipe
+from zoo.signature import Call, Noise, Tensor
+from zoo.spaces import Real
+from zoo_torch.network import TorchNetwork
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+class Shifted(TorchNetwork):
+    """x = slope * shift + offset + mean of the class + exp(log_scale) * noise."""
+
+    Config, spaces, density = Config, (Real,), "exact"
+    recipe = Recipe(epochs=40, batch_size=50, learning_rate=0.1)
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.slope, self.offset, self.log_scale = (nn.Parameter(torch.zeros(space.size)) for _ in range(3))
+        if classes:
+            self.means = nn.Parameter(torch.zeros(len(classes), space.size))
+
+    def center(self, shift, label):
+        center = self.slope * shift[:, None] + self.offset
+        return center if label is None else center + self.means.index_select(0, label)
+
+    def encode(self, x, shift, label=None):
+        return (x - self.center(shift, label)) / self.log_scale.exp()
+
+    def log_prob(self, x, shift, label=None):
+        z = self.encode(x, shift, label)
+        return (-0.5 * z**2 - self.log_scale - 0.5 * math.log(2 * math.pi)).sum(1)
+
+    def sample(self, shift, z, label=None):
+        return self.center(shift, label) + self.log_scale.exp() * z
+
+    def loss(self, x, shift, label=None):
+        return -self.log_prob(x, shift, label)
+
+    @property
+    def told(self):
+        label = {"label": Tensor("int64")} if self.classes else {}
+        return {"shift": Tensor("float32", low=-10, high=10), **label}
+
+    def methods(self):
+        x, told = {"x": self.space.tensor}, self.told
+        return {
+            "sample": Call(self.sample, told, x, noise={"z": Noise("normal", self.space.shape)}),
+            "log_prob": Call(self.log_prob, {**x, **told}, {"log_prob": Tensor("float32")}),
+        }
+
+    def objectives(self):
+        return {"nll": Objective(Call(self.loss, {"x": self.space.tensor, **self.told}, {"loss": Tensor("float32")}))}
+
+class PerhapsShifted(Shifted):
+    """Its loss has a default, for data that say nothing of a shift."""
+
+    def loss(self, x, shift=None, label=None):
+        return -self.log_prob(x, torch.zeros(len(x)) if shift is None else shift, label)
+
+class LabelledShifted(Shifted):
+    needs_classes = True
+'''
+ROWS = 400
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin(tmp_path_factory):
+    """A distribution with three architectures, as pip would lay it out."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "shifted.py").write_text(CODE)
+    (folder / "shifted_hooks.py").write_text(PLUGIN)
+    info = folder / "shifted-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shifted\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[genzoo]\nmain = shifted_hooks\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        plugins.load_plugins.cache_clear()
+        yield
+    plugins.load_plugins.cache_clear()
+
+
+def rows():
+    """x = (2 shift + 1, -shift) and a little noise."""
+    random = np.random.default_rng(0)
+    shift = random.uniform(-1, 1, ROWS).astype(np.float32)
+    x = np.stack([2 * shift + 1, -shift], 1) + random.normal(0, 0.1, (ROWS, 2))
+    return x.astype(np.float32), shift
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "rows.csv"
+    x, shift = rows()
+    lines = ["a,shift,b", *(f"{a},{s},{b}" for (a, b), s in zip(x.tolist(), shift.tolist(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    """A run of the command line on the table."""
+    path = tmp_path_factory.mktemp("runs") / "shifted"
+    said = call("train", "shifted", "--data", table, "--inputs", "shift", "--out", path)
+    assert (path / "samples.png").exists()
+    assert f"zoo sample {path} -n 64 --seed 7 --input shift=" in said
+    return path
+
+
+@pytest.fixture(scope="module")
+def artifact(run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("artifacts") / "shifted"
+    zoo.export(run, path, check="quick")
+    return path
+
+
+def call(*words, code=0):
+    """What a command prints."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result.output if code or words[0] == "train" else result.stdout
+
+
+def centers(shift):
+    return np.stack([2 * shift + 1, -shift], -1)
+
+
+# ---- data ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_gives_columns_by_name_and_they_are_no_observations(table):
+    data = load_dataset(table, inputs="shift")
+    assert data.space.names == ("a", "b")
+    x, shift = rows()
+    for split in data.splits.values():
+        batch = split[np.arange(3)]
+        assert batch["shift"].shape == (3,)
+        assert all(
+            np.isclose(x, row).all(1)[np.isclose(shift, s)].all()
+            for row, s in zip(batch["x"], batch["shift"], strict=True)
+        )
+    assert load_dataset(table).space.names == ("a", "shift", "b")
+
+
+def same(data):
+    """The rows go with their inputs."""
+    for split in data.splits.values():
+        batch = split[:]
+        np.testing.assert_allclose(batch["x"], centers(batch["shift"]), atol=0.6)
+        assert list(split[:5]) == ["x", "shift"]
+
+
+def test_inputs_come_from_files_frames_and_arrays(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    x, shift = rows()
+    np.savez(tmp_path / "rows.npz", x=x, shift=shift, other=shift)
+    frame = pa.table({"a": x[:, 0], "shift": shift, "b": x[:, 1]})
+    pq.write_table(frame, tmp_path / "rows.parquet")
+    same(load_dataset(tmp_path / "rows.npz", inputs=["shift"]))
+    same(load_dataset(tmp_path / "rows.parquet", inputs="shift"))
+    same(load_dataset(frame, inputs="shift"))
+    same(load_dataset(x, inputs={"shift": shift}))
+    same(load_dataset({"x": x, "shift": shift}))
+    parts = {"train": slice(0, 200), "validation": slice(200, 300), "test": slice(300, None)}
+    split = {name: x[part] for name, part in parts.items()}
+    data = load_dataset(split, inputs={"shift": {name: shift[part] for name, part in parts.items()}})
+    same(data)
+    assert np.array_equal(data.splits["test"].take("shift"), shift[300:])
+    same(data.at_most(100 * x[0].nbytes))
+    same(data.fitted(Real(2)))
+
+
+def test_several_columns_are_an_input_of_several_numbers(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,wind0,wind1\n" + "".join(f"{i},{i},{-i}\n" for i in range(20)))
+    batch = load_dataset(tmp_path / "rows.csv", inputs="wind").splits["train"][:]
+    assert np.array_equal(batch["wind"], np.concatenate([batch["x"], -batch["x"]], 1))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("shift", "no columns by name"),
+        ({"shift": np.zeros(3)}, "400 observations and 3 rows of shift"),
+        ({"label": np.zeros(ROWS)}, "input 'label', which means something else"),
+        ({"shift": np.array(["a"] * ROWS)}, "the input 'shift' holds words. Expected numbers"),
+    ],
+)
+def test_arrays_that_are_no_inputs(inputs, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(rows()[0], inputs=inputs)
+
+
+def test_inputs_of_files_are_names(table):
+    with pytest.raises(InputError, match=r"no column 'shfit'.*Did you mean 'shift'"):
+        load_dataset(table, inputs="shfit")
+    with pytest.raises(InputError, match="names of its columns or arrays; got arrays"):
+        load_dataset(table, inputs={"shift": rows()[1]})
+    with pytest.raises(InputError, match="digits has no input 'shift'; it has none"):
+        load_dataset("digits", inputs="shift")
+
+
+def test_a_column_of_words_is_no_input(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,hair\n" + "".join(f"{i},long\n" for i in range(20)))
+    with pytest.raises(InputError, match=r"the input 'hair'.*give words as 0, 1, 2"):
+        load_dataset(tmp_path / "rows.csv", inputs="hair")
+
+
+def test_what_a_run_does_not_take_may_change():
+    x, shift = rows()
+    data = split_rows("rows", Real(2), x, inputs={"shift": shift, "other": shift})
+    assert data.keeping([]).digest == split_rows("rows", Real(2), x).digest
+    assert data.keeping(["shift"]).digest == split_rows("rows", Real(2), x, inputs={"shift": shift}).digest
+    assert len({data.keeping(names).digest for names in ([], ["shift"], ["other"], ["shift", "other"])}) == 4
+
+
+# ---- training ------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_learns_what_it_is_told(run):
+    model = zoo.load(run)
+    np.testing.assert_allclose(model.network.slope.detach(), [2, -1], atol=0.05)
+    drawn = model.sample(500, seed=1, shift=0.5)
+    np.testing.assert_allclose(drawn.mean(0), [2, -0.5], atol=0.05)
+
+
+def test_a_training_goes_on_with_its_inputs(run, table, tmp_path):
+    twin = tmp_path / "twin"
+    shutil.copytree(run, twin)
+    zoo.resume(twin, epochs=41)
+    with pytest.raises(InputError, match="arrays have no columns by name"):
+        zoo.resume(twin, epochs=42, data=rows()[0])
+    x, shift = rows()
+    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift}, epochs=1)
+    zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift}, epochs=2)
+
+
+def test_data_without_what_a_loss_needs_are_refused_before_training(table, tmp_path):
+    said = call("train", "shifted", "--data", table, "--out", tmp_path / "run", code=2)
+    assert "the nll loss needs 'shift' of each row, and rows.csv has none: it has no inputs" in said
+    assert "--inputs shift" in said
+    assert not (tmp_path / "run").exists()
+    x, shift = rows()
+    with pytest.raises(InputError, match=r"its inputs are shfit.*Did you mean 'shfit'"):
+        zoo.train("shifted", x, tmp_path / "run", inputs={"shfit": shift})
+
+
+def test_values_that_a_loss_does_not_allow_are_refused_before_training(tmp_path):
+    x, shift = rows()
+    shift[7] = 11
+    with pytest.raises(
+        InputError, match=r"the input 'shift' of .* has 11.0 in row .*; expected numbers from -10 to 10"
+    ):
+        zoo.train("shifted", x, tmp_path / "run", inputs={"shift": shift})
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_loss_with_a_default_gets_what_the_data_have(told, tmp_path):
+    x, shift = rows()
+    model = zoo.train("perhaps-shifted", x, tmp_path / "run", inputs={"shift": shift} if told else None)
+    slope = model.network.slope.detach().numpy()
+    np.testing.assert_allclose(slope, [2, -1] if told else [0, 0], atol=0.05)
+
+
+def test_labelled_data_without_their_classes(tmp_path):
+    x, shift = rows()
+    labels = (np.arange(ROWS) % 2).astype(np.int64)
+    data = split_rows("rows", Real(2), x, labels, classes=Labels(("a", "b")), inputs={"shift": shift})
+    given = {"epochs": 1, "config": {}}
+    assert "label" in zoo.train("shifted", data, tmp_path / "with", **given).signatures["sample"].inputs
+    model = zoo.train("shifted", data, tmp_path / "without", unconditional=True, **given)
+    assert "label" not in model.signatures["sample"].inputs
+    zoo.resume(tmp_path / "without", data=data, epochs=2)
+    with pytest.raises(InputError, match="needs the classes of its data"):
+        zoo.train("labelled-shifted", data, tmp_path / "labelled", unconditional=True)
+
+
+@pytest.mark.parametrize("name", ["shifted", "perhaps-shifted"])
+def test_the_suite_trains_a_loss_that_is_told_more(name):
+    cls = registry.network_class(registry.architecture(name))
+    (case,) = (case for case in network_checks(cls, Real(2)) if str(case) == "every_objective_trains")
+    case()
+
+
+# ---- the command line, on runs and artifacts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["run", "artifact"])
+def test_samples_of_what_they_are_told(kind, table, tmp_path, request):
+    model, out = request.getfixturevalue(kind), tmp_path / "x.npz"
+    call("sample", model, "-n", 200, "--seed", 3, "--input", "shift=0.5", "--out", out)
+    np.testing.assert_allclose(np.load(out)["x"].mean(0), [2, -0.5], atol=0.05)
+    call("sample", model, "--seed", 3, "--inputs", table, "--out", out, "--force")
+    whole = np.load(out)["x"]
+    np.testing.assert_allclose(whole, centers(rows()[1]), atol=0.6)
+    call("sample", model, "--seed", 3, "--inputs", table, "--start", 100, "-n", 50, "--out", out, "--force")
+    np.testing.assert_allclose(np.load(out)["x"], whole[100:150], atol=1e-5)
+
+
+def test_scores_of_what_the_data_say(artifact, table, tmp_path):
+    x, shift = rows()
+    model = zoo.open(artifact)
+    for words, told in (((), shift), (("--input", "shift=0"), 0.0)):
+        out = tmp_path / "scores.npz"
+        call("score", artifact, "--data", table, *words, "--out", out, "--force")
+        np.testing.assert_allclose(np.load(out)["log_prob"], model.log_prob(x, shift=told), rtol=1e-3)
+
+
+def test_evaluation_tells_it_what_the_held_out_rows_say(run, artifact, table):
+    figures = json.loads(call("evaluate", run, "--json"))["figures"]
+    assert figures["nats"]["value"] < -1
+    assert figures["c2st_accuracy"]["value"] < 0.65
+    both = json.loads(call("compare", run, artifact, "--data", table, "--json"))["figures"]["nats"]
+    assert [figure["value"] for figure in both.values()] == pytest.approx(2 * [figures["nats"]["value"]])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "needs shift: --input shift=VALUE, or --inputs FILE"),
+        (("--input", "shfit=1"), "no input 'shfit'.*it takes shift.*Did you mean 'shift'"),
+        (("--input", "shift=red"), "--input shift=red; expected a number"),
+        (("--input", "shift=1,2"), "--input shift=1,2; expected a number"),
+        (("--input", "shift=11"), "shift has 11.0 in row 0; expected numbers from -10 to 10"),
+        (("--inputs", "TABLE", "-n", "500"), "500 samples need as many rows of shift; --inputs has 400"),
+        (("--inputs", "TABLE", "--start", "400"), "--start is 400; shift of .* has 400 rows"),
+        (("--input", "shift=1", "--inputs", "TABLE"), "told nothing of each row; leave out --inputs"),
+    ],
+)
+def test_what_samples_cannot_be_told(artifact, table, words, message):
+    said = call("sample", artifact, "--seed", 1, *(table if w == "TABLE" else w for w in words), code=2)
+
+    assert re.search(message, " ".join(said.split())), said
