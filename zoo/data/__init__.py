@@ -377,7 +377,6 @@ def load_dataset(
     - `inputs` are what a model is told of each row beside its class: the names of columns (in NPZ files of arrays),
       which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
       {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
-    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
     - `tokenizer` makes tokens of text, which is characters else: "bpe:1000" for one with a vocabulary of that size that
       is trained on the training split, a file `tokenizer.json`, or a `tokenizers.Tokenizer`. `length` is the most
       characters or tokens of a row (200, or as many as the longest line has); longer lines are cut into pieces.
@@ -439,7 +438,11 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
     if path.exists() or _matches(path):
         return path
     if is_name:
+        from zoo.registry import to_install
+
         known = _names() if find is None else []
+        if hint := to_install(str(source)):
+            raise UnknownName(f"{source!r} is not a data set here, and there is no such file or folder.{hint}")
         listed = f" The data sets are {', '.join(known)}." if known else ""
         near = did_you_mean(str(source), known)
         raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
