@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", ModelSpec, PresetSpec, DatasetSpec, ExporterSpec)
 FIRST_PARTY = {
-    "genzoo-torch": ("realnvp", "nsf", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
-    "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
+    "genzoo-torch": (
+        *("realnvp", "nsf", "glow", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "flow-matching", "dcgan"),
+    ),
+    "genzoo-keras": ("mlp", "cnn", "autoencoder", "vae", "ddim", "wgan", "lstm"),
     "genzoo-onnx": ("onnx",),
+    "genzoo-data": ("emoji", "pixel-faces"),
 }
 KINDS: tuple[tuple[type[Spec], ...], ...] = ((ModelSpec, PresetSpec), (DatasetSpec,), (ExporterSpec,))
 NOUN: dict[type, str] = {
@@ -47,7 +50,7 @@ def _find(name: str, *kinds: type[Spec]) -> Any:
     claims = [(p, s) for p, s in table.get(bare, []) if not slash or p == plugin]
     noun = NOUN[kinds[0]]
     if not claims:
-        hint = _to_install(bare) or did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
+        hint = to_install(bare) or did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")
     if len(claims) > 1:
         owners = " and ".join(p for p, _ in claims)
@@ -56,7 +59,7 @@ def _find(name: str, *kinds: type[Spec]) -> Any:
     return claims[0][1]
 
 
-def _to_install(name: str) -> str:
+def to_install(name: str) -> str:
     """Which of the project's own distributions has this name, if it is not installed."""
     base, dot, _ = name.partition(".")
     have = {p.name for p in load_plugins()}
