@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 
 import pytest
+from click.testing import CliRunner
 
 import zoo
 from zoo import plugins, registry
+from zoo.cli import main
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
 from zoo.spec import ModelSpec, PresetSpec
 
@@ -87,6 +90,43 @@ def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path)
     assert zoo.list_models("dup") == ["dup"]
     (problem,) = registry.problems()
     assert "gave 'dup' twice; the first counts" in problem.message
+
+
+def test_a_data_set_whose_name_two_plugins_claim(install):
+    code = """
+    from zoo import hookimpl
+    from zoo.data import load_dataset
+    from zoo.spec import DatasetSpec
+    @hookimpl
+    def zoo_datasets():
+        yield DatasetSpec(name="moons", target="stranger_moons:moons", summary="other moons")
+        yield DatasetSpec(name="suns", target="stranger_moons:moons", summary="suns")
+    def moons():
+        return load_dataset("digits")
+    """
+    install("stranger-moons", code)
+    rows = json.loads(CliRunner().invoke(main, ["data", "--json"]).stdout)
+    names = [row["name"] for row in rows]
+    assert {"genzoo/moons", "stranger-moons/moons", "suns", "digits"} <= set(names)
+    assert "moons" not in names
+    assert [row["summary"] for row in rows if row["name"] == "stranger-moons/moons"] == ["other moons"]
+    assert "stranger-moons/moons" in CliRunner().invoke(main, ["data"]).stdout
+    assert zoo.load_dataset("stranger-moons/moons").name == "digits"
+    assert zoo.load_dataset("genzoo/moons").name == "moons"
+    with pytest.raises(PluginError, match="say which: genzoo/moons or stranger-moons/moons"):
+        zoo.load_dataset("moons")
+
+
+def test_a_spec_knows_its_plugin(install):
+    install("stranger-net", GOOD.format(name="net"))
+    install("stranger-realnvp", GOOD.format(name="realnvp"))
+    assert registry.model("net").plugin == "stranger-net"
+    specs = registry.find_models("realnvp*")
+    assert {s.plugin for s in specs} == {"genzoo-torch", "stranger-realnvp", "genzoo-pretrained"}
+    assert registry.recorded("realnvp", "stranger-realnvp").plugin == "stranger-realnvp"
+    assert registry.recorded("net", "one-that-is-gone").plugin == "stranger-net"
+    (problem,) = registry.problems()
+    assert (problem.plugin, "also offered by genzoo-torch" in problem.message) == ("stranger-realnvp", True)
 
 
 def test_a_target_that_no_plugin_offered():

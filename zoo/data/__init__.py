@@ -465,4 +465,4 @@ def _registered(name: str) -> DatasetSpec:
 def _names() -> list[str]:
     from zoo import registry
 
-    return [spec.name for spec in registry.datasets()]
+    return [registry.qualified(spec) for spec in registry.datasets()]

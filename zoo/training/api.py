@@ -146,7 +146,7 @@ def plan(
     settings = asdict(cls.configure(space, settings, classes))
     record = RunRecord(
         architecture=spec.name,
-        plugin=registry.plugin_of(spec),
+        plugin=spec.plugin,
         digest="",
         space=space.to_json(),
         classes=list(classes.names) if classes else None,
