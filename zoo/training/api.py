@@ -319,7 +319,7 @@ def draw_curves(folder: Path, loop: Loop) -> None:
     """The picture of the losses, beside what was saved."""
     picture = curves(loop.at, loop.first)
     if picture is not None and is_saved(folder):
-        with atomic_write(folder / CURVES, force=True) as file:
+        with atomic_write(folder / CURVES, force=True, like=folder) as file:
             picture.save(file, format="PNG")
 
 
