@@ -50,6 +50,7 @@ from zoo.data.tables import (
     open_parts,
     open_table,
     shorten,
+    warn_of_merged,
 )  # fmt: skip
 from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
@@ -163,6 +164,8 @@ def make_dataset(
     assert space is not None
     if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
         check_rows(space, x, source or name)
+    if isinstance(space, Real):
+        warn_of_merged(source or name, x)
     data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
     warn_of_copies(data)
     return data
@@ -621,6 +624,8 @@ def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: 
         if not isinstance(space, Image) and x.ndim == 1 and space.shape == (1,):
             x = x[:, None]
         check_rows(space, x, str(path))
+        if isinstance(space, Real):
+            warn_of_merged(str(path), x)
         return x
     assert isinstance(space, Image)
     paths = find_images(path)[0] if kind == "folder" else parts or [path]
