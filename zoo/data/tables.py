@@ -602,7 +602,7 @@ def check_utf8(text: str, path: Path, line: int) -> None:
 
 
 def label_hint(name: str) -> str:
-    return f" If it is the class, say so: --label {name}."
+    return f" If it is the class, say so: --label {name}; or leave it out: --types {name}=drop."
 
 
 def first_line(error: BaseException) -> str:
