@@ -83,8 +83,9 @@ def losses(
     found = []
     if "log_prob" in model.signatures and model.density != "unnormalized":
         unit, size = unit_of(model.space, x)
-        given = {"label": y} if "label" in model.signatures["log_prob"].inputs else {}
-        found.append((unit, -model.log_prob(x, seed=seed, **given, **told).astype(np.float64), size))
+        given = {"x": x, **told, **({"label": y} if "label" in model.signatures["log_prob"].inputs else {})}
+        log_p = model.run("log_prob", given, seed=seed)["log_prob"]  # `y` are numbers of classes, not names
+        found.append((unit, -log_p.astype(np.float64), size))
     if "predict" in model.signatures and model.classes is not None and y is not None:
         p = model.predict(x, seed=seed)
         if p.ndim == 2:  # else of real and made
