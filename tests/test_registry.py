@@ -148,6 +148,21 @@ def test_unknown_names_suggest_known_ones():
         zoo.export("realnvp.moons", "out", to="onxx")
 
 
+def test_names_of_the_project_that_are_not_installed_say_what_to_install(monkeypatch):
+    for plugin in plugins.load_plugins():
+        offered = {spec.name for spec in plugin.specs if not isinstance(spec, PresetSpec)}
+        assert plugin.name not in registry.FIRST_PARTY or offered == set(registry.FIRST_PARTY[plugin.name])
+    monkeypatch.setenv("ZOO_WITHOUT", "genzoo-data,genzoo-torch")
+    plugins.load_plugins.cache_clear()
+    try:
+        with pytest.raises(UnknownName, match="part of genzoo-data, which is not installed: pip install genzoo-data"):
+            zoo.load_dataset("emoji")
+        with pytest.raises(UnknownName, match=r"part of genzoo-torch.*pip install genzoo-torch"):
+            zoo.create("glow", zoo.Real(2))
+    finally:
+        plugins.load_plugins.cache_clear()
+
+
 def test_listing_filters_and_sorts_naturally(install):
     install("stranger-ten", GOOD.format(name="net10"))
     install("stranger-nine", GOOD.format(name="net9"))

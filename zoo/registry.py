@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Spec)
 FIRST_PARTY = {
-    "genzoo-torch": ("realnvp", "nsf", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
-    "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
+    "genzoo-torch": (
+        *("realnvp", "nsf", "glow", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "flow-matching", "dcgan"),
+    ),
+    "genzoo-keras": ("mlp", "cnn", "autoencoder", "vae", "ddim", "wgan", "lstm"),
     "genzoo-onnx": ("onnx",),
+    "genzoo-data": ("emoji", "pixel-faces"),
 }
 
 
@@ -31,7 +34,7 @@ def _find(name: str, *kinds: type[S]) -> S:
     claims = [s for s in named.get(bare, []) if isinstance(s, kinds) and (not slash or s.plugin == plugin)]
     if not claims:
         known = [n for n, (first, *_) in named.items() if isinstance(first, kinds)]
-        hint = _to_install(bare) or did_you_mean(bare, known) or f" Installed: {', '.join(sorted(known)) or 'none'}."
+        hint = to_install(bare) or did_you_mean(bare, known) or f" Installed: {', '.join(sorted(known)) or 'none'}."
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")
     if len(claims) > 1:
         owners = " and ".join(s.plugin for s in claims)
@@ -39,7 +42,7 @@ def _find(name: str, *kinds: type[S]) -> S:
     return claims[0]
 
 
-def _to_install(name: str) -> str:
+def to_install(name: str) -> str:
     """Which of the project's own distributions has this name, if it is not installed."""
     base, dot, _ = name.partition(".")
     have = {p.name for p in load_plugins()}

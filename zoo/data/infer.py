@@ -58,6 +58,16 @@ def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
     return dict(given)
 
 
+def check_names(table: tables.Table, types: Mapping[str, str]) -> None:
+    """`InputError` for a type of a column that is not there."""
+    for name in types:
+        if name not in table.titles:
+            raise InputError(
+                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
+                f"{did_you_mean(name, table.titles)}"
+            )
+
+
 @dataclass
 class Sketch:
     """What is seen of the values of a column."""
@@ -195,12 +205,7 @@ def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, bes
     """The space of a table, but for the columns `besides`, which are no observations. A `ZooWarning` says what its
     columns are taken for, and what to know of them; one `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
-    for name in wanted:
-        if name not in table.titles:
-            raise InputError(
-                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
-                f"{did_you_mean(name, table.titles)}"
-            )
+    check_names(table, wanted)
     sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop" and name not in besides]
     places = {name: place for place, name in enumerate(table.titles)}
     for batch in table.values():

@@ -86,10 +86,9 @@ def losses(
     found = []
     if "log_prob" in model.signatures and model.density != "unnormalized":
         unit, size = unit_of(model.space, x)
-        told_of_rows = of("log_prob")
-        if "label" in model.signatures["log_prob"].inputs and y is not None and model.classes is not None:
-            told_of_rows["label"] = model.classes.called(y)
-        found.append((unit, -model.log_prob(x, seed=seed, **told_of_rows).astype(np.float64), size))
+        given = {"x": x, **of("log_prob"), **({"label": y} if "label" in model.signatures["log_prob"].inputs else {})}
+        log_p = model.run("log_prob", given, seed=seed)["log_prob"]  # `y` are numbers of classes, not names
+        found.append((unit, -log_p.astype(np.float64), size))
     if "predict" in model.signatures and model.classes is not None and y is not None:
         p = model.predict(x, seed=seed, **of("predict"))
         if p.ndim == 2:  # else of real and made
