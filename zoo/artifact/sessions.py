@@ -190,7 +190,7 @@ class Sessions:
 
         options = ort.SessionOptions()
         more: dict[str, Any] = {}
-        options.log_severity_level = 4 if captured else 3  # a refusal is no error
+        options.log_severity_level = 4  # what goes wrong is raised, and its names may hold what a terminal obeys
         options.intra_op_num_threads = threads
         # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
         options.add_session_config_entry("session.force_spinning_stop", "1")
