@@ -48,9 +48,10 @@ def hostile(artifact_folder, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["space"]["names"] = ['=HYPERLINK("http://x")', "\x1b]0;owned\x07\x9b31m\u202e"]
     manifest["name"] = "\x1b[31mred"
-    manifest["card"]["test"] = {"figures": {"\x1b[31mred": 1.0}, "remarks": ["\x1b[31mred"], "histogram": {}}
+    owned = "\x1b]0;owned\x07"
+    manifest["card"]["test"] = {"figures": {owned: 1.0}, "remarks": [owned], "histogram": {owned: 0.5}}
     for compared in manifest["parity"].values():
-        compared["difference"]["\x1b[31mred"] = 0.0
+        compared["difference"][owned] = 0.0
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
