@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.cli.rows import read_inputs, with_classes
-from zoo.data import load_dataset
+from zoo.cli.rows import label_of, read_inputs, with_classes
+from zoo.data import load_dataset, split_rows
 from zoo.data.files import read_labels
 from zoo.data.frozen import split_order
 from zoo.errors import InputError, ZooWarning
+from zoo.evaluation.compare import compare
 from zoo.model import Model
 from zoo.signature import Signature, Tensor
 from zoo.spaces import Labels, Real
@@ -88,6 +89,26 @@ def test_a_file_with_some_of_the_classes_is_scored_by_their_names(tmp_path, suff
     assert inputs["label"].tolist() == [2, 1, 2]
     with pytest.raises(InputError, match="unknown class 3; the 2 classes are 1, 2"):
         read_labels(path, Labels(("1", "2")), "label" if suffix == "csv" else None)
+
+
+@pytest.mark.parametrize("names", [("1", "2", "10"), ("cat", "dog", "owl"), ("1", "2", "other")])
+def test_models_are_compared_on_rows_with_their_own_classes(names):
+    y = np.arange(60) % 3
+    data = split_rows("rows", Real(1), np.linspace(0, 1, 60, dtype=np.float32)[:, None], y, classes=Labels(names))
+    one, two = Places(*names), Places(*names)
+    two.name = "others"
+    found = compare([one, two], data)
+    expected = -data.split("test")[1].mean()  # a row's log-probability is the place of its class
+    assert [figure.value for figure in found.figures["nats"].values()] == [expected, expected]
+    assert zoo.evaluate(one, data)["nats"].value == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"), [(("1", "2", "10"), "2"), (("cat", "dog"), "dog"), (("1", "other"), "other")]
+)
+def test_a_class_of_the_command_line_is_the_one_of_that_name(names, chosen):
+    model = Places(*names)
+    assert model.log_prob(np.zeros((3, 1)), **label_of(model, "log_prob", chosen)).tolist() == [1, 1, 1]
 
 
 def test_a_data_set_with_some_of_the_classes_takes_the_labels_of_the_model(tmp_path):

@@ -111,8 +111,9 @@ def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array
     return found
 
 
-def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
-    """`--class` as the input of a method that decodes or draws; `InputError` where it is missing or not taken."""
+def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
+    """`--class` as the keyword argument of a method that decodes or draws, where a class goes by its name; `InputError`
+    where it is missing or not taken."""
     if LABEL not in model.signature(method).inputs:
         if chosen is not None:
             raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
@@ -120,7 +121,7 @@ def label_of(model: Model, method: str, chosen: str | None) -> dict[str, int]:
     assert model.classes is not None
     if chosen is None:
         raise InputError(f"{model.name} needs a class: --class NAME; {model.classes.describe()}.")
-    return {LABEL: class_of(model, chosen)}
+    return {LABEL: model.classes.called(np.asarray(class_of(model, chosen)))}
 
 
 # ---- rows in --------------------------------------------------------------------------------------------------------

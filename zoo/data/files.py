@@ -348,8 +348,8 @@ def _read_records(table: Table, asked: Asked) -> Found:
     words = [table.words(table.column(name)) for name in others]
     space = asked.space
     if not isinstance(space, Records):
-        dropped = [*others, *(table.names[i] for name in asked.input_names for i in input_columns(table, name))]
-        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(dropped, "drop")})
+        inputs = [table.names[i] for name in asked.input_names for i in input_columns(table, name)]
+        space = infer(table, asked.types, [*others, *inputs])
     x = read_codes(table, space)
     classes = words.pop(0) if asked.label is not None else None
     return Found(x, space, classes, words[0] if words else None)

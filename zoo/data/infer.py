@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,12 +206,12 @@ class Sketch:
             self.sample, self.thinned = [np.sort(np.concatenate(self.sample))[::2]], 2 * self.thinned
 
 
-def infer(table: tables.Table, types: Mapping[str, str] | str | None = None) -> Table:
-    """The space of a table. A `ZooWarning` says what its columns are taken for, and what to know of them; one
-    `InputError` lists all columns for which no kind fits."""
+def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, besides: Collection[str] = ()) -> Table:
+    """The space of a table, but for the columns `besides`, which are no observations. A `ZooWarning` says what its
+    columns are taken for, and what to know of them; one `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
     check_names(table, wanted)
-    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop"]
+    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop" and name not in besides]
     places = {name: place for place, name in enumerate(table.titles)}
     for batch in table.values():
         for sketch in sketches:
