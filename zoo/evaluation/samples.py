@@ -56,7 +56,12 @@ def compare(task: Task, made: Array, labels: Array | None = None) -> None:
     count = min(len(made), len(task.x))
     smallest = min(count, len(task.data.train), len(task.other[0]))
     if smallest < LEAST:
-        task.report.remarks.append(f"{smallest} rows are too few to compare samples with; expected at least {LEAST}.")
+        rows = f"{smallest} rows are" if smallest > 1 else "One row is"
+        task.report.remarks.append(f"{rows} too few to compare samples with; expected at least {LEAST} of each split.")
+        return
+    if not np.isfinite(made).all():
+        bad = int((~np.isfinite(made).reshape(len(made), -1).all(1)).sum())
+        task.report.remarks.append(f"{bad:,} of {len(made):,} samples are not finite: samples are not compared.")
         return
     made, x, labels = made[:count], task.x[:count], None if labels is None else labels[:count]
     train, train_y = task.some_training(count)
