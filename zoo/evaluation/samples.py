@@ -67,7 +67,7 @@ def compare(task: Task, made: Array, labels: Array | None = None) -> None:
     train, train_y = task.some_training(count)
     _two_sample(task, made, x, train, labels, train_y)
     _copies(task, made, train)
-    _neighbors(task, made)
+    compare_neighbors(task, made)
     if task.judge is not None:
         _judged(task, task.judge, made, x, labels)
     elif task.data.classes is not None:
@@ -103,7 +103,7 @@ def _distinct(x: Array) -> Figure:
     return share(np.array([counts[key] == 1 for key in keys]))
 
 
-def _neighbors(task: Task, made: Array) -> None:
+def compare_neighbors(task: Task, made: Array) -> None:
     """Memorization, density and coverage in the units of the data. Real are rows of the split that is left."""
     vectors, figures = vectorizer(task.model.space, task.data.train), task.report.figures
     other = task.other[0][: len(made)]
