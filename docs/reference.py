@@ -83,7 +83,7 @@ def bare(annotation: object) -> object:
 
 def commands() -> Iterator[tuple[str, str]]:
     """The help of each command, in the order in which `zoo --help` has them."""
-    context = click.Context(main, info_name="zoo", terminal_width=WIDTH)
+    context = click.Context(main, info_name="zoo", terminal_width=WIDTH, **main.context_settings)
     for name in main.list_commands(context):
         command = main.get_command(context, name)
         assert command is not None

@@ -234,6 +234,14 @@ def test_a_number_of_steps_that_no_optimizer_can_take_is_a_sentence(run, tmp_pat
     fails("train", "--resume", folder, says="is no state of this training")
 
 
+def test_settings_that_no_training_could_have_are_refused(tmp_path, monkeypatch):
+    words = ["train", "realnvp", "--data", "moons", "--out", tmp_path / "run", "--set"]
+    fails(*words, "layers=2147483648", says="layers=2147483648 is too large")
+    monkeypatch.setattr("zoo.api.available", lambda: 2**26)
+    fails(*words, "layers=1000", "--set", "hidden=1024", says="needs more than the 0.1 GiB of memory")
+    assert not (tmp_path / "run").exists()
+
+
 def changed(path, place, value):
     """A JSON file with one value replaced."""
     root = json.loads(path.read_text())

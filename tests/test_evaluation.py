@@ -591,6 +591,22 @@ def test_samples_that_are_means_are_said_to_be_and_an_option_asks_for_draws():
     assert means["density"].value > draws["density"].value + draws["density"].error
 
 
+@pytest.mark.parametrize(("products", "most"), [(1e10, 300), (1.0, 5)])
+def test_the_clusters_of_large_pictures_are_found_in_few_rounds(monkeypatch, products, most):
+    from sklearn.cluster import KMeans
+
+    rounds, fit = set(), KMeans.fit
+
+    def watched(self, *args, **more):
+        rounds.add(self.max_iter)
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(KMeans, "fit", watched)
+    monkeypatch.setattr("zoo.evaluation.references.PRODUCTS", products)
+    log_prob_of(DIGITS, "mixture")
+    assert rounds == {most}
+
+
 # ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from zoo.errors import OutputError
 from zoo.files import Exclusive, lock
 
 MARKER = "manifest.json"
+OURS = {"schema": 1, "versions": {"genzoo": "0.1.0"}}
 
 
 def names(folder: Path) -> list[str]:
@@ -27,7 +28,7 @@ def write_export(work: Path, text: str = "old") -> None:
     """The files of an export, as an exporter writes them."""
     (work / "sub").mkdir()
     (work / "sub" / "weights").write_text(text)
-    (work / MARKER).write_text(json.dumps({"schema": 1, "files": files.listing(work)}))
+    (work / MARKER).write_text(json.dumps({**OURS, "files": files.listing(work)}))
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def killed_at(points: str, code: str, *arguments: object) -> int:
 WRITE_FILE = "with files.atomic_write(sys.argv[1]) as file: file.write(b'new')"
 REPLACE = f"""
 with files.atomic_folder(sys.argv[1], force=True, marker={MARKER!r}) as work:
-    (work / {MARKER!r}).write_text('{{"schema": 1, "files": {{}}}}')
+    (work / {MARKER!r}).write_text('{json.dumps({**OURS, "files": {}})}')
 """
 
 
@@ -117,6 +118,17 @@ def test_replacing_keeps_permissions(tmp_path: Path, export: Path) -> None:
     assert [mode(path), mode(export), mode(export / MARKER)] == [0o600, 0o700, 0o640]
 
 
+def test_new_files_of_a_replaced_folder_take_the_strictest_permissions(export: Path) -> None:
+    (export / "sub" / "weights").chmod(0o600)
+    with files.atomic_folder(export, force=True, marker=MARKER) as work:
+        (work / "weights-2").touch()
+        write_export(work)
+    with files.atomic_write(export / "picture", like=export) as file:
+        file.write(b"x")
+    modes = {name: stat.S_IMODE((export / name).stat().st_mode) for name in (MARKER, "weights-2", "picture")}
+    assert modes == {MARKER: 0o644, "weights-2": 0o600, "picture": 0o600}
+
+
 # ---- folders
 
 
@@ -143,6 +155,8 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
         ("love.txt", ""),
         (MARKER, '{"name": "A web app", "icons": []}'),
         (MARKER, '{"schema": 1, "files": {"main.js": "/static/main.js"}}'),
+        (MARKER, '{"schema": 1, "files": {}}'),
+        (MARKER, '{"schema": 1, "versions": {"updater": "1.0"}, "files": {}}'),
         (MARKER, "[" * 100_000),
     ],
 )
@@ -163,6 +177,14 @@ def test_force_names_what_we_did_not_write(export: Path, name: str) -> None:
         place.touch()
     first = name.split("/")[0] if not name.startswith("sub") else name
     with pytest.raises(OutputError, match=f"it holds {first}, which genzoo did not write"):
+        files.check_output_folder(export, force=True, marker=MARKER)
+
+
+@pytest.mark.parametrize("text", ["my notes", "OLD"])  # of another length, and of the same
+def test_force_names_what_was_changed(export: Path, text: str) -> None:
+    files.check_output_folder(export, force=True, marker=MARKER)
+    (export / "sub" / "weights").write_text(text)
+    with pytest.raises(OutputError, match="it holds sub/weights, which has changed since genzoo wrote it"):
         files.check_output_folder(export, force=True, marker=MARKER)
 
 
@@ -250,6 +272,25 @@ def test_a_kill_while_replacing_loses_no_folder(
         write_export(work, "again")
     assert names(tmp_path) == ["out"]
     assert (export / "sub" / "weights").read_text() == "again"
+
+
+@pytest.mark.parametrize("theirs", [None, "letter.txt"])
+def test_what_takes_the_place_of_a_folder_after_a_kill_is_not_taken_for_the_new_one(
+    tmp_path: Path, export: Path, theirs: str | None
+) -> None:
+    assert killed_at("folder.exchange:EINVAL,folder.moved:SIGKILL", REPLACE, export) == -signal.SIGKILL
+    export.mkdir()
+    if theirs is None:
+        with pytest.raises(OutputError, match="exists"):
+            files.check_output_folder(export)
+        assert (export / "sub" / "weights").read_text() == "old"
+        return
+    (export / theirs).touch()
+    with pytest.raises(OutputError, match=r"was to replace lies in .*\.old"):
+        files.check_output_folder(export, force=True, marker=MARKER)
+    assert names(export) == [theirs]
+    (old,) = tmp_path.glob("*.old")
+    assert (old / "sub" / "weights").read_text() == "old"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

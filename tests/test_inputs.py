@@ -14,7 +14,7 @@ import zoo
 from zoo import plugins, registry
 from zoo.cli import main
 from zoo.data import load_dataset, split_rows
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 from zoo.spaces import Labels, Real
 from zoo.testing import network_checks
 
@@ -216,6 +216,39 @@ def test_inputs_come_from_files_frames_and_arrays(tmp_path):
     same(data.fitted(Real(2)))
 
 
+def test_a_table_of_kinds_has_inputs_too(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("city,shift,age\n" + "".join(f"{'Basel' if i % 2 else 'Bern'},{i / 4},{i}\n" for i in range(40)))
+    with pytest.warns(ZooWarning, match=r"read as a table: city \(category\), age \(integer\)") as said:
+        data = load_dataset(path, inputs="shift")
+    assert "left out" not in str(said[0].message)
+    assert data.space.names == ("city", "age")
+    again = load_dataset(path, inputs="shift", space=data.space)
+    for split in (*data.splits.values(), *again.splits.values()):
+        ages = data.space.decode(split.take("x"))["age"].to_numpy()
+        assert np.array_equal(split.take("shift"), (ages / 4).astype("float32"))
+
+
+@pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")  # that lines are cut
+def test_the_pieces_of_a_line_have_its_inputs():
+    lines = [chr(ord("a") + i) * (i + 1) for i in range(26)]
+    data = load_dataset(lines, inputs={"place": np.arange(26)}, length=10)
+    assert sum(len(split) for split in data.splits.values()) > 26
+    for split in data.splits.values():
+        letters = [text[0] for text in data.space.decode(split.take("x"))]
+        assert [ord(letter) - ord("a") for letter in letters] == split.take("place").tolist()
+
+
+def test_arrays_on_disk_stay_there(tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "float32", (5000, 3))
+    x[:] = np.arange(15000).reshape(-1, 3)
+    told = np.load(tmp_path / "x.npy", mmap_mode="r")[:, 0]
+    data = load_dataset(x, inputs={"first": told})
+    assert not data.splits["train"].in_memory
+    batch = data.splits["train"][np.array([5, 3, 1])]
+    assert np.array_equal(batch["first"], batch["x"][:, 0])
+
+
 def test_several_columns_are_an_input_of_several_numbers(tmp_path):
     (tmp_path / "rows.csv").write_text("a,wind0,wind1\n" + "".join(f"{i},{i},{-i}\n" for i in range(20)))
     batch = load_dataset(tmp_path / "rows.csv", inputs="wind").splits["train"][:]
@@ -276,8 +309,10 @@ def test_a_training_goes_on_with_its_inputs(run, table, tmp_path):
     with pytest.raises(InputError, match="arrays have no columns by name"):
         zoo.resume(twin, epochs=42, data=rows()[0])
     x, shift = rows()
-    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift}, epochs=1)
-    zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift}, epochs=2)
+    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift, "other": shift}, epochs=1)
+    zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift, "other": -shift}, epochs=2)
+    with pytest.raises(InputError, match="has changed"):
+        zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": -shift}, epochs=3)
 
 
 def test_data_without_what_a_loss_needs_are_refused_before_training(table, tmp_path):
@@ -349,6 +384,27 @@ def test_scores_of_what_the_data_say(artifact, table, tmp_path):
         out = tmp_path / "scores.npz"
         call("score", artifact, "--data", table, *words, "--out", out, "--force")
         np.testing.assert_allclose(np.load(out)["log_prob"], model.log_prob(x, shift=told), rtol=1e-3)
+
+
+def test_classes_and_inputs_together(tmp_path):
+    x, shift = rows()
+    data, model, out = tmp_path / "rows.csv", tmp_path / "run", tmp_path / "x.csv"
+    lines = [f"{a},{s},{'up' if i % 2 else 'down'}" for i, (a, s) in enumerate(zip(x[:, 0], shift, strict=True))]
+    data.write_text("\n".join(["a,shift,kind", *lines]) + "\n")
+    said = call(
+        "train", "shifted", "--data", data, "--label", "kind", "--inputs", "shift", "--out", model, "--epochs", 9
+    )
+    assert "--class all --input shift=" in said
+    for words in (["--class", "all", "--input", "shift=1"], ["--class", "up", "--inputs", data, "-n", 16]):
+        call("sample", model, "--seed", 1, *words, "--out", out, "--force")
+        assert len(out.read_text().splitlines()) == 17
+    call("score", model, "--data", data, "--label", "kind", "--out", out, "--force")
+    assert len(out.read_text().splitlines()) == ROWS + 1
+    unconditional = tmp_path / "alike"
+    words = ("--label", "kind", "--inputs", "shift", "--unconditional", "--epochs", 1)
+    said = call("train", "shifted", "--data", data, *words, "--out", unconditional)
+    assert "--class" not in said
+    call("sample", unconditional, "--input", "shift=1", "--seed", 1, "--out", out, "--force")
 
 
 def test_evaluation_tells_it_what_the_held_out_rows_say(run, artifact, table):

@@ -10,6 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+
+import zoo
+from zoo.beside import held_out_rows, nearest_training_rows
+from zoo.cli.evaluate import command as evaluate
+from zoo.data import Dataset
+from zoo.data.sources import numbers_of
 
 ROWS, COLUMNS = 2**19, 160  # 320 MiB as float32
 LIMIT = 2**28  # bytes that a process may take beside what its libraries do
@@ -55,3 +62,34 @@ def test_data_larger_than_memory_is_trained_on_scored_and_sampled_from(large, tm
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == [str(ROWS), "True"]
+
+
+class Guarded:
+    """Rows of two numbers, of which nobody may ask for many at a time."""
+
+    def __len__(self):
+        return 10**6
+
+    def __getitem__(self, rows):
+        numbers = numbers_of(rows, len(self))
+        assert len(numbers) <= MOST, "memory would not hold so many rows"
+        return np.stack([np.sin(numbers), np.cos(3 * numbers)], axis=1).astype(np.float32)
+
+
+MOST = 2**18
+
+
+def test_evaluation_and_real_rows_read_no_split_as_a_whole(monkeypatch):
+    pytest.importorskip("sklearn")
+    data = Dataset("guarded", zoo.Real(2), Guarded(), Guarded(), Guarded())
+    monkeypatch.setattr("zoo.evaluation.available", lambda: 64 * 200 * 8)  # 200 rows of a split
+    monkeypatch.setattr("zoo.data.load_dataset", lambda *args, **more: data)
+    monkeypatch.setattr("zoo.cli.rows.find", lambda name: (name, "test"))
+    done = CliRunner().invoke(evaluate, ["realnvp.moons", "--data", "guarded"], catch_exceptions=False)
+    assert "200 rows of guarded, test" in done.output
+    assert "Some rows of each split were taken, evenly spread" in done.output
+    near = Guarded()[np.array([987_654])] + 1e-4
+    monkeypatch.setattr("zoo.beside.FIT_BYTES", 800)
+    found = nearest_training_rows(data, near)
+    assert np.abs(found - near).max() < 1e-3
+    assert held_out_rows(data, 3).shape == (3, 2)

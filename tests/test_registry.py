@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 
 import pytest
+from click.testing import CliRunner
 
 import zoo
 from zoo import plugins, registry
+from zoo.cli import main
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
 from zoo.spec import ModelSpec, PresetSpec
 
@@ -89,6 +92,43 @@ def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path)
     assert "gave 'dup' twice; the first counts" in problem.message
 
 
+def test_a_data_set_whose_name_two_plugins_claim(install):
+    code = """
+    from zoo import hookimpl
+    from zoo.data import load_dataset
+    from zoo.spec import DatasetSpec
+    @hookimpl
+    def zoo_datasets():
+        yield DatasetSpec(name="moons", target="stranger_moons:moons", summary="other moons")
+        yield DatasetSpec(name="suns", target="stranger_moons:moons", summary="suns")
+    def moons():
+        return load_dataset("digits")
+    """
+    install("stranger-moons", code)
+    rows = json.loads(CliRunner().invoke(main, ["data", "--json"]).stdout)
+    names = [row["name"] for row in rows]
+    assert {"genzoo/moons", "stranger-moons/moons", "suns", "digits"} <= set(names)
+    assert "moons" not in names
+    assert [row["summary"] for row in rows if row["name"] == "stranger-moons/moons"] == ["other moons"]
+    assert "stranger-moons/moons" in CliRunner().invoke(main, ["data"]).stdout
+    assert zoo.load_dataset("stranger-moons/moons").name == "digits"
+    assert zoo.load_dataset("genzoo/moons").name == "moons"
+    with pytest.raises(PluginError, match="say which: genzoo/moons or stranger-moons/moons"):
+        zoo.load_dataset("moons")
+
+
+def test_a_spec_knows_its_plugin(install):
+    install("stranger-net", GOOD.format(name="net"))
+    install("stranger-realnvp", GOOD.format(name="realnvp"))
+    assert registry.model("net").plugin == "stranger-net"
+    specs = registry.find_models("realnvp*")
+    assert {s.plugin for s in specs} == {"genzoo-torch", "stranger-realnvp", "genzoo-pretrained"}
+    assert registry.recorded("realnvp", "stranger-realnvp").plugin == "stranger-realnvp"
+    assert registry.recorded("net", "one-that-is-gone").plugin == "stranger-net"
+    (problem,) = registry.problems()
+    assert (problem.plugin, "also offered by genzoo-torch" in problem.message) == ("stranger-realnvp", True)
+
+
 def test_a_target_that_no_plugin_offered():
     spec = ModelSpec(
         name="own", target="nosuchmod:X", family="flow", framework="torch", methods=("sample",), summary=""
@@ -106,6 +146,21 @@ def test_unknown_names_suggest_known_ones():
         zoo.list_models(family="flows")
     with pytest.raises(UnknownName, match="'onnx'"):
         zoo.export("realnvp.moons", "out", to="onxx")
+
+
+def test_names_of_the_project_that_are_not_installed_say_what_to_install(monkeypatch):
+    for plugin in plugins.load_plugins():
+        offered = {spec.name for spec in plugin.specs if not isinstance(spec, PresetSpec)}
+        assert plugin.name not in registry.FIRST_PARTY or offered == set(registry.FIRST_PARTY[plugin.name])
+    monkeypatch.setenv("ZOO_WITHOUT", "genzoo-data,genzoo-torch")
+    plugins.load_plugins.cache_clear()
+    try:
+        with pytest.raises(UnknownName, match="part of genzoo-data, which is not installed: pip install genzoo-data"):
+            zoo.load_dataset("emoji")
+        with pytest.raises(UnknownName, match=r"part of genzoo-torch.*pip install genzoo-torch"):
+            zoo.create("glow", zoo.Real(2))
+    finally:
+        plugins.load_plugins.cache_clear()
 
 
 def test_listing_filters_and_sorts_naturally(install):

@@ -61,6 +61,12 @@ def test_a_finished_run_of_another_machine_is_loaded_here(finished):
     assert same(weights(finished), model.network.arrays())
 
 
+def test_a_finished_run_loses_the_lock_of_a_killed_process(finished):
+    (finished / "training.lock").write_text("process 1")
+    zoo.resume(finished)
+    assert not (finished / "training.lock").exists()
+
+
 def test_an_unfinished_run_of_another_machine_goes_on_here(tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

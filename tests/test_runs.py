@@ -176,7 +176,6 @@ def test_callbacks_and_loggers_are_told(tmp_path):
         "realnvp", "moons", tmp_path / "run", epochs=2, batch_size=350, config=SMALL, callbacks=[statuses.append],
         logger=logger,
     )  # fmt: skip
-    logger.save()
     per_epoch = statuses[-1].steps // 2
     assert [s.step for s in statuses if s.row is None] == list(range(1, 2 * per_epoch + 1))
     assert [s.row["epoch"] for s in statuses if s.row is not None] == [1, 2]
@@ -185,6 +184,38 @@ def test_callbacks_and_loggers_are_told(tmp_path):
     figures = {"epoch/nll", "epoch/nll_standard_error", "epoch/validation", "epoch/validation_standard_error"}
     assert set(logged[0].split(",")) == {"nll", "learning_rate", "epoch", "step", *figures}
     assert len(logged) > 2
+
+
+class Listed:
+    """A logger with all that there may be."""
+
+    def __init__(self, fails=False):
+        self.fails, self.settings, self.status = fails, None, None
+
+    def log_params(self, settings):
+        self.settings = settings
+
+    def log_metrics(self, metrics, step):
+        if self.fails:
+            raise OSError("the server is gone")
+
+    def finalize(self, status):
+        self.status = status
+
+
+def test_loggers_are_told_the_settings_and_how_it_ended(tmp_path):
+    small = {"epochs": 1, "batch_size": 700, "config": SMALL}
+    logger = Listed()
+    zoo.train("realnvp", "moons", tmp_path / "run", logger=logger, **small)
+    assert logger.status == "success"
+    assert (logger.settings["architecture"], logger.settings["batch_size"]) == ("realnvp", 700)
+    logger = Listed(fails=True)
+    with pytest.raises(OSError, match="the server is gone"):
+        zoo.train("realnvp", "moons", tmp_path / "failed", logger=logger, **small)
+    assert logger.status == "failed"
+    with pytest.raises(InputError, match=r"logger is a object; expected a logger with log_metrics\(metrics, step\)"):
+        zoo.train("realnvp", "moons", tmp_path / "none", logger=object(), **small)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_notebook_shows_how_far_a_training_is(tmp_path, monkeypatch):

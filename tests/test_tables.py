@@ -238,6 +238,21 @@ def test_types_override_what_is_found(csv):
     assert "Did you mean 'category'" in problems(path, types="a=categry")
 
 
+def test_numbers_besides_what_is_left_out_are_real_vectors(csv, tmp_path):
+    path = csv(id=[f"n{i}" for i in range(20)], u=[i / 7 for i in range(20)], v=range(20))
+    for types in ("id=drop", {"id": "drop", "u": "real"}):
+        assert load_dataset(path, types=types).space == Real(2, ("u", "v"))
+    assert load_dataset(path, types="id=drop", spaces=(Real,)).train.shape == (14, 2)
+    (tmp_path / "b.csv").write_text("".join(f"{i},{i / 7}\n" for i in range(20)))
+    assert load_dataset(tmp_path / "b.csv", types="column 1=drop").space == Real(1)
+    frame = pa.table({"a": np.arange(20.0), "b": np.arange(20.0)})
+    assert load_dataset(frame, types={"a": "drop"}).space == Real(1, ("b",))
+    with pytest.raises(InputError, match="no column besides 'id', 'u', 'v'"):
+        load_dataset(path, types="id=drop,u=drop,v=drop", spaces=(Real,))
+    with pytest.raises(InputError, match=r"no column 'idd'; its columns are id, u, v\. Did you mean 'id'"):
+        load_dataset(path, types="idd=drop", spaces=(Real,))
+
+
 def test_day_and_month_may_be_told_apart(csv):
     path = csv(when=[f"{i % 9 + 1:02}/{i % 12 + 1:02}/2026" for i in range(36)])
     found, said = inferred(path)
@@ -307,7 +322,7 @@ def test_a_table_of_numbers_stays_real_vectors(csv):
     assert load_dataset(path).space == Real(2, ("x", "y"))
     assert isinstance(inferred(path)[0]["x"], c.Real)
     with pytest.warns(ZooWarning, match="is read as a table"):
-        assert isinstance(load_dataset(path, types={}).space, zoo.Table)
+        assert isinstance(load_dataset(path, types={"y": "integer"}).space, zoo.Table)
 
 
 def test_a_model_reads_rows_with_its_own_columns(csv):

@@ -316,6 +316,13 @@ def test_force_spares_what_others_put_beside_a_run(run, tmp_path):
         zoo.train("realnvp", "moons", folder, force=True, epochs=1, config=SMALL)
     checkpoint.save(folder, "model", {}, {"x": np.zeros(3)})
     assert backup.read_text() == "precious"
+    backup.unlink()
+    for changed in (*folder.glob("training-*.safetensors"), folder / "model.json"):
+        before = changed.read_bytes()
+        changed.write_bytes(b"{}")
+        with pytest.raises(OutputError, match=f"holds {changed.name}, which"):
+            zoo.train("realnvp", "moons", folder, force=True, epochs=1, config=SMALL)
+        changed.write_bytes(before)
     (tmp_path / "recipe.json").write_text('{"schema": 1, "name": "Apple pie", "ingredients": ["apples"]}')
     with pytest.raises(OutputError, match="not replaced"):
         zoo.train("realnvp", "moons", tmp_path, force=True, epochs=1, config=SMALL)

@@ -190,8 +190,7 @@ def _weights(folder: Path, kind: str, size: int) -> Facts:
 
 
 def _owner(spec: Spec) -> str:
-    name = registry.plugin_of(spec)
-    return next(f"{p.name} {p.version}" for p in load_plugins() if p.name == name)
+    return next(f"{p.name} {p.version}" for p in load_plugins() if p.name == spec.plugin)
 
 
 __all__ = ["show"]

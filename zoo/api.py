@@ -34,6 +34,7 @@ FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, Att
 # making a network takes at most so many times the bytes of its weights, and so much beside them and for each core. What
 # other threads need in those milliseconds is among it; the presets take 8 MiB
 COPIES, ROOM, THREAD = 8, 2**28, 2**24
+TRAINED = 4  # times its weights that a network in training takes at least: themselves, gradients, two moments of each
 
 
 class OptionFacts(msgspec.Struct):
@@ -92,14 +93,16 @@ class Record(msgspec.Struct, kw_only=True):
 
     def network(self, *, seed: int = 0, device: str = "cpu", weights: int | None = None) -> Network:
         """The network, on a device. `weights` is the bytes of its weights, where they are known: settings that ask for
-        far more, which somebody must have changed, are refused before they fill the memory."""
+        far more, which somebody must have changed, are refused before they fill the memory. So are those of a network
+        to train that ask for more than a training could have."""
         from zoo import registry
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
         most = available()
-        if weights is not None and device == "cpu":  # CUDA takes much for itself when it begins
-            most = min(most, COPIES * weights + ROOM + THREAD * (os.cpu_count() or 1))
+        if device == "cpu":  # CUDA takes much for itself when it begins
+            share = most // TRAINED if weights is None else COPIES * weights
+            most = min(most, share + ROOM + THREAD * (os.cpu_count() or 1))
         with made_from(f"{self.architecture} with the settings {self.config}", most):
             return cls.create(spaces.from_json(self.space), self.config, classes, seed=seed, device=device)
 

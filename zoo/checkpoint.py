@@ -43,11 +43,11 @@ def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, 
     weights = f"{name}-{digest[:12]}.safetensors"
     named = digests(name)
     earlier = [path for path in folder.iterdir() if named.fullmatch(path.name)]
-    with atomic_write(folder / weights, force=True, like=earlier[0] if earlier else None) as file:
+    with atomic_write(folder / weights, force=True, like=earlier[0] if earlier else folder) as file:
         file.write(data)
     failpoint("checkpoint.weights")
     record = {"schema": SCHEMA, **meta, "weights": {"file": weights, "sha256": digest, "bytes": len(data)}}
-    with atomic_write(folder / f"{name}.json", force=True) as file:
+    with atomic_write(folder / f"{name}.json", force=True, like=folder) as file:
         file.write((json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     failpoint("checkpoint.record")
     for path in earlier:
@@ -58,20 +58,16 @@ def save(folder: Path, name: str, meta: Mapping[str, Any], arrays: Mapping[str, 
 
 
 def digests(name: str) -> re.Pattern[str]:
-    """The names that weights files of the checkpoint `name` have."""
-    return re.compile(rf"{re.escape(name)}-[0-9a-f]{{12}}\.safetensors")
+    """The names that weights files of the checkpoint `name` have; the group is how their SHA-256 begins."""
+    return re.compile(rf"{re.escape(name)}-([0-9a-f]{{12}})\.safetensors")
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
     """The JSON and the arrays of a checkpoint; `CorruptFile` names a file that is not as it was written."""
     from safetensors.numpy import load as deserialize
 
-    record = folder / f"{name}.json"
-    meta = read_json(record, SCHEMA)
-    entry = convert(meta.get("weights"), Weights, record)
+    meta, entry = read_entry(folder, name)
     path = folder / entry.file
-    if path.parent != folder:
-        raise CorruptFile(f"{record} names a weights file outside its folder: {entry.file}.")
     check_fits(3 * entry.bytes, str(path), "Use a machine with more.")
     try:
         data = read_bytes(path, entry.bytes)
@@ -86,6 +82,16 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
         raise
     except Exception as error:  # numpy's own for types that it does not have
         raise CorruptFile(f"{path} holds no arrays that numpy can read: {error}.") from None
+
+
+def read_entry(folder: Path, name: str) -> tuple[dict[str, Any], Weights]:
+    """The JSON of a checkpoint, and what it says of its weights file, which lies in the same folder."""
+    record = folder / f"{name}.json"
+    meta = read_json(record, SCHEMA)
+    entry = convert(meta.get("weights"), Weights, record)
+    if (folder / entry.file).parent != folder:
+        raise CorruptFile(f"{record} names a weights file outside its folder: {entry.file}.")
+    return meta, entry
 
 
 def convert(data: Any, kind: type[T], path: Path) -> T:

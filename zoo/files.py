@@ -14,6 +14,7 @@ import functools
 import hashlib
 import io
 import json
+import operator
 import os
 import re
 import secrets
@@ -21,15 +22,15 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from zoo.errors import InputError, OutputError
 from zoo.failpoints import failpoint
-from zoo.interrupts import deferred
+from zoo.interrupts import check_signals, deferred
 
 try:
     import fcntl
@@ -45,6 +46,7 @@ TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}
 NO_REPLACE, EXCHANGE = 1, 2  # flags of renameat2
 AT_FDCWD = -100
+PIECE = 2**22  # bytes of a file that are hashed at once
 MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few millions
 DEEPEST = 64  # levels of JSON
 UNLOCKED = -1  # in place of a handle, where files cannot be locked
@@ -52,16 +54,43 @@ LONGEST = 200  # bytes of a name that a temporary one still holds
 LONGEST_HOLDER = 1000  # bytes of what a lock says of its holder
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# The names of the files in a folder that genzoo wrote, relative to it, by looking at the folder; None: it is not ours
-Ours = Callable[[Path], "set[str] | None"]
+Identity = tuple[int, int, int, int]  # changes whenever the content of a file does, or another takes its place
+
+_digests: dict[Identity, str] = {}  # of files that lie in folders to be replaced, which are looked at several times
+
+
+class Known(NamedTuple):
+    """What is known of a file that genzoo wrote: how its SHA-256 begins, and how long it is, if that is known."""
+
+    sha256: str = ""
+    bytes: int | None = None
+
+
+# The files in a folder that genzoo wrote, by looking at the folder, their names relative to it; None: it is not ours
+Ours = Callable[[Path], "Mapping[str, Known] | None"]
 
 
 def sha256(data: bytes | str | Path) -> str:
     """The SHA-256 of bytes, or of the file at a path, in hex."""
     if isinstance(data, (str, Path)):
         with open_regular(data) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(file)
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """The SHA-256 of an open file, in hex. A signal that stops the command stops it, in any thread."""
+    digest = hashlib.sha256()
+    while piece := file.read(PIECE):
+        check_signals()
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def identity(file: Path | int) -> Identity:
+    """What tells a file, by its path or handle, from all others and from itself with other content."""
+    found = os.stat(file)
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def open_regular(path: str | Path) -> io.BufferedReader:
@@ -122,8 +151,8 @@ def check_output_file(path: str | Path, force: bool = False) -> Path:
 def check_output_folder(path: str | Path, force: bool = False, marker: str | Ours | None = None) -> Path:
     """`path` as a folder that can be written; `OutputError` says why not. Call it before the work starts.
 
-    `force` replaces only a folder that genzoo wrote, and only if nothing else lies in it. `marker` tells: the name of
-    a JSON file with a number `schema`, and in `files` the other files as `listing` gives them; or a function.
+    `force` replaces only a folder that genzoo wrote, and only if all that lies in it is as it was written. `marker`
+    tells: the name of a JSON file that `listed` takes; or a function.
     """
     path = Path(path)
     if os.path.lexists(path) and not path.is_dir():
@@ -151,27 +180,50 @@ def check_ours(folder: Path, marker: str | Ours | None, name: Path | None = None
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         around = path.is_dir() and not path.is_symlink() and any(o.startswith(f"{relative}/") for o in ours)
-        if relative not in ours and not around and not _target_of(path.name):
+        if around or _target_of(path.name):
+            continue
+        what = "genzoo did not write" if relative not in ours else "has changed since genzoo wrote it"
+        if relative not in ours or not _is_still(path, ours[relative]):
             raise OutputError(
-                f"{name} is not replaced: it holds {relative}, which genzoo did not write. Move that away, or give the "
-                "name of a new folder."
+                f"{name} is not replaced: it holds {relative}, which {what}. Move that away, or give the name of a new "
+                "folder."
             )
 
 
-def listed(folder: Path, marker: str) -> set[str] | None:
-    """The files that the JSON file `marker` of a folder lists, and itself; None if it is no such file."""
+def _is_still(path: Path, known: Known) -> bool:
+    """Whether `path` is a file, and the one that is known."""
+    try:
+        if not path.is_file() or known.bytes not in (None, path.stat().st_size):
+            return False
+        key = identity(path)
+        if known.sha256 and key not in _digests:
+            _digests[key] = sha256(path)
+    except OSError:
+        return False
+    return _digests.get(key, "").startswith(known.sha256)
+
+
+def listed(folder: Path, marker: str) -> dict[str, Known] | None:
+    """The files that the JSON file `marker` of a folder lists, and itself; None if genzoo did not write it.
+
+    It has a number `schema`, in `versions` that of `genzoo`, and in `files` the other files as `listing` gives them.
+    """
     try:
         about = parse_json(read_bytes(folder / marker, MAX_JSON))
     except (OSError, ValueError):
         return None
-    files = about.get("files") if isinstance(about, dict) else None
-    if not isinstance(files, dict) or type(about.get("schema")) is not int:
+    if not isinstance(about, dict) or type(about.get("schema")) is not int:
         return None
-    for entry in files.values():
-        digest = entry.get("sha256") if isinstance(entry, dict) else None
-        if not isinstance(digest, str) or not SHA256.fullmatch(digest) or not isinstance(entry.get("bytes"), int):
+    files, versions = about.get("files"), about.get("versions")
+    if not isinstance(files, dict) or not isinstance(versions, dict) or not isinstance(versions.get("genzoo"), str):
+        return None
+    ours = {marker: Known()}
+    for name, entry in files.items():
+        digest, size = (entry.get(key) for key in Known._fields) if isinstance(entry, dict) else ("", None)
+        if not isinstance(digest, str) or not SHA256.fullmatch(digest) or not isinstance(size, int):
             return None
-    return {marker, *files}
+        ours[name] = Known(digest, size)
+    return ours
 
 
 def listing(folder: Path) -> dict[str, dict[str, Any]]:
@@ -225,15 +277,15 @@ def atomic_write(path: str | Path, force: bool = False, *, like: Path | None = N
         with atomic_write("scores.csv") as file:
             file.write(b"...")
 
-    Missing folders on the way are made. An existing file is replaced only with `force`, and its permissions stay.
-    `like` is a file of another name that it takes the permissions of.
+    Missing folders on the way are made. An existing file is replaced only with `force`, and its permissions stay. A
+    new one takes those of the file `like`, or the strictest of the files in the folder `like`.
     """
     path = Path(os.path.realpath(path))  # a symbolic link stays: what it points to is replaced
-    model = like or path
+    model = path if path.exists() or like is None else like
     with _disk_errors(path), _parent_of(path):
         remove_leftovers(path)
-        known = model.exists()
-        with _temporary(path, functools.partial(_create, mode=0o600 if known else 0o666)) as temporary:
+        known = model.is_file()
+        with _temporary(path, functools.partial(_create, mode=0o600 if known else _strictest(model))) as temporary:
             failpoint("file.created")
             with open(temporary, "r+b") as file:
                 yield file
@@ -301,7 +353,7 @@ def _publish(new: Path, path: Path, marker: str | Ours | None) -> None:
 
 def _replace(new: Path, path: Path) -> None:
     """Exchange the folders `new` and `path` where that takes several steps. `_recover` goes on after a kill."""
-    old, handle = _sibling(path, ".old"), UNLOCKED
+    old, handle = _sibling(path, ".old", _number(new)), UNLOCKED
     with suppress(OSError):
         handle = lock(path) or UNLOCKED
     os.rename(path, old)
@@ -319,17 +371,40 @@ def _replace(new: Path, path: Path) -> None:
 
 
 def _recover(path: Path) -> None:
-    """Put a folder back that a killed process had moved away, unless the new one is in its place already."""
+    """Put a folder back that a killed process had moved away, unless the new one is in its place already.
+
+    The name of the old one has the number of the new one in it. `OutputError` if something else has taken its place.
+    """
     path = Path(os.path.realpath(path))
     for old in _siblings(path.parent, ".old", _only(path)):
+        handle = None
         with suppress(OSError):
             handle = lock(old)
-            if handle is not None:
-                if path.exists():
-                    _delete(old)
-                else:
+        if handle is None:  # whoever has moved it away may be alive
+            continue
+        try:
+            if _is_empty(path):
+                with suppress(OSError):
                     os.rename(old, path)
-                os.close(handle)
+            elif old == _sibling(path, ".old", _number(path)):
+                _delete(old)
+            else:
+                raise OutputError(
+                    f"{path} is not what genzoo was about to put there when it was killed, and what it was to replace "
+                    f"lies in {old}. Move one of the two away."
+                )
+        finally:
+            os.close(handle)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing, or a folder with nothing in it, which a rename replaces."""
+    return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+
+
+def _number(folder: Path) -> str:
+    """The file system's number of a folder, which stays when it is renamed, as eight digits."""
+    return f"{os.lstat(folder).st_ino % 2**32:08x}"
 
 
 def _appeared(path: Path, error: OSError) -> Exception:
@@ -426,9 +501,9 @@ def _create(path: Path, mode: int) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
 
 
-def _sibling(path: Path, suffix: str = ".tmp") -> Path:
-    """A new hidden name in the same folder, and so on the same disk."""
-    token, stem = secrets.token_hex(4), _stem(path.name)
+def _sibling(path: Path, suffix: str = ".tmp", token: str = "") -> Path:
+    """A hidden name in the same folder, and so on the same disk; without `token`, eight digits, a new one."""
+    token, stem = token or secrets.token_hex(4), _stem(path.name)
     return path.with_name(f".{stem}.{token}{_checksum(stem, token)}{suffix}")
 
 
@@ -579,12 +654,23 @@ def _copy_permissions(source: Path, target: Path) -> None:
 
 
 def _keep_permissions(old: Path, new: Path) -> None:
-    """Give the folder `new`, and the files in it, the permissions that they have in `old`, as far as they are there."""
-    if old.is_dir():
-        for path in (new, *new.rglob("*")):
-            before = old / path.relative_to(new)
-            if before.exists() and not before.is_symlink():
-                _copy_permissions(before, path)
+    """Give the folder `new`, and the files in it, the permissions that they have in `old`. Files of other names, as
+    weights that have a digest in theirs, take the strictest."""
+    if not old.is_dir():
+        return
+    strictest = _strictest(old)
+    for path in (new, *new.rglob("*")):
+        before = old / path.relative_to(new)
+        if before.exists() and not before.is_symlink():
+            _copy_permissions(before, path)
+        elif path.is_file():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & strictest)
+
+
+def _strictest(folder: Path) -> int:
+    """The permissions that all files below a folder have; those of any new file if there are none."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return functools.reduce(operator.and_, (path.stat().st_mode for path in files), 0o666)
 
 
 def _sync(path: Path) -> None:

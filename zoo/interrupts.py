@@ -65,6 +65,7 @@ class _Command:
 
 _command: _Command | None = None
 _running: set[ort.RunOptions] = set()
+_holding = 0  # blocks of `held`, one within another
 
 
 @contextmanager
@@ -96,6 +97,13 @@ def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
             _command = None
 
 
+def check_signals() -> None:
+    """`KeyboardInterrupt`, in whatever thread, if a signal has come that is to stop the command and is not held. Long
+    work calls this now and then."""
+    if _command is not None and not _holding:
+        _command.check()
+
+
 @contextmanager
 def held(twice: bool = True) -> Iterator[Callable[[], int]]:
     """In this block signals do not interrupt: yields a function that gives the number of the one that came, or 0.
@@ -106,6 +114,7 @@ def held(twice: bool = True) -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
+    global _holding
     came: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -116,9 +125,11 @@ def held(twice: bool = True) -> Iterator[Callable[[], int]]:
     previous = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     for number in previous:
         signal.signal(number, note)
+    _holding += 1
     try:
         yield lambda: came[0] if came else 0
     finally:
+        _holding -= 1
         for number, handler in previous.items():
             signal.signal(number, handler)
 

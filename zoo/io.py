@@ -93,8 +93,9 @@ def write(
     *,
     columns: Names | None = None,
     force: bool = False,
+    like: Path | None = None,
 ) -> int:
-    """Write chunks as they come; returns the number of rows.
+    """Write chunks as they come; returns the number of rows. `force` and `like` are those of `atomic_write`.
 
     With a `space`, a chunk is an array of observations, or a dict with these as `x`. Without, it is a dict of
     arrays (N, ...) by name, such as `{"log_prob": ...}`. In tables an array (N, k) is k columns: those of the space,
@@ -116,7 +117,7 @@ def write(
         if not rows:
             raise InputError(f"there is nothing to write to {path}.")
 
-    with atomic_write(path, force) as file:
+    with atomic_write(path, force, like=like) as file:
         _WRITERS[path.suffix.lower()](file, named(), space, names)
     return rows
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
+LARGEST = 2**20  # of the numbers among settings of an architecture: its widths, its layers, what it tells apart
+
 
 def setting(default: Any, meaning: str) -> Any:
     """A setting of an architecture, as a field of its `Config`: `layers: int = setting(8, "coupling layers")`.
@@ -138,7 +140,12 @@ class Network:
             raise InputError(f"{cls.__name__} models {wanted} spaces; this data is {space.describe()}.")
         if cls.needs_classes and classes is None:
             raise InputError(f"{cls.__name__} needs class labels, and this data has none.")
-        return parse_config(cls.Config, config or {})
+        found = parse_config(cls.Config, config or {})
+        for name, value in asdict(found).items():
+            numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
+            if any(abs(n) > LARGEST for n in numbers):  # a network would be made layer by layer until memory ends
+                raise InputError(f"setting {name}={value} is too large; expected numbers up to {LARGEST:,}.")
+        return found
 
     def methods(self) -> Mapping[str, Method]:
         """The methods of this network, over tensors."""
@@ -289,7 +296,7 @@ def _like(default: Any, value: Any, name: str) -> Any:
         if kind is int and isinstance(value, float) and value != int(value):
             raise ValueError
         return kind(value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         shown = "numbers separated by commas" if kind is tuple else f"a value like {default!r}"
         raise InputError(f"setting {name}={value!r} is not valid; expected {shown}.") from None
 

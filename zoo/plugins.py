@@ -83,8 +83,22 @@ def is_left_out(distribution: str) -> bool:
     return canonical(distribution) in {canonical(n.strip()) for n in os.environ.get(WITHOUT, "").split(",")}
 
 
+class Catalogue(tuple[Plugin, ...]):
+    """All plugins, and what they offer by name."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.by_noun: dict[str, dict[str, list[Spec]]] = {kind.noun: {} for kind in HOOKS.values()}
+        for plugin in self:
+            for spec in plugin.specs:
+                self.by_noun[spec.noun].setdefault(spec.name, []).append(spec)
+
+    def claims(self, spec: Spec) -> list[Spec]:
+        """All specs with the noun and the name of this one: one of each plugin that offers it."""
+        return self.by_noun[spec.noun].get(spec.name, [])
+
+
 @functools.cache
-def load_plugins() -> tuple[Plugin, ...]:
+def load_plugins() -> Catalogue:
     """All plugins with what they offer, each asked by itself. Reads specs only: no framework is imported."""
     found = entry_points(group=hookspecs.GROUP)
     manager = pluggy.PluginManager(hookspecs.GROUP)  # only to read what `hookimpl` marked
@@ -110,7 +124,7 @@ def load_plugins() -> tuple[Plugin, ...]:
         for name, function in hooks:
             with _watched(plugin, entry, f"{name} failed"):
                 _collect(plugin, name, function, [s for p in plugins if p.name == plugin.name for s in p.specs])
-    return tuple(plugins)
+    return Catalogue(plugins)
 
 
 @contextlib.contextmanager
@@ -165,7 +179,7 @@ def _collect(plugin: Plugin, hook: str, function: Callable[..., Any], known: lis
         elif any(type(s) is kind and s.name == spec.name for s in known):
             plugin.blame(f"{hook} gave {spec.name!r} twice; the first counts.", "Its author should rename one.")
         else:
-            plugin.specs.append(spec)
+            plugin.specs.append(spec.of(plugin.name))
             known.append(spec)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, ZooError, did_you_mean
 from zoo.plugins import Problem, load_plugins
@@ -15,48 +15,34 @@ from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec,
 if TYPE_CHECKING:
     from zoo.network import Network
 
-S = TypeVar("S", ModelSpec, PresetSpec, DatasetSpec, ExporterSpec)
+S = TypeVar("S", bound=Spec)
 FIRST_PARTY = {
-    "genzoo-torch": ("realnvp", "nsf", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "dcgan"),
-    "genzoo-keras": ("mlp", "cnn", "vae", "lstm"),
+    "genzoo-torch": (
+        *("realnvp", "nsf", "glow", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "flow-matching", "dcgan"),
+    ),
+    "genzoo-keras": ("mlp", "cnn", "autoencoder", "vae", "ddim", "wgan", "lstm"),
     "genzoo-onnx": ("onnx",),
-}
-KINDS: tuple[tuple[type[Spec], ...], ...] = ((ModelSpec, PresetSpec), (DatasetSpec,), (ExporterSpec,))
-NOUN: dict[type, str] = {
-    ModelSpec: "model",
-    PresetSpec: "model",
-    DatasetSpec: "data set",
-    ExporterSpec: "export format",
+    "genzoo-data": ("emoji", "pixel-faces"),
 }
 
 
-def _table(*kinds: type) -> dict[str, list[tuple[str, Any]]]:
-    """name -> [(plugin, spec)] for all specs of these kinds."""
-    table: dict[str, list[tuple[str, Any]]] = {}
-    for plugin in load_plugins():
-        for spec in plugin.specs:
-            if isinstance(spec, kinds):
-                table.setdefault(spec.name, []).append((plugin.name, spec))
-    return table
-
-
-def _find(name: str, *kinds: type[Spec]) -> Any:
+def _find(name: str, *kinds: type[S]) -> S:
     """The one spec of a name, or of `plugin/name` where two plugins claim the name."""
-    table = _table(*kinds)
+    noun = kinds[0].noun
+    named = load_plugins().by_noun[noun]
     plugin, slash, bare = name.rpartition("/")
-    claims = [(p, s) for p, s in table.get(bare, []) if not slash or p == plugin]
-    noun = NOUN[kinds[0]]
+    claims = [s for s in named.get(bare, []) if isinstance(s, kinds) and (not slash or s.plugin == plugin)]
     if not claims:
-        hint = _to_install(bare) or did_you_mean(bare, table) or f" Installed: {', '.join(sorted(table)) or 'none'}."
+        known = [n for n, (first, *_) in named.items() if isinstance(first, kinds)]
+        hint = to_install(bare) or did_you_mean(bare, known) or f" Installed: {', '.join(sorted(known)) or 'none'}."
         raise UnknownName(f"unknown {noun} {name!r}.{hint}")
     if len(claims) > 1:
-        owners = " and ".join(p for p, _ in claims)
-        ways = " or ".join(f"{p}/{bare}" for p, _ in claims)
-        raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {ways}.")
-    return claims[0][1]
+        owners = " and ".join(s.plugin for s in claims)
+        raise PluginError(f"{noun} {name!r} is claimed by {owners}; say which: {' or '.join(map(qualified, claims))}.")
+    return claims[0]
 
 
-def _to_install(name: str) -> str:
+def to_install(name: str) -> str:
     """Which of the project's own distributions has this name, if it is not installed."""
     base, dot, _ = name.partition(".")
     have = {p.name for p in load_plugins()}
@@ -69,48 +55,37 @@ def _to_install(name: str) -> str:
 
 def problems() -> list[Problem]:
     """What is wrong with installed plugins, two plugins with one name among it."""
-    found = [p for plugin in load_plugins() for p in plugin.problems]
-    for kinds in KINDS:
-        for name, claims in _table(*kinds).items():
+    catalogue = load_plugins()
+    found = [p for plugin in catalogue for p in plugin.problems]
+    for noun, named in catalogue.by_noun.items():
+        for name, claims in named.items():
             if len(claims) > 1:
                 # the project's own names were there first
-                owners = sorted((p for p, _ in claims), key=lambda p: p not in FIRST_PARTY)
-                message = f"its {NOUN[kinds[0]]} {name!r} is also offered by {' and '.join(owners[:-1])}."
+                owners = sorted((s.plugin for s in claims), key=lambda p: p not in FIRST_PARTY)
+                message = f"its {noun} {name!r} is also offered by {' and '.join(owners[:-1])}."
                 ways = " or ".join(f"{p}/{name}" for p in owners)
                 found.append(Problem(owners[-1], message, f"Say which: {ways}; or zoo --without {owners[-1]}"))
     return found
 
 
-def qualified(specs: Iterable[Spec]) -> list[str]:
-    """Names that find these specs: `plugin/name` where two plugins claim a name."""
-    claims = {kinds: _table(*kinds) for kinds in KINDS}
-    owner = {id(spec): plugin.name for plugin in load_plugins() for spec in plugin.specs}
-    return [
-        f"{owner[id(s)]}/{s.name}" if any(type(s) in k and len(t[s.name]) > 1 for k, t in claims.items()) else s.name
-        for s in specs
-    ]
+def qualified(spec: Spec) -> str:
+    """The name that finds this spec: `plugin/name` where two plugins claim it."""
+    return f"{spec.plugin}/{spec.name}" if len(load_plugins().claims(spec)) > 1 else spec.name
 
 
 def architecture(name: str) -> ModelSpec:
-    spec: ModelSpec = _find(name, ModelSpec)
-    return spec
-
-
-def plugin_of(spec: Spec) -> str:
-    """The distribution that offers a spec."""
-    return next((p.name for p in load_plugins() if any(s is spec for s in p.specs)), "")
+    return _find(name, ModelSpec)
 
 
 def recorded(name: str, plugin: str | None) -> ModelSpec:
     """The architecture of a file, which says whose it was: another plugin may claim the name by now."""
-    known = plugin and any(p == plugin for p, _ in _table(ModelSpec).get(name, []))
+    known = plugin and any(s.plugin == plugin for s in load_plugins().by_noun[ModelSpec.noun].get(name, []))
     return architecture(f"{plugin}/{name}" if known else name)
 
 
 def model(name: str) -> ModelSpec | PresetSpec:
     """The spec of an architecture or of a preset."""
-    spec: ModelSpec | PresetSpec = _find(name, ModelSpec, PresetSpec)
-    return spec
+    return cast("ModelSpec | PresetSpec", _find(name, ModelSpec, PresetSpec))
 
 
 def of_model(name: str) -> ModelSpec:
@@ -120,24 +95,27 @@ def of_model(name: str) -> ModelSpec:
 
 
 def dataset(name: str) -> DatasetSpec:
-    spec: DatasetSpec = _find(name, DatasetSpec)
-    return spec
+    return _find(name, DatasetSpec)
 
 
 def exporter(name: str) -> ExporterSpec:
-    spec: ExporterSpec = _find(name, ExporterSpec)
-    return spec
+    return _find(name, ExporterSpec)
 
 
 def datasets() -> list[DatasetSpec]:
-    return [claims[0][1] for _, claims in sorted(_table(DatasetSpec).items())]
+    """Specs of data sets in natural order."""
+    return sorted(_all(DatasetSpec), key=lambda s: natural(s.name))
+
+
+def _all(*kinds: type[S]) -> list[S]:
+    return [s for plugin in load_plugins() for s in plugin.specs if isinstance(s, kinds)]
 
 
 def find_models(
     pattern: str | None = None, *, family: str | None = None, method: str | None = None, framework: str | None = None
 ) -> list[ModelSpec | PresetSpec]:
     """Specs of architectures and presets in natural order. `pattern` may have `*`, `?` and `[...]`."""
-    specs = [s for claims in _table(ModelSpec, PresetSpec).values() for _, s in claims]
+    specs: list[ModelSpec | PresetSpec] = _all(ModelSpec, PresetSpec)
     for what, value in (("family", family), ("method", method), ("framework", framework)):
         offered: dict[str, Iterable[str]] = {
             "family": FAMILIES,
@@ -169,7 +147,7 @@ def list_models(
     >>> zoo.list_models("*vae*", method="encode")
     ['vae', 'vae.digits']
     """
-    return qualified(find_models(pattern, family=family, method=method, framework=framework))
+    return [qualified(s) for s in find_models(pattern, family=family, method=method, framework=framework)]
 
 
 def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> Any:
@@ -189,13 +167,13 @@ def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> An
     except BaseException as error:  # whatever a plugin's file does when it is first run, such as sys.exit
         from zoo.faults import explain_import
 
-        raise explain_import(error, what, spec.target, plugin_of(spec)) from error
+        raise explain_import(error, what, spec.target, spec.plugin) from error
     try:
         return getattr(found, attribute)
     except AttributeError:
         from zoo.faults import remove
 
-        raise PluginError(f"{what}: module {module} has no {attribute}. {remove(plugin_of(spec))}") from None
+        raise PluginError(f"{what}: module {module} has no {attribute}. {remove(spec.plugin)}") from None
 
 
 def network_class(spec: ModelSpec) -> type[Network]:

@@ -5,10 +5,11 @@ A `target` is `"module:attribute"` and is imported only when it is used.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from zoo.errors import PluginError
 from zoo.signature import METHODS
@@ -66,13 +67,27 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
+class Offer:
+    """What all specs are: something of a name that a plugin offers."""
+
+    noun: ClassVar[str]  # names of one noun are told apart
+    plugin = ""  # the distribution, once it is in the catalogue
+
+    def of(self, plugin: str) -> Self:
+        """This spec as one of a distribution's."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "plugin", plugin)
+        return twin
+
+
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec:
+class ModelSpec(Offer):
     """An architecture: code that becomes a model by training.
 
     `requires` are importable modules and what to install for them: `{"torch": "pip install genzoo-torch"}`.
     """
 
+    noun = "model"
     name: str
     target: str
     family: str
@@ -89,12 +104,13 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetSpec:
+class PresetSpec(Offer):
     """An architecture with trained weights: `architecture.tag`.
 
     `checkpoint` and `artifact` are folders. `card` is what `zoo show` prints: data, test metrics, recipe.
     """
 
+    noun = "model"
     name: str
     architecture: str
     family: str
@@ -115,9 +131,10 @@ class PresetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
+class DatasetSpec(Offer):
     """A data set by name. `target` is a function that returns a `zoo.data.Dataset`."""
 
+    noun = "data set"
     name: str
     target: str
     summary: str
@@ -128,7 +145,7 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExporterSpec:
+class ExporterSpec(Offer):
     """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with those
     named arguments that it wants.
 
@@ -136,6 +153,7 @@ class ExporterSpec:
     a folder that holds these, and nothing else.
     """
 
+    noun = "export format"
     name: str
     target: str
     summary: str

@@ -28,7 +28,7 @@ import zoo
 from zoo import registry
 from zoo.eager import EagerModel
 from zoo.figure import Figure, figures_of
-from zoo.files import atomic_folder, atomic_write
+from zoo.files import Known, atomic_folder, atomic_write
 from zoo.network import Recipe
 from zoo.plugins import load_plugins
 from zoo.spec import PresetSpec
@@ -124,9 +124,9 @@ def train(name: str) -> tuple[EagerModel, Path]:
     return model, run
 
 
-def everything(folder: Path) -> set[str]:
+def everything(folder: Path) -> dict[str, Known]:
     """A preset's folder is made anew, whatever lies in it."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    return {path.relative_to(folder).as_posix(): Known() for path in folder.rglob("*") if path.is_file()}
 
 
 def make(name: str, *, trained: bool) -> None:

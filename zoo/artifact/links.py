@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zoo.artifact.manifest import WEIGHTS, FileEntry
 from zoo.errors import OutputError
-from zoo.files import atomic_folder, sha256
+from zoo.files import Known, atomic_folder, sha256
 
 
 def real_files(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
@@ -47,7 +47,7 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     if not _whole(folder, entries):
         return folder  # what is altered is said when the files are hashed, and is not copied
     try:
-        with atomic_folder(place, force=True, marker=lambda _: set(entries)) as work:
+        with atomic_folder(place, force=True, marker=lambda _: dict.fromkeys(entries, Known())) as work:
             for file in entries:
                 shutil.copyfile(folder / file, work / file)
     except OutputError as error:

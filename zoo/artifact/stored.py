@@ -7,7 +7,6 @@ are checked after each run as well.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from collections.abc import Iterator
@@ -19,12 +18,11 @@ from zoo.artifact.links import real_files
 from zoo.artifact.manifest import WEIGHTS, FileEntry, Manifest
 from zoo.artifact.model_file import Buffer, ModelFile, read_model_file
 from zoo.errors import CorruptFile, InputError
-from zoo.files import open_regular, sha256
+from zoo.files import Identity, identity, open_regular, sha256, sha256_of
 from zoo.memory import check_fits
 
 KEPT = 2**26  # bytes of an artifact whose files stay in memory
 AGAIN = "Export the model again."
-Identity = tuple[int, int, int, int]  # changes whenever the content of a file does, or another takes its place
 
 
 class StoredFiles:
@@ -59,7 +57,7 @@ class StoredFiles:
                     self.kept[name] = file.read()
                     digest = sha256(self.kept[name])
                 else:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    digest = sha256_of(file)
         except OSError as error:
             raise CorruptFile(f"{path} cannot be read: {error.strerror}. {AGAIN}") from None
         if digest != entry.sha256:
@@ -138,8 +136,3 @@ def check_standard(found: ModelFile, path: Path) -> None:
             f"{path} has the operator {found.unusual[0]}; an untrusted graph may have onnx's own ones only, and none "
             "that draws random numbers. If you trust whoever made it, open it without --untrusted (trust=True)."
         )
-
-
-def identity(file: Path | int) -> Identity:
-    found = os.stat(file)
-    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns

@@ -22,6 +22,6 @@ def command(as_json: bool) -> None:
 
     specs = registry.datasets()
     if as_json:
-        print_json([{"name": s.name, "summary": s.summary, "source": s.source} for s in specs])
+        print_json([{"name": registry.qualified(s), "summary": s.summary, "source": s.source} for s in specs])
     else:
-        table(["name", "summary", "source"], [[s.name, s.summary, s.source] for s in specs])
+        table(["name", "summary", "source"], [[registry.qualified(s), s.summary, s.source] for s in specs])

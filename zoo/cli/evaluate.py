@@ -71,7 +71,6 @@ def command(
     found, named = rows.find(data)
     split = named if data.endswith(f":{named}") else split
     dataset = load_dataset(found, label=label, spaces=(type(model.space),), space=model.space, **reading)
-    dataset.split(split)  # a wrong name is said before the work
     other = rows.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:
 

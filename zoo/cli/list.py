@@ -38,15 +38,12 @@ def command(pattern: str | None, family: str | None, method: str | None, framewo
     cli.warn_of_plugins()
     if as_json:
         keys = ("name", "family", "framework", "methods", "density", "summary")
-        about = [{k: getattr(s, k) for k in keys} | {"preset": isinstance(s, PresetSpec)} for s in specs]
-        print_json([row | {"name": name} for row, name in zip(about, registry.qualified(specs), strict=True)])
+        about = [{k: getattr(s, k) for k in keys} | {"name": registry.qualified(s)} for s in specs]
+        print_json([row | {"preset": isinstance(s, PresetSpec)} for row, s in zip(about, specs, strict=True)])
     elif not specs:
         note("no model matches." if registry.list_models() else "no model is installed: pip install genzoo-torch")
     else:
         table(
             ["name", "family", "framework", "methods"],
-            [
-                [name, s.family, s.framework, " ".join(s.methods)]
-                for name, s in zip(registry.qualified(specs), specs, strict=True)
-            ],
+            [[registry.qualified(s), s.family, s.framework, " ".join(s.methods)] for s in specs],
         )

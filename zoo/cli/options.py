@@ -63,9 +63,9 @@ def complete_models(ctx: click.Context, parameter: click.Parameter, typed: str) 
 
 def complete_data(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Data sets, then files and folders."""
-    from zoo.registry import datasets
+    from zoo.registry import datasets, qualified
 
-    return _complete([spec.name for spec in datasets()], typed)
+    return _complete([qualified(spec) for spec in datasets()], typed)
 
 
 def _complete(names: Sequence[str], typed: str) -> list[CompletionItem]:

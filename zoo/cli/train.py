@@ -290,7 +290,7 @@ def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | N
     count = PREVIEW["points" if points else "picture" if suffix == ".png" else "rows"]
     chosen = ALL if _all(model) else None
     part = {name: array[:count] for name, array in told.items()}
-    io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path, told=part), model.space, force=True)
+    io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path, told=part), model.space, force=True, like=run)
     return path
 
 

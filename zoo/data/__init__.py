@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets 
 Inputs = str | Sequence[str] | Mapping[str, Any]
 SPLITS = ("train", "validation", "test")
 MIN_ROWS = 10
+HASHES = 2**16  # of rows that are looked up at a time
 CHANCE_BITS = 40  # of rows that are hardly equal by chance
 WORDS = dict.fromkeys("OSUT", "words")
 CODES = " Expected numbers: give words as 0, 1, 2, ..."
@@ -327,7 +328,10 @@ def warn_of_copies(data: Dataset) -> None:
     known.sort()
     for name in ("validation", "test"):
         mine = row_hashes(data.splits[name].sources["x"])
-        copies = int((known[np.minimum(np.searchsorted(known, mine), len(known) - 1)] == mine).sum())
+        copies = 0
+        for low in range(0, len(mine), HASHES):
+            part = mine[low : low + HASHES]
+            copies += int((known[np.minimum(np.searchsorted(known, part), len(known) - 1)] == part).sum())
         if copies:
             _warn(
                 f"{data.name}: {copies:,} of {len(data.splits[name]):,} {name} rows are training rows too, so what is "
@@ -373,7 +377,6 @@ def load_dataset(
     - `inputs` are what a model is told of each row beside its class: the names of columns (in NPZ files of arrays),
       which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
       {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
-    - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table are read as.
     - `tokenizer` makes tokens of text, which is characters else: "bpe:1000" for one with a vocabulary of that size that
       is trained on the training split, a file `tokenizer.json`, or a `tokenizers.Tokenizer`. `length` is the most
       characters or tokens of a row (200, or as many as the longest line has); longer lines are cut into pieces.
@@ -435,7 +438,11 @@ def resolve(source: str | Path, find: Callable[[str], DatasetSpec] | None = None
     if path.exists() or _matches(path):
         return path
     if is_name:
+        from zoo.registry import to_install
+
         known = _names() if find is None else []
+        if hint := to_install(str(source)):
+            raise UnknownName(f"{source!r} is not a data set here, and there is no such file or folder.{hint}")
         listed = f" The data sets are {', '.join(known)}." if known else ""
         near = did_you_mean(str(source), known)
         raise UnknownName(f"{source!r} is not a data set, and there is no such file or folder.{listed}{near}")
@@ -458,4 +465,4 @@ def _registered(name: str) -> DatasetSpec:
 def _names() -> list[str]:
     from zoo import registry
 
-    return [spec.name for spec in registry.datasets()]
+    return [registry.qualified(spec) for spec in registry.datasets()]

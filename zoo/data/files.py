@@ -35,7 +35,7 @@ import numpy.typing as npt
 from zoo.columns import Table as Records
 from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
-from zoo.data.infer import infer, parse_types
+from zoo.data.infer import check_names, infer, parse_types
 from zoo.data.records import read_codes
 from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
@@ -50,6 +50,7 @@ from zoo.data.tables import (
     open_parts,
     open_table,
     shorten,
+    warn_of_merged,
 )  # fmt: skip
 from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
@@ -163,6 +164,8 @@ def make_dataset(
     assert space is not None
     if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
         check_rows(space, x, source or name)
+    if isinstance(space, Real):
+        warn_of_merged(source or name, x)
     data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
     warn_of_copies(data)
     return data
@@ -325,13 +328,14 @@ def read_table(table: Table, asked: Asked) -> Found:
 
 
 def _read_observations(table: Table, asked: Asked) -> Found:
-    """The rows of a table, besides the columns of classes, splits and inputs: as real vectors if they are numbers that
-    float32 holds and nothing else is asked for, or with the kinds of their columns."""
+    """The rows of a table, besides the columns of classes, splits and inputs and those that are left out: as real
+    vectors if they are numbers that float32 holds and nothing else is asked for, or with the kinds of their columns."""
     if isinstance(asked.space, Records):
         return _read_records(table, asked)
-    if asked.types is None and asked.allows(Real):
+    types = parse_types(asked.types)
+    if asked.allows(Real) and set(types.values()) <= {"drop", "real"}:
         try:
-            return _read_numbers(table, asked)
+            return _read_numbers(table, asked, types)
         except InputError:
             if not asked.allows(Records):
                 raise
@@ -344,20 +348,22 @@ def _read_records(table: Table, asked: Asked) -> Found:
     words = [table.words(table.column(name)) for name in others]
     space = asked.space
     if not isinstance(space, Records):
-        dropped = [*others, *(table.names[i] for name in asked.input_names for i in input_columns(table, name))]
-        space = infer(table, {**parse_types(asked.types), **dict.fromkeys(dropped, "drop")})
+        inputs = [table.names[i] for name in asked.input_names for i in input_columns(table, name)]
+        space = infer(table, asked.types, [*others, *inputs])
     x = read_codes(table, space)
     classes = words.pop(0) if asked.label is not None else None
     return Found(x, space, classes, words[0] if words else None)
 
 
-def _read_numbers(table: Table, asked: Asked) -> Found:
-    """Rows of a table as real vectors."""
+def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found:
+    """Rows of a table as real vectors, without the columns that `types` leave out."""
+    check_names(table, types)
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
     inputs = [i for name in asked.input_names for i in input_columns(table, name)]
-    columns = [i for i in range(table.width) if i not in (*others, *inputs)]
+    dropped = [i for i, name in enumerate(table.titles) if types.get(name) == "drop"]
+    columns = [i for i in range(table.width) if i not in (*others, *inputs, *dropped)]
     if not columns:
-        besides = shorten([repr(table.names[i]) for i in (*others, *inputs)], 3)
+        besides = shorten([repr(table.titles[i]) for i in (*others, *inputs, *dropped)], 3)
         raise InputError(f"{table.where} has no column besides {besides}; expected columns of numbers as observations.")
     x, words = table.read(columns, others)
     names = tuple(table.names[i] for i in columns) if table.names else ()
@@ -621,6 +627,8 @@ def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: 
         if not isinstance(space, Image) and x.ndim == 1 and space.shape == (1,):
             x = x[:, None]
         check_rows(space, x, str(path))
+        if isinstance(space, Real):
+            warn_of_merged(str(path), x)
         return x
     assert isinstance(space, Image)
     paths = find_images(path)[0] if kind == "folder" else parts or [path]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,16 @@ def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
                 f"--types {name}=category.{did_you_mean(known, KINDS)}"
             )
     return dict(given)
+
+
+def check_names(table: tables.Table, types: Mapping[str, str]) -> None:
+    """`InputError` for a type of a column that is not there."""
+    for name in types:
+        if name not in table.titles:
+            raise InputError(
+                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
+                f"{did_you_mean(name, table.titles)}"
+            )
 
 
 @dataclass
@@ -191,17 +201,12 @@ class Sketch:
             self.sample, self.thinned = [np.sort(np.concatenate(self.sample))[::2]], 2 * self.thinned
 
 
-def infer(table: tables.Table, types: Mapping[str, str] | str | None = None) -> Table:
-    """The space of a table. A `ZooWarning` says what its columns are taken for, and what to know of them; one
-    `InputError` lists all columns for which no kind fits."""
+def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, besides: Collection[str] = ()) -> Table:
+    """The space of a table, but for the columns `besides`, which are no observations. A `ZooWarning` says what its
+    columns are taken for, and what to know of them; one `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
-    for name in wanted:
-        if name not in table.titles:
-            raise InputError(
-                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
-                f"{did_you_mean(name, table.titles)}"
-            )
-    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop"]
+    check_names(table, wanted)
+    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop" and name not in besides]
     places = {name: place for place, name in enumerate(table.titles)}
     for batch in table.values():
         for sketch in sketches:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import itertools
 import math
 import re
 import warnings
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data.arrow import arrow
-from zoo.data.sources import Array, Source
+from zoo.data.sources import Array, Source, blocks
 from zoo.data.spool import Spool
 from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
 from zoo.files import parse_json
@@ -35,6 +36,8 @@ BATCH = 1 << 15  # rows
 CELL, WORD, ROW = 40, 80, 64
 FEWER = "Take fewer rows or columns, or a machine with more."
 EXACT = 2**24  # whole numbers up to here are float32 numbers
+SHOWN = 5  # columns that are said one by one
+COARSE = 1000  # rounding errors are small beside this part of the range of a column
 SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 
 
@@ -89,25 +92,25 @@ class Table:
         spool, row = Spool(self.where), 0
         known: list[dict[str, int]] = [{} for _ in words]
         places: list[list[npt.NDArray[np.int32]]] = [[] for _ in words]
-        merged: dict[str, tuple[float, float]] = {}
+        merged = Merged()
         for batch in self.batches(numbers, words):
             block = np.empty((batch.num_rows, len(numbers)), dtype=np.float32)
-            for place, i in enumerate(numbers):
-                values = _floats(self, i, batch.column(place))
+            columns = [_floats(self, i, batch.column(place)) for place, i in enumerate(numbers)]
+            for place, values in enumerate(columns):
                 with np.errstate(over="ignore", invalid="ignore"):
                     block[:, place] = values
-                if self.titles[i] not in merged and (pair := _merged(values)):
-                    merged[self.titles[i]] = pair
             if not np.isfinite(block).all():
                 self.explain(numbers, ())
                 _refuse_missing(self, block, row, numbers)
+            for i, values in zip(numbers, columns, strict=True):
+                merged.add(values[:, None], [i])
             for n, i in enumerate(words):
                 places[n].append(self._places(batch.column(len(numbers) + n), i, known[n], row))
             spool.add(block)
             row += len(block)
         if not row:
             raise InputError(f"{self.where} is empty: it has {self.width} columns and 0 rows.")
-        _warn_of_merged(self.where, merged)
+        merged.warn(self.where, self.names)
         return spool.finish(), [Words(list(k), np.concatenate(p)) for k, p in zip(known, places, strict=True)]
 
     def words(self, column: int) -> Words:
@@ -157,25 +160,54 @@ def _floats(table: Table, i: int, column: Any) -> Array:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _merged(values: Array) -> tuple[float, float] | None:
-    """Two different numbers of many that are one in float32."""
-    if values.dtype.kind not in "iuf" or values.dtype.itemsize <= 2:
-        return None
-    large = np.unique(values[np.abs(values) >= EXACT])
-    large = large[np.isfinite(large)]
-    with np.errstate(over="ignore"):
-        same = np.flatnonzero(np.diff(large.astype(np.float32)) == 0)
-    return (large[same[0]].item(), large[same[0] + 1].item()) if len(same) else None
+class Merged:
+    """Different numbers of a column that are one in float32, which matters where they are large, or far closer to one
+    another than to 0."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[int, tuple[float, float]] = {}  # by column
+        self.fractions: set[int] = set()  # columns in which not all numbers are whole
+
+    def add(self, x: Array, columns: Sequence[int]) -> None:
+        """Look at finite rows (N, width) of the columns of these numbers."""
+        if x.dtype.kind not in "iuf" or x.dtype.itemsize <= 2 or x.dtype == np.float32 or not len(x):
+            return
+        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        error = np.abs(x - x.astype(np.float32).astype(np.float64)).max(axis=0)
+        suspect = (np.maximum(-low, high) >= EXACT) | (error > (high - low) / COARSE)
+        for place in np.flatnonzero(suspect & (low < high)).tolist():
+            different = np.unique(x[:, place])
+            same = np.flatnonzero(np.diff(different.astype(np.float32)) == 0)
+            if len(same):
+                pair = different[same[0]].item(), different[same[0] + 1].item()
+                self.pairs.setdefault(columns[place], pair)
+        if x.dtype.kind == "f":
+            self.fractions.update(columns[i] for i in np.flatnonzero((x != np.floor(x)).any(axis=0)).tolist())
+
+    def warn(self, where: str, names: Sequence[str]) -> None:
+        """A `ZooWarning` for each such column, or for the first ones of many."""
+        for i, (one, other) in itertools.islice(self.pairs.items(), SHOWN):
+            name = repr(names[i]) if names else i + 1
+            keep = "or subtract what they have in common before, or scale them"
+            if names and i not in self.fractions:
+                keep = f"or keep its numbers in a table: --types {names[i]}=integer"
+            warnings.warn(
+                f"{where}: column {name} has numbers that float32 does not tell apart, such as {one:.17g} and "
+                f"{other:.17g}. Leave the column out, {keep}.",
+                ZooWarning,
+                stacklevel=2,
+            )
+        if len(self.pairs) > SHOWN:
+            warnings.warn(f"{where}: so have {len(self.pairs) - SHOWN} more columns.", ZooWarning, stacklevel=2)
 
 
-def _warn_of_merged(where: str, merged: dict[str, tuple[float, float]]) -> None:
-    for name, (one, other) in merged.items():
-        warnings.warn(
-            f"{where}: column {name!r} has numbers that float32 does not tell apart, such as {one:.17g} and "
-            f"{other:.17g}. Leave the column out, or keep its numbers in a table: --types {name}=integer.",
-            ZooWarning,
-            stacklevel=2,
-        )
+def warn_of_merged(where: str, x: Source) -> None:
+    """A `ZooWarning` for each column of an array (N, width) whose numbers float32 does not tell apart."""
+    merged = Merged()
+    for rows in blocks(x):
+        part = x[rows]
+        merged.add(part, range(part.shape[1]))
+    merged.warn(where, ())
 
 
 def _refuse_missing(table: Table, block: Array, row: int, numbers: Sequence[int]) -> None:
@@ -570,7 +602,7 @@ def check_utf8(text: str, path: Path, line: int) -> None:
 
 
 def label_hint(name: str) -> str:
-    return f" If it is the class, say so: --label {name}."
+    return f" If it is the class, say so: --label {name}; or leave it out: --types {name}=drop."
 
 
 def first_line(error: BaseException) -> str:

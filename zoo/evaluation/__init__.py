@@ -51,7 +51,7 @@ def evaluate(
     names = list(model.conditions)
     space = model.space
     dataset = load_dataset(data, label=label, inputs=inputs or names, spaces=(type(space),), space=space)
-    whole = dataset.fitted(model.space, model.classes)
+    whole = dataset.keeping(names).fitted(model.space, model.classes)
     dataset = whole.at_most(available() // SHARE)
     if judge is not None:
         check_judge(judge, dataset)

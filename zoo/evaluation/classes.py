@@ -20,7 +20,7 @@ LEAST = 1e-30
 
 def prediction(task: Task) -> None:
     model, figures = task.model, task.report.figures
-    p = model.predict(task.x, seed=task.seed)
+    p = model.predict(task.x, seed=task.seed, **task.given("predict"))
     if p.ndim == 1:
         return  # of a discriminator of real and made, the scores stand with its samples
     if task.y is None:

@@ -63,8 +63,7 @@ def compare(
         data = dataset.fitted(model.space, model.classes)
         x, y = data.split(split)
         count = len(x)
-        inputs = model.signatures["log_prob"].inputs if "log_prob" in model.signatures else {}
-        told = {name: data.splits[split].take(name) for name in data.inputs if name in inputs}
+        told = {name: data.splits[split].take(name) for name in data.inputs if name in model.conditions}
         for what, values, size in losses(model, x, y, seed, told):
             measured.setdefault(what, {})[model.name] = values, size
     found = Comparison(dataset.name, split, count)
@@ -78,16 +77,20 @@ def compare(
 def losses(
     model: Model, x: Array, y: Array | None, seed: int, told: Mapping[str, Array]
 ) -> list[tuple[str, Array, Array]]:
-    """What is measured of a model, its value for each row (N,), and how many units a row has (N,). `told` are the
-    inputs of its log_prob beside classes."""
+    """What is measured of a model, its value for each row (N,), and how many units a row has (N,). `told` are what its
+    methods are told of rows beside classes."""
+
+    def of(method: str) -> dict[str, Array]:
+        return {name: values for name, values in told.items() if name in model.signatures[method].inputs}
+
     found = []
     if "log_prob" in model.signatures and model.density != "unnormalized":
         unit, size = unit_of(model.space, x)
-        given = {"x": x, **told, **({"label": y} if "label" in model.signatures["log_prob"].inputs else {})}
+        given = {"x": x, **of("log_prob"), **({"label": y} if "label" in model.signatures["log_prob"].inputs else {})}
         log_p = model.run("log_prob", given, seed=seed)["log_prob"]  # `y` are numbers of classes, not names
         found.append((unit, -log_p.astype(np.float64), size))
     if "predict" in model.signatures and model.classes is not None and y is not None:
-        p = model.predict(x, seed=seed)
+        p = model.predict(x, seed=seed, **of("predict"))
         if p.ndim == 2:  # else of real and made
             found.append(("accuracy", (p.argmax(1) == y).astype(np.float64), np.ones(len(x))))
     return found

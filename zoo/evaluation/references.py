@@ -27,6 +27,7 @@ ROWS = 10_000  # at most so many to fit
 CHOICE = 2_000  # at most so many to choose by
 COMPONENTS = (1, 5, 10, 20, 50)
 ROWS_EACH = 10  # rows of a component, at least
+PRODUCTS, ROUNDS = 1e10, (5, 300)  # of k-means: about so many multiplications, within bounds of its iterations
 LENGTHS = (1, 2, 3, 4, 5, 6)  # of n-grams
 TOKENS = 500_000  # at most so many to count
 SHRINKAGE = 3.0  # observations that a component has of the marginals before it has seen any
@@ -103,7 +104,9 @@ def _levels(space: Space, train: Array, components: int) -> LogProb:
     if components > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sklearn("exceptions").ConvergenceWarning)  # fewer different rows
-            cluster = sklearn("cluster").KMeans(components, n_init=1, random_state=0).fit_predict(flat(train))
+            rounds = int(np.clip(PRODUCTS / (components * train.size), *ROUNDS))
+            means = sklearn("cluster").KMeans(components, n_init=1, max_iter=rounds, random_state=0)
+            cluster = means.fit_predict(flat(train))
     sizes = np.bincount(cluster, minlength=components)
     tables = np.empty((x.shape[1], components, levels))  # log p(level) of each dimension and cluster
     for column, table in zip(x.T, tables, strict=True):

@@ -47,7 +47,11 @@ def samples(task: Task) -> None:
         words = " ".join(f"{name}={value}" for name, value in draws.items())
         task.report.remarks.append(f"Its samples are means, which are more typical than draws ({words}).")
     if "predict" in task.model.signatures:  # a discriminator
-        scores = [mean(task.model.predict(x, seed=task.seed)) for x in (made, task.x)]
+        told = task.given("predict")  # of the held-out rows, as the samples are
+        scores = [
+            mean(task.model.predict(x, seed=task.seed, **{name: values[: len(x)] for name, values in told.items()}))
+            for x in (made, task.x)
+        ]
         task.report.figures["mean_score"] = scores[0].beside(scores[1])
 
 

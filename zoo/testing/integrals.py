@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from zoo.model import Array
+from zoo.spaces import Strings
 from zoo.testing.check import NoPower, require
 from zoo.testing.statistics import Floats, Line
 from zoo.testing.subject import Subject, levels
@@ -89,7 +90,7 @@ def conditionals(subject: Subject, rows: int) -> Iterator[tuple[int, Floats, Arr
         )
     x = subject.sample(rows, seed=5) if subject.has("sample") else subject.space.examples("random", rows)
     flat = x.reshape(rows, -1)
-    is_text = subject.space.type == "text"
+    is_text = isinstance(subject.space, Strings)
     alive = np.ones(rows, dtype=bool)
     for d in range(subject.space.size):
         chosen = flat[alive]

@@ -146,7 +146,7 @@ def plan(
     settings = asdict(cls.configure(space, settings, classes))
     record = RunRecord(
         architecture=spec.name,
-        plugin=registry.plugin_of(spec),
+        plugin=spec.plugin,
         digest="",
         space=space.to_json(),
         classes=list(classes.names) if classes else None,
@@ -180,8 +180,8 @@ def check_can_train(record: RunRecord) -> Network:
         raise InputError(
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
+    network = record.network(device=record.device)
     with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
-        network = record.network(device=record.device)
         network.learner(record.recipe, precision=record.precision)
     return network
 
@@ -235,6 +235,9 @@ def resume(
     if longer:
         record.recipe = extended(record.recipe, longer, at, run)
     elif is_done:
+        if (run / LOCK).exists():
+            with Exclusive(run / LOCK, TRAINED):  # removes that of a process which was killed at its very end
+                pass
         return load(run, device=record.device)
     if any(value is not None for value in elsewhere.values()):
         record.device = str(check_can_train(record).device)
@@ -316,7 +319,7 @@ def draw_curves(folder: Path, loop: Loop) -> None:
     """The picture of the losses, beside what was saved."""
     picture = curves(loop.at, loop.first)
     if picture is not None and is_saved(folder):
-        with atomic_write(folder / CURVES, force=True) as file:
+        with atomic_write(folder / CURVES, force=True, like=folder) as file:
             picture.save(file, format="PNG")
 
 

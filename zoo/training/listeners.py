@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from zoo import notebook
+from zoo.errors import InputError
 from zoo.training.history import COUNT, flat
 from zoo.training.loop import Progress, Status
 
 LOG_STEPS = 10  # between two steps that are logged
+SETTINGS = ("log_hyperparams", "log_params")  # of loggers that keep settings too
 
 
 class Logger(Protocol):
-    """What Lightning's loggers, the module `mlflow` and others have in common. `log_hyperparams` is called too, where
-    there is one."""
+    """What Lightning's loggers, the module `mlflow` and others have in common. Where there are `log_hyperparams` or
+    `log_params`, and `finalize`, they are called too, at the beginning and at the end."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> Any: ...
 
@@ -29,6 +31,13 @@ class Listeners:
     callbacks: Sequence[Progress] = ()
     logger: Logger | None = None
 
+    def __post_init__(self) -> None:
+        if self.logger is not None and not hasattr(self.logger, "log_metrics"):
+            raise InputError(
+                f"logger is a {type(self.logger).__name__}; expected a logger with log_metrics(metrics, step), such as "
+                "Lightning's or the module mlflow."
+            )
+
     @contextmanager
     def listening(self) -> Iterator[Progress | None]:
         """Yields one function that tells all of them, or None. In a notebook, without a display, there is one."""
@@ -38,12 +47,25 @@ class Listeners:
                 listeners.insert(0, stack.enter_context(notebook.training_bar()))
             if self.logger is not None:
                 listeners.append(Logged(self.logger))
+                stack.enter_context(finalized(self.logger))
 
             def tell(status: Status) -> None:
                 for listener in listeners:
                     listener(status)
 
             yield tell if listeners else None
+
+
+@contextmanager
+def finalized(logger: Logger) -> Iterator[None]:
+    """Has a logger write, at the end, what it still holds, and say how the training ended."""
+    status = "failed"
+    try:
+        yield
+        status = "success"
+    finally:
+        if hasattr(logger, "finalize"):
+            logger.finalize(status)
 
 
 class Logged:
@@ -55,9 +77,10 @@ class Logged:
     def __call__(self, status: Status) -> None:
         if not self.began:
             self.began = True
-            if hasattr(self.logger, "log_hyperparams"):
+            about = next((name for name in SETTINGS if hasattr(self.logger, name)), None)
+            if about is not None:
                 with suppress(NotImplementedError):  # as Fabric's CSVLogger
-                    self.logger.log_hyperparams(settings_of(status))
+                    getattr(self.logger, about)(settings_of(status))
         if status.row is not None:  # of the epoch: under names of their own, next to those of steps
             known = {name: value for name, value in flat(status.row).items() if value is not None}
             self.log({f"epoch/{name}": value for name, value in known.items() if not name.endswith(COUNT)}, status)

@@ -7,6 +7,7 @@ its weights is the best so far, which is what `zoo.load` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from zoo.api import MODEL, Record
 from zoo.data import resolve
 from zoo.errors import CorruptFile, InputError, ZooError
 from zoo.figure import Figure
-from zoo.files import atomic_write
+from zoo.files import Known, atomic_write
 from zoo.network import Recipe
 from zoo.spaces import Space
 from zoo.training.history import Curve, Epoch, figures_in
@@ -106,15 +107,22 @@ def position_in(meta: Mapping[str, Any], path: Path) -> Position:
     return at
 
 
-def files_of(folder: Path) -> set[str] | None:
+def files_of(folder: Path) -> dict[str, Known] | None:
     """The files of a run in its folder; None if it is no run."""
     try:
         preview = preview_name(spaces.from_json(read_record(folder).space))
     except ZooError:
         return None
-    patterns = [checkpoint.digests(name) for name in (MODEL, STATE)]
-    weights = {p.name for p in folder.iterdir() if any(pattern.fullmatch(p.name) for pattern in patterns)}
-    return weights | {RECIPE, LOCK, CURVES, f"{MODEL}.json", f"{STATE}.json", preview}
+    ours = dict.fromkeys((RECIPE, LOCK, CURVES, preview), Known())
+    for name in (MODEL, STATE):
+        found = (checkpoint.digests(name).fullmatch(path.name) for path in folder.iterdir())
+        ours |= {match[0]: Known(match[1]) for match in found if match}
+        with suppress(ZooError):
+            _, weights = checkpoint.read_entry(folder, name)
+            ours[f"{name}.json"] = Known()
+            if weights.file in ours:
+                ours[weights.file] = Known(weights.sha256, weights.bytes)
+    return ours
 
 
 def preview_name(space: Space) -> str:
