@@ -41,21 +41,24 @@ class Reference:
 
 
 def references(space: Space, train: Array, other: Array) -> Iterator[Reference]:
-    """The references for observations of a space: first the floor, then a better one. `other` rows choose."""
+    """The references for observations of a space: first the floor, then a better one, unless the best is the floor
+    again. Two training rows or more; `other` rows choose."""
     train, other = train[:ROWS], other[:CHOICE]
     if isinstance(space, Strings):
         ngrams = _ngrams(space, train)
         fits = {length: ngrams(length) for length in LENGTHS}
         yield Reference(f"{space.unit}s", f"the frequencies of {space.unit}s alone", fits[1])
         length = _best(fits, other)
-        yield Reference("ngrams", f"{length}-grams of {space.unit}s with Witten-Bell smoothing", fits[length])
+        if length > 1:
+            yield Reference("ngrams", f"{length}-grams of {space.unit}s with Witten-Bell smoothing", fits[length])
         return
     fit = _levels if space.discrete else _normals
     kind = "clusters of k-means, in each independent levels" if space.discrete else "normals (scikit-learn)"
     yield Reference("marginals", "the columns as if they were independent", _independent(space, train, other))
     fits = {k: fit(space, train, k) for k in COMPONENTS if k == 1 or k * ROWS_EACH <= len(train)}
     count = _best(fits, other)
-    yield Reference("mixture", f"a mixture of {count} {kind}", fits[count])
+    if space.size > 1 and not (space.discrete and count == 1):
+        yield Reference("mixture", f"a mixture of {count} {kind}", fits[count])
 
 
 def _best(fits: dict[int, LogProb], other: Array) -> int:

@@ -26,14 +26,8 @@ MEDIUM = 8  # dimensions of real vectors that importance sampling takes
 
 
 def measured(subject: Subject) -> bool:
-    """Whether the mass of the space can be added up, as far as can be said before the model is made."""
-    one_by_one = subject.enumerable or subject.spec.family == "autoregressive"
-    return (
-        subject.scope != "outputs"
-        and subject.has("log_prob")
-        and subject.spec.density != "unnormalized"
-        and (one_by_one or (not subject.space.discrete and subject.space.size <= MEDIUM))
-    )
+    """Whether there is a density, or a bound of one, whose mass should add up."""
+    return subject.scope != "outputs" and subject.has("log_prob") and subject.spec.density != "unnormalized"
 
 
 def draws_of_bound(subject: Subject, *wanted: int) -> list[dict[str, int]]:
