@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from zoo import checkpoint
 from zoo.cli import main, output, progress, streams
@@ -138,6 +138,14 @@ def test_examples_that_somebody_changed_are_a_sentence(artifact_folder, tmp_path
             {f"000/sample/random/{name}": np.zeros(7, np.int64) for name in ("inputs/q", "rows/seed", "rows/index")}
         ),
         "holds no cases to": whole[:-8],
+        "has 0 rows": save({name: array[:0] for name, array in load(whole).items()}),
+        "has 5 rows": save({name: array[:5] for name, array in load(whole).items()}),
+        "indices of ['float32 (7,)'": save(
+            {name: a.astype(np.float32) if name.endswith("/index") else a for name, a in load(whole).items()}
+        ),
+        "takes steps that it does not have": save(
+            load(whole) | {f"006/encode/random/window/{name}": np.array(1) for name in ("first", "steps")}
+        ),
     }
     for says, data in cases.items():
         (folder / "examples.safetensors").write_bytes(data)

@@ -319,9 +319,22 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
+    from zoo.budget import BATCHES
+
     path = artifact.folder / "examples.safetensors"
     for case in cases:
         signature = artifact.signature(case.method)
+        numbers = {f"{array.dtype} {array.shape}" for array in (case.seed, case.index)}
+        if case.rows not in BATCHES or numbers != {f"int64 ({case.rows},)"}:
+            raise CorruptFile(
+                f"{path}: a case of {case.method} has {case.rows} rows, and seeds and indices of {sorted(numbers)}; "
+                f"expected {', '.join(map(str, BATCHES))} rows with an int64 each. Export the model again."
+            )
+        steps = case.steps(signature)
+        if case.window and not (steps and steps.first >= 0 and steps.count > 0):
+            raise CorruptFile(
+                f"{path}: a case of {case.method} takes steps that it does not have. Export the model again."
+            )
         for given, known, rows in (
             (case.inputs, signature.inputs, True),
             (case.options, signature.options, False),
