@@ -171,6 +171,19 @@ def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("place", "value"),
+    [("reading", "x"), ("reading", {"nope": 1}), ("reading", {"types": {"x": 5}}), ("label", ["a"]), ("data", 5)],
+)
+def test_a_card_that_says_no_data_is_a_sentence(artifact_folder, run, tmp_path, place, value):
+    shutil.copytree(artifact_folder, tmp_path / "artifact")
+    changed(tmp_path / "artifact" / "manifest.json", f"card/{place}", value)
+    fails("evaluate", tmp_path / "artifact", says=f"`$.{place}")
+    shutil.copytree(run, tmp_path / "run")
+    changed(tmp_path / "run" / "recipe.json", place, value)
+    fails("train", "--resume", tmp_path / "run", says=f"`$.{place}" if place != "reading" else "altered or damaged")
+
+
+@pytest.mark.parametrize(
     ("place", "value", "says"),
     [
         ("parity/sample/difference", {"random": "x"}, "Expected `float`"),

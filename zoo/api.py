@@ -37,6 +37,23 @@ COPIES, ROOM, THREAD = 8, 2**28, 2**24
 TRAINED = 4  # times its weights that a network in training takes at least: themselves, gradients, two moments of each
 
 
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a file says of how to read data, as `load_dataset` takes it."""
+
+    split: str | None = None
+    size: int | str | list[int] | None = None
+    types: dict[str, str] | str | None = None
+    inputs: list[str] | str | None = None
+
+
+class TrainedOn(msgspec.Struct, frozen=True):
+    """What a card says of the data of a model."""
+
+    data: str | None = None
+    label: str | None = None
+    reading: Reading = Reading()
+
+
 class OptionFacts(msgspec.Struct):
     """An option, as it is shown."""
 
