@@ -224,6 +224,51 @@ def test_all_problems_of_a_file_are_said_at_once(csv):
         assert words in said
 
 
+def test_problems_of_header_rows_values_and_types_are_said_together(csv):
+    columns = {"a": [*range(19), "inf"], "b": ["2026-01-01", "01.02.2026"] * 10, "c": range(20), "d": range(20)}
+    path = csv(**columns)
+    lines = path.read_text().replace("a,b,c,d", "a,b,c,c").splitlines()
+    lines[4], lines[8] = lines[4] + ",more", "less"
+    path.write_text("\n".join(lines))
+    said = problems(path, types="e=drop").splitlines()
+    for words in (
+        "has 6 problems",
+        "no column 'e'; its columns are",
+        "line 1: the header has two columns 'c'; give each its own name",
+        "line 5 has 5 columns; the first line has 4",
+        "line 9 has 1 columns; the first line has 4",
+        "column 'a' has 1 infinite values",
+        "column 'b' has dates in several formats",
+    ):
+        assert words in said.pop(0)
+    path.write_text("a,,a\n1,2,3\n")
+    assert "has 2 problems" in problems(path)
+    with pytest.raises(InputError, match=r"two columns 'a'.*column 2 of the header has no name"):
+        read_rows(path, Real(3))
+    assert "has 2 problems" in problems(path, label="a")
+
+
+def test_problems_of_several_files_are_said_by_file(csv, tmp_path):
+    for name in ("1.csv", "2.csv"):
+        csv(a=range(20), b=["x", "y"] * 10).rename(tmp_path / name)
+    (tmp_path / "2.csv").write_text((tmp_path / "2.csv").read_text() + "1,2,3\n" * 9)
+    said = problems(tmp_path)
+    assert f"{tmp_path / '2.csv'}, line 22 has 3 columns; the first line has 2" in said
+    assert f"{tmp_path / '2.csv'}, 4 more lines have more or fewer columns than the first" in said
+
+
+def test_a_column_may_be_called_inf(csv):
+    found, _ = inferred(csv(inf=[i / 7 for i in range(20)], nan=range(20), x=range(20)))
+    assert list(found) == ["inf", "nan", "x"]
+
+
+def test_all_columns_that_are_no_numbers_are_said(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["x"] * 20, "b": range(20), "c": [DAY] * 20}), path)
+    with pytest.raises(InputError, match=r"column 'a' holds string, column 'c' holds date32\[day\]; expected numbers"):
+        load_dataset(path, spaces=(Real,))
+
+
 def test_types_override_what_is_found(csv):
     path = csv(a=[i % 3 for i in range(20)], size=["S", "L"] * 10, id=[f"n{i}" for i in range(20)])
     types = "a=category,id=drop,size=ordered:S:M:L"

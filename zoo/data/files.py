@@ -35,7 +35,7 @@ import numpy.typing as npt
 from zoo.columns import Table as Records
 from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
-from zoo.data.infer import check_names, infer, parse_types
+from zoo.data.infer import infer, parse_types, unknown_names
 from zoo.data.records import read_codes
 from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
@@ -345,6 +345,8 @@ def _read_observations(table: Table, asked: Asked) -> Found:
 def _read_records(table: Table, asked: Asked) -> Found:
     """Rows of a table as the codes of their values."""
     others = [name for name in (asked.label, asked.split) if name is not None]
+    if table.faults:
+        infer(table, asked.types, others)  # raises them together with those of the rows
     words = [table.words(table.column(name)) for name in others]
     space = asked.space
     if not isinstance(space, Records):
@@ -357,7 +359,8 @@ def _read_records(table: Table, asked: Asked) -> Found:
 
 def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found:
     """Rows of a table as real vectors, without the columns that `types` leave out."""
-    check_names(table, types)
+    if unknown := unknown_names(table, types):
+        raise InputError(f"{table.where} has {'; '.join(unknown)}")
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
     inputs = [i for name in asked.input_names for i in input_columns(table, name)]
     dropped = [i for i, name in enumerate(table.titles) if types.get(name) == "drop"]

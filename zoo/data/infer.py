@@ -32,6 +32,7 @@ FEW = 50  # rows among which values may all differ by chance
 PAIRS = 40  # columns whose dependence on one another is looked for
 BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("off", "on"))
 ZEROS = r"^[+-]?0\d"
+ENDLESS = r"(?i)^[+-]?inf(inity)?$"
 HUGE = r"^[+-]?\d{19,}$"
 DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
 TIMES = ("", *DAYS, *(f"{day} %H:%M" for day in DAYS), *(f"{day} %H:%M:%S" for day in DAYS))
@@ -59,14 +60,13 @@ def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
     return dict(given)
 
 
-def check_names(table: tables.Table, types: Mapping[str, str]) -> None:
-    """`InputError` for a type of a column that is not there."""
-    for name in types:
-        if name not in table.titles:
-            raise InputError(
-                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
-                f"{did_you_mean(name, table.titles)}"
-            )
+def unknown_names(table: tables.Table, types: Mapping[str, str]) -> list[str]:
+    """What is wrong with types of columns that are not there."""
+    return [
+        f"no column {name!r}; its columns are {tables.shorten(table.titles)}.{did_you_mean(name, table.titles)}"
+        for name in types
+        if name not in table.titles
+    ]
 
 
 @dataclass
@@ -141,18 +141,21 @@ class Sketch:
         separated = matching(THOUSANDS)
         bare = pc.if_else(separated, pc.replace_substring(words, ",", ""), words) if separated.any() else words
         words_whole = np.asarray(pc.match_substring_regex(bare, WHOLE), dtype=bool)
+        endless = matching(ENDLESS)
         number = np.asarray(pc.match_substring_regex(bare, NUMBER), dtype=bool)
         self.thousands += int(counts[separated].sum())
         self.zeros += int(counts[matching(ZEROS) & words_whole].sum())
         self.huge += int(counts[matching(HUGE)].sum())
+        self.endless += int(counts[endless].sum())
         self.whole += int(counts[words_whole].sum())
-        self.numbers += int(counts[number].sum())
+        self.numbers += int(counts[number | endless].sum())
         if words_whole.any():
             self._range(bare.filter(words_whole).cast(arrow().int64()))
         if number.any():
             self._keep(np.asarray(bare.filter(number).cast(arrow().float64())), counts[number])
-        if not number.all() and len(self.odd) < 3:
-            self.odd += [w for w in words.filter(~number).slice(0, 3).to_pylist() if w not in self.odd]
+        other = ~(number | endless)
+        if other.any() and len(self.odd) < 3:
+            self.odd += [w for w in words.filter(other).slice(0, 3).to_pylist() if w not in self.odd]
         dates = matching(DIGITS_OF_DATE)
         if dates.any():
             self._look_at_dates(words.filter(dates), counts[dates])
@@ -210,14 +213,17 @@ def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, bes
     """The space of a table, but for the columns `besides`, which are no observations. A `ZooWarning` says what its
     columns are taken for, and what to know of them; one `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
-    check_names(table, wanted)
+    columns: list[AnyColumn] = []
+    problems, notes = unknown_names(table, wanted), list[str]()
     sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop" and name not in besides]
     places = {name: place for place, name in enumerate(table.titles)}
-    for batch in table.values():
-        for sketch in sketches:
-            sketch.add(batch.column(places[sketch.name]))
-    columns: list[AnyColumn] = []
-    problems, notes = [], []
+    table.gather(problems)
+    try:
+        for batch in table.values():
+            for sketch in sketches:
+                sketch.add(batch.column(places[sketch.name]))
+    finally:
+        table.gather(None)
     for sketch in sketches:
         try:
             column, remarks = decide(sketch, wanted.get(sketch.name))
@@ -279,7 +285,7 @@ def _kind(sketch: Sketch) -> str:
         return "datetime"
     if pa.types.is_nested(sketch.kind) or pa.types.is_binary(sketch.kind) or pa.types.is_temporal(sketch.kind):
         raise Unclear(f"holds {sketch.kind}, which is no kind of column; leave it out: --types {name}=drop")
-    if sketch.endless:
+    if sketch.endless and sketch.numbers == sketch.present:
         return "real"
     if sketch.huge and sketch.whole + sketch.huge == sketch.present and not sketch.zeros:
         raise Unclear(_too_large(sketch))
