@@ -35,7 +35,7 @@ import numpy.typing as npt
 from zoo.columns import Table as Records
 from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
-from zoo.data.infer import infer, parse_types, unknown_names
+from zoo.data.infer import infer, parse_types, remarks_of_rows, say_kinds, unknown_names
 from zoo.data.records import read_codes
 from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
@@ -351,8 +351,11 @@ def _read_records(table: Table, asked: Asked) -> Found:
     space = asked.space
     if not isinstance(space, Records):
         inputs = [table.names[i] for name in asked.input_names for i in input_columns(table, name)]
-        space = infer(table, asked.types, [*others, *inputs])
-    x = read_codes(table, space)
+        space, notes = infer(table, asked.types, [*others, *inputs])
+        x = read_codes(table, space)
+        say_kinds(table.where, space, [*notes, *remarks_of_rows(space, x)])
+    else:
+        x = read_codes(table, space)
     classes = words.pop(0) if asked.label is not None else None
     return Found(x, space, classes, words[0] if words else None)
 
