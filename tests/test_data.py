@@ -593,6 +593,9 @@ def test_a_bad_image_is_named(tmp_path: Path) -> None:
     assert f"{odd} is not a readable image: cannot identify" in problem(CorruptFile, load_dataset, tmp_path)
     save_image(odd, mode="I;16", color=1000)
     assert f"{odd} has 16 or more bits" in problem(InputError, load_dataset, tmp_path)
+    other = odd.with_name("second" + odd.name)
+    save_image(other, mode="I;16", color=1000)
+    assert f"{odd}, {other} have 16 or more bits" in problem(InputError, load_dataset, tmp_path)
     odd.unlink()
     save_image(tmp_path / "cats" / "1.png")
     assert "images of its own (0.png) and in folders (cats)" in problem(InputError, load_dataset, tmp_path)
@@ -673,7 +676,7 @@ def test_headers_of_tables_take_linear_time(tmp_path: Path) -> None:
     path.write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
     began = time.process_time()
     table = tables.open_table(path)
-    files._choose(table, names[::-1], None, needed=True, what="them")
+    files._choose(table, names[::-1], (), needed=True, what="them")
     assert time.process_time() - began < 5  # 33 s and more where each name is looked for among all
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
 
 import numpy as np
@@ -222,6 +223,103 @@ def test_all_problems_of_a_file_are_said_at_once(csv):
         "--types name=drop",
     ):
         assert words in said
+
+
+def test_problems_of_header_rows_values_and_types_are_said_together(csv):
+    columns = {"a": [*range(19), "inf"], "b": ["2026-01-01", "01.02.2026"] * 10, "c": range(20), "d": range(20)}
+    path = csv(**columns)
+    lines = path.read_text().replace("a,b,c,d", "a,b,c,c").splitlines()
+    lines[4], lines[8] = lines[4] + ",more", "less"
+    path.write_text("\n".join(lines))
+    said = problems(path, types="e=drop").splitlines()
+    for words in (
+        "has 6 problems",
+        "no column 'e'; its columns are",
+        "line 1: the header has two columns 'c'; give each its own name",
+        "line 5 has 5 columns; the first line has 4",
+        "line 9 has 1 columns; the first line has 4",
+        "column 'a' has 1 infinite values",
+        "column 'b' has dates in several formats",
+    ):
+        assert words in said.pop(0)
+    path.write_text("a,,a\n1,2,3\n")
+    assert "has 2 problems" in problems(path)
+    with pytest.raises(InputError, match=r"two columns 'a'.*column 2 of the header has no name"):
+        read_rows(path, Real(3))
+    assert "has 2 problems" in problems(path, label="a")
+
+
+def test_problems_of_several_files_are_said_by_file(csv, tmp_path):
+    for name in ("1.csv", "2.csv"):
+        csv(a=range(20), b=["x", "y"] * 10).rename(tmp_path / name)
+    (tmp_path / "2.csv").write_text((tmp_path / "2.csv").read_text() + "1,2,3\n" * 9)
+    said = problems(tmp_path)
+    assert f"{tmp_path / '2.csv'}, line 22 has 3 columns; the first line has 2" in said
+    assert f"{tmp_path / '2.csv'}, 4 more lines have more or fewer columns than the first" in said
+
+
+def test_a_column_may_be_called_inf(csv):
+    found, _ = inferred(csv(inf=[i / 7 for i in range(20)], nan=range(20), x=range(20)))
+    assert list(found) == ["inf", "nan", "x"]
+
+
+def test_all_columns_that_are_no_numbers_are_said(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["x"] * 20, "b": range(20), "c": [DAY] * 20}), path)
+    with pytest.raises(InputError, match=r"column 'a' holds string, column 'c' holds date32\[day\]; expected numbers"):
+        load_dataset(path, spaces=(Real,))
+
+
+def test_columns_that_follow_from_others_are_said(csv):
+    rng = np.random.default_rng(0)
+    n = 300
+    days = [DAY + datetime.timedelta(int(i)) for i in rng.integers(0, 1000, n)]
+    age, size = rng.integers(18, 80, n), rng.choice([*"SML"], n)
+    weight = [*np.round(rng.normal(size=n - 10), 4), *[""] * 10]
+    path = csv(
+        age=age,
+        twice=2 * age,
+        born=2026 - age,
+        size=size,
+        long=[{"S": "small", "M": "medium", "L": "large"}[s] for s in size],
+        weight=weight,
+        pounds=[w if w == "" else w * 2.25 for w in weight],
+        day=days,
+        german=[d.strftime("%d.%m.%Y") for d in days],
+        year=[d.year for d in days],
+        other=rng.integers(18, 80, n),
+        rare=[1, *[0] * (n - 1)],
+    )
+    _, said = inferred(path)
+    found = dict(re.findall(r"'(\w+)' follows from '(\w+)'; it may be left out: --types \1=drop", said))
+    expected = {"twice": "age", "born": "age", "long": "size", "pounds": "weight", "german": "day", "year": "day"}
+    assert found == expected
+
+
+def test_what_looks_like_an_identifier_is_said(csv):
+    ids = np.random.default_rng(0).permutation(10**12 + 7 * np.arange(100))
+    _, said = inferred(csv(id=ids, row=range(100), x=[i % 7 for i in range(100)]))
+    assert "column 'id' has no value twice: an identifier? Leave it out: --types id=drop" in said
+    assert "column 'row' looks like the numbers of the rows; leave it out: --types row=drop" in said
+    assert said.count("=drop") == 2
+
+
+def test_numbers_and_dates_among_words_are_said(csv):
+    found, said = inferred(csv(a=["x", "3", "2020-01-01"] * 10, b=["12", "abc", "x"] * 10, c=["u", "v", "w"] * 10))
+    assert {column.kind for column in found.values()} == {"category"}
+    assert "column 'a' has 10 numbers and 10 dates among its words, which are taken for words" in said
+    assert "column 'b' has 10 numbers among its words" in said
+    assert "column 'c'" not in said
+
+
+def test_dates_are_written_as_is_said(csv):
+    path = csv(
+        a=["20260131", "20260228"] * 10, b=["2026-01-31", "2026-02-28"] * 10, c=["31.01.2026", "2026-02-28"] * 10
+    )
+    found, _ = inferred(path, types="a=date:%Y%m%d,b=date:%Y-%m-%d,c=category")
+    assert [found[name].kind for name in "ab"] == ["date", "date"]
+    assert found["a"].low == found["b"].low
+    assert "has dates in several formats (%Y-%m-%d, %d.%m.%Y)" in problems(path)
 
 
 def test_types_override_what_is_found(csv):

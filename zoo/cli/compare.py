@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from zoo.cli import options
@@ -23,28 +21,33 @@ Examples:
 )
 @click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Rows (default: what the first was trained on).")
 @options.label
+@options.split_column
 @options.seed
 @options.device
 @options.as_json
-def command(names: tuple[str, ...], data: str | None, label: str | None, seed: int, device: str, as_json: bool) -> None:
+def command(
+    names: tuple[str, ...],
+    data: str | None,
+    label: str | None,
+    split_column: str | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
     """Compare models on the same held-out rows.
 
     The likelihood of each row, or whether its class is named: figures, paired differences to the best with their
     standard errors, and which model is the best, if one is by more than chance explains.
     """
     from zoo.cli import rows
-    from zoo.data import load_dataset
+    from zoo.data.trained import load_for
     from zoo.evaluation.compare import compare
 
     models = [rows.open_model(name, device) for name in names]
     for model, name in zip(models, names, strict=True):
         model.name = name
-    reading: dict[str, Any] = {"inputs": [*models[0].conditions]}
-    if data is None:
-        data, label, reading = rows.trained_on(models[0], label)
-    source, split = rows.find(data)
-    space = models[0].space
-    dataset = load_dataset(source, label=label, spaces=(type(space),), space=space, **reading)
+    source, split = (None, "test") if data is None else rows.find(data)
+    dataset = load_for(models[0], source, label=label, split=split_column)
     found = compare(models, dataset, split, seed=seed)
     if as_json:
         print_json(found.to_json())

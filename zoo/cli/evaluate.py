@@ -30,6 +30,7 @@ Examples:
 )
 @click.option("--split", default="test", show_default=True, metavar="SPLIT", help="train, validation or test.")
 @options.label
+@options.split_column
 @click.option(
     "--judge",
     metavar="NAME|RUN|ARTIFACT",
@@ -46,6 +47,7 @@ def command(
     data: str | None,
     split: str,
     label: str | None,
+    split_column: str | None,
     judge: str | None,
     fresh: int | None,
     settings: dict[str, str],
@@ -60,18 +62,17 @@ def command(
     the data beside how well real data does. A figure is a value with its standard error.
     """
     from zoo.cli import progress, rows
-    from zoo.data import load_dataset
+    from zoo.data.trained import load_for
     from zoo.evaluation import evaluate
 
     model = rows.open_model(name, device, **opening)
     if settings:
         rows.check_settings(model, "sample", settings)
-    reading: dict[str, Any] = {"inputs": [*model.conditions]}
-    if data is None:
-        data, label, reading = rows.trained_on(model, label)
-    found, named = rows.find(data)
-    split = named if data.endswith(f":{named}") else split
-    dataset = load_dataset(found, label=label, spaces=(type(model.space),), space=model.space, **reading)
+    found = None
+    if data is not None:
+        found, named = rows.find(data)
+        split = named if data.endswith(f":{named}") else split
+    dataset = load_for(model, found, label=label, split=split_column)
     other = rows.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:
 

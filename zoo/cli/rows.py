@@ -13,14 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from zoo import io
-from zoo.api import TrainedOn, load_or_open
+from zoo.api import load_or_open
 from zoo.artifact import Artifact, Limits
-from zoo.checkpoint import convert
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
@@ -31,6 +29,7 @@ from zoo.data.files import TABLES, column_names, numbered, open_inputs, open_row
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
+from zoo.data.trained import card_of, columns_in
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
@@ -159,8 +158,8 @@ def read_inputs(
     if chosen is not None and not wanted:
         raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
     if isinstance(found, Path):
-        if wanted and label is None and chosen is None and (table := as_table(found)):
-            label = LABEL if LABEL in table.names else None
+        if label is None and (names_there := columns_in(found)):
+            label = next((n for n in (card_of(model).label, LABEL) if n in names_there), None)
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
@@ -441,12 +440,3 @@ def done(out: Path | None, count: int) -> None:
         note(f"wrote {count:,} rows to {out}")
     elif sys.stdout.isatty() and count == TERMINAL_ROWS:
         note(f"these are the first {count} rows; --out FILE writes all of them")
-
-
-def trained_on(model: Model, label: str | None) -> tuple[str, str | None, dict[str, Any]]:
-    """The data that a model was trained on, the column of its classes, and what else was said of how to read it."""
-    card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
-    said = convert(card, TrainedOn, Path(f"the card of {model.name}"))
-    if not said.data:
-        raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return said.data, label or said.label, msgspec.to_builtins(said.reading)

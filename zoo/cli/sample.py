@@ -162,12 +162,9 @@ def told_of_rows(model: Model, given: Mapping[str, str], columns: Mapping[str, A
 def load_real(model: Model, data: str | None) -> Dataset:
     """The data that `--beside` shows, as observations of the model."""
     from zoo.cli import rows
-    from zoo.data import load_dataset
+    from zoo.data.trained import load_for
 
-    label, reading = None, dict[str, Any](inputs=[*model.conditions])
-    if data is None:
-        data, label, reading = rows.trained_on(model, None)
-    given = load_dataset(rows.find(data)[0], label=label, spaces=(type(model.space),), space=model.space, **reading)
+    given = load_for(model, None if data is None else rows.find(data)[0])
     return given.fitted(model.space, model.classes)
 
 

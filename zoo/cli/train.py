@@ -264,13 +264,11 @@ def told_of_preview(model: EagerModel) -> dict[str, Array]:
     """What the samples of the preview are told beside their classes: what the data say of validation rows, in turns."""
     import numpy as np
 
-    from zoo.cli import rows
-    from zoo.data import load_dataset
+    from zoo.data.trained import load_for
 
     if "sample" not in model.signatures or not (names := model.signatures["sample"].conditions):
         return {}
-    data, label, reading = rows.trained_on(model, None)
-    dataset = load_dataset(data, label=label, spaces=(type(model.space),), space=model.space, **reading)
+    dataset = load_for(model)
     places = np.arange(max(PREVIEW.values())) % len(dataset.splits["validation"])
     return {name: dataset.splits["validation"].take(name, places) for name in names if name in dataset.inputs}
 

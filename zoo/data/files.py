@@ -35,7 +35,7 @@ import numpy.typing as npt
 from zoo.columns import Table as Records
 from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
-from zoo.data.infer import check_names, infer, parse_types
+from zoo.data.infer import infer, parse_types, remarks_of_rows, say_kinds, unknown_names
 from zoo.data.records import read_codes
 from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
 from zoo.data.spool import SHARE, scratch
@@ -333,11 +333,11 @@ def _read_observations(table: Table, asked: Asked) -> Found:
     if isinstance(asked.space, Records):
         return _read_records(table, asked)
     types = parse_types(asked.types)
-    if asked.allows(Real) and set(types.values()) <= {"drop", "real"}:
+    if isinstance(asked.space, Real) or (asked.allows(Real) and set(types.values()) <= {"drop", "real"}):
         try:
             return _read_numbers(table, asked, types)
         except InputError:
-            if not asked.allows(Records):
+            if isinstance(asked.space, Real) or not asked.allows(Records):
                 raise
     return _read_records(table, asked)
 
@@ -345,30 +345,40 @@ def _read_observations(table: Table, asked: Asked) -> Found:
 def _read_records(table: Table, asked: Asked) -> Found:
     """Rows of a table as the codes of their values."""
     others = [name for name in (asked.label, asked.split) if name is not None]
+    if table.faults:
+        infer(table, asked.types, others)  # raises them together with those of the rows
     words = [table.words(table.column(name)) for name in others]
     space = asked.space
     if not isinstance(space, Records):
         inputs = [table.names[i] for name in asked.input_names for i in input_columns(table, name)]
-        space = infer(table, asked.types, [*others, *inputs])
-    x = read_codes(table, space)
+        space, notes = infer(table, asked.types, [*others, *inputs])
+        x = read_codes(table, space)
+        say_kinds(table.where, space, [*notes, *remarks_of_rows(space, x)])
+    else:
+        x = read_codes(table, space)
     classes = words.pop(0) if asked.label is not None else None
     return Found(x, space, classes, words[0] if words else None)
 
 
 def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found:
     """Rows of a table as real vectors, without the columns that `types` leave out."""
-    check_names(table, types)
+    if unknown := unknown_names(table, types):
+        raise InputError(f"{table.where} has {'; '.join(unknown)}")
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
     inputs = [i for name in asked.input_names for i in input_columns(table, name)]
     dropped = [i for i, name in enumerate(table.titles) if types.get(name) == "drop"]
-    columns = [i for i in range(table.width) if i not in (*others, *inputs, *dropped)]
+    besides = [*others, *inputs, *dropped]
+    columns = [i for i in range(table.width) if i not in besides]
     if not columns:
-        besides = shorten([repr(table.titles[i]) for i in (*others, *inputs, *dropped)], 3)
-        raise InputError(f"{table.where} has no column besides {besides}; expected columns of numbers as observations.")
+        shown = shorten([repr(table.titles[i]) for i in besides], 3)
+        raise InputError(f"{table.where} has no column besides {shown}; expected columns of numbers as observations.")
+    space = Real(len(columns), tuple(table.names[i] for i in columns) if table.names else ())
+    if isinstance(asked.space, Real):
+        space = asked.space
+        columns = _columns_of(table, space, besides)
     x, words = table.read(columns, others)
-    names = tuple(table.names[i] for i in columns) if table.names else ()
     classes = words.pop(0) if asked.label is not None else None
-    return Found(x, Real(len(columns), names), classes, words[0] if words else None)
+    return Found(x, space, classes, words[0] if words else None)
 
 
 def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
@@ -501,6 +511,11 @@ def _arrays(
         raise InputError(f"{path} holds the arrays {names}; expected the observations as {main[0]!r}.")
     name = chosen or next(iter(headers))
     return _load_array(path, name, headers[name]), y
+
+
+def array_names(path: Path) -> tuple[str, ...]:
+    """The names of the arrays in a file."""
+    return tuple(_headers(path))
 
 
 def _named_array(path: Path, name: str) -> Array:
@@ -670,10 +685,9 @@ def _fits(space: Space) -> tuple[str, ...]:
 def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[str]) -> Source:
     if isinstance(space, Records):
         return read_codes(table, space)
-    needed = isinstance(space, Real) and bool(space.names)
-    others = [table.titles[i] for name in inputs for i in input_columns(table, name)]
-    others += [] if label is None else [label]
-    columns = _choose(table, column_names(space), others, needed=needed, what=space.describe())
+    others = [i for name in inputs for i in input_columns(table, name)]
+    others += [] if label is None else [table.column(label)]
+    columns = _columns_of(table, space, others)
     if isinstance(space, Strings):
         return encode(space, Lines(table.where, "row", table.strings(columns[0], empty=True)))
     x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
@@ -681,7 +695,13 @@ def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[
     return x
 
 
-def _choose(table: Table, names: Sequence[str], others: Sequence[str], *, needed: bool, what: str) -> list[int]:
+def _columns_of(table: Table, space: Space, others: Sequence[int]) -> list[int]:
+    """The columns with the observations of a space, none of which is one of `others`."""
+    needed = isinstance(space, Real) and bool(space.names)
+    return _choose(table, column_names(space), others, needed=needed, what=space.describe())
+
+
+def _choose(table: Table, names: Sequence[str], others: Sequence[int], *, needed: bool, what: str) -> list[int]:
     """The columns of these names; without a header, or if the names are not `needed`, all but `others` in order."""
     places = {name: i for i, name in enumerate(table.names)}
     missing = [n for n in names if n not in places]
@@ -693,10 +713,9 @@ def _choose(table: Table, names: Sequence[str], others: Sequence[str], *, needed
             f"{table.where} has no column {missing[0]!r}; expected the columns {shorten(names)}; it has "
             f"{shorten(table.names)}.{near}"
         )
-    skip = [table.column(name) for name in others]
-    columns = [i for i in range(table.width) if i not in skip]
+    columns = [i for i in range(table.width) if i not in others]
     if len(columns) != len(names):
-        besides = f" besides {shorten([repr(name) for name in others], 3)}" if others else ""
+        besides = f" besides {shorten([repr(table.titles[i]) for i in others], 3)}" if others else ""
         raise InputError(f"{table.where} has {len(columns)} columns{besides}; expected {len(names)} for {what}.")
     return columns
 

@@ -145,6 +145,7 @@ class Header(NamedTuple):
     gray: bool
     clear: bool  # parts of it are transparent, perhaps
     moving: bool  # has more than one frame
+    deep: bool  # has more than 8 bits a pixel and channel
 
 
 def read_header(path: Path) -> Header:
@@ -153,11 +154,19 @@ def read_header(path: Path) -> Header:
         raw = str(tiles[0][3]) if tiles else ""
         # Pillow decodes a PNG without EXIF to look for it at the end
         turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(ORIENTATION) in TURNED
-        if image.mode in DEEP or ";16" in raw:
-            raise InputError(f"{path} has 16 or more bits a pixel; expected 8. Convert it, or give the images as .npz.")
         size = image.size[::-1] if turned else image.size
         clear = "transparency" in image.info or image.mode in CLEAR
-        return Header(size, image.mode in GRAY, clear, bool(getattr(image, "is_animated", False)))
+        deep = image.mode in DEEP or ";16" in raw
+        return Header(size, image.mode in GRAY, clear, bool(getattr(image, "is_animated", False)), deep)
+
+
+def _refuse_deep(paths: Sequence[Path], headers: Sequence[Header]) -> None:
+    found = [str(path) for path, header in zip(paths, headers, strict=True) if header.deep]
+    if found:
+        has = "has" if len(found) == 1 else "have"
+        raise InputError(
+            f"{shorten(found, 5)} {has} 16 or more bits a pixel; expected 8. Convert, or give the images as .npz."
+        )
 
 
 def _told(paths: Sequence[Path], headers: Sequence[Header], target: tuple[int, int], size: Size | None) -> None:
@@ -190,6 +199,7 @@ def open_images(
     256, 0..255 is scaled to 0..levels - 1, as pictures of such images are written.
     """
     headers = [read_header(path) for path in paths]
+    _refuse_deep(paths, headers)
     if shape is not None:
         target, channels, like = (shape[1], shape[0]), shape[2], ""
     else:

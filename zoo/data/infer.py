@@ -6,6 +6,7 @@ would be found: `age=integer`, `id=drop`, `size=ordered:small:large`, `when=date
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from zoo.columns import AnyColumn, Boolean, Category, Date, Datetime, Integer, R
 from zoo.data import tables
 from zoo.data.arrow import arrow
 from zoo.data.records import NUMBER, THOUSANDS, WHOLE, is_words, parse_times, plain
+from zoo.data.sources import Source
 from zoo.errors import InputError, ZooWarning, did_you_mean, listed
 from zoo.spec import natural
 
@@ -30,8 +32,13 @@ ATOM = 1 / 32  # share of the rows that makes a real value one of its own
 DAY = 24 * 3600 * 10**6  # microseconds
 FEW = 50  # rows among which values may all differ by chance
 PAIRS = 40  # columns whose dependence on one another is looked for
+LOOKED = 5000  # rows in which it is looked for
+RARE = 10  # rows with other values than the most common one that a column has to have for that
+ROUNDED = 0.01  # share of the values of a real column that may lie in other cells
+ISO = "%Y-%m-%d"
 BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("off", "on"))
 ZEROS = r"^[+-]?0\d"
+ENDLESS = r"(?i)^[+-]?inf(inity)?$"
 HUGE = r"^[+-]?\d{19,}$"
 DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
 TIMES = ("", *DAYS, *(f"{day} %H:%M" for day in DAYS), *(f"{day} %H:%M:%S" for day in DAYS))
@@ -59,14 +66,13 @@ def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
     return dict(given)
 
 
-def check_names(table: tables.Table, types: Mapping[str, str]) -> None:
-    """`InputError` for a type of a column that is not there."""
-    for name in types:
-        if name not in table.titles:
-            raise InputError(
-                f"{table.where} has no column {name!r}; its columns are {tables.shorten(table.titles)}."
-                f"{did_you_mean(name, table.titles)}"
-            )
+def unknown_names(table: tables.Table, types: Mapping[str, str]) -> list[str]:
+    """What is wrong with types of columns that are not there."""
+    return [
+        f"no column {name!r}; its columns are {tables.shorten(table.titles)}.{did_you_mean(name, table.titles)}"
+        for name in types
+        if name not in table.titles
+    ]
 
 
 @dataclass
@@ -95,6 +101,7 @@ class Sketch:
     odd: list[str] = field(default_factory=list)  # words among numbers
     kind: Any = None  # the type of the column, where it has one
     ordered: tuple[str, ...] = ()
+    pattern: str = ""  # of dates, that the user says
 
     @property
     def present(self) -> int:
@@ -141,19 +148,24 @@ class Sketch:
         separated = matching(THOUSANDS)
         bare = pc.if_else(separated, pc.replace_substring(words, ",", ""), words) if separated.any() else words
         words_whole = np.asarray(pc.match_substring_regex(bare, WHOLE), dtype=bool)
+        endless = matching(ENDLESS)
         number = np.asarray(pc.match_substring_regex(bare, NUMBER), dtype=bool)
         self.thousands += int(counts[separated].sum())
         self.zeros += int(counts[matching(ZEROS) & words_whole].sum())
         self.huge += int(counts[matching(HUGE)].sum())
+        self.endless += int(counts[endless].sum())
         self.whole += int(counts[words_whole].sum())
-        self.numbers += int(counts[number].sum())
+        self.numbers += int(counts[number | endless].sum())
         if words_whole.any():
             self._range(bare.filter(words_whole).cast(arrow().int64()))
         if number.any():
             self._keep(np.asarray(bare.filter(number).cast(arrow().float64())), counts[number])
-        if not number.all() and len(self.odd) < 3:
-            self.odd += [w for w in words.filter(~number).slice(0, 3).to_pylist() if w not in self.odd]
+        other = ~(number | endless)
+        if other.any() and len(self.odd) < 3:
+            self.odd += [w for w in words.filter(other).slice(0, 3).to_pylist() if w not in self.odd]
         dates = matching(DIGITS_OF_DATE)
+        if self.pattern:
+            self._count_dates(words, counts, self.pattern)
         if dates.any():
             self._look_at_dates(words.filter(dates), counts[dates])
 
@@ -161,13 +173,17 @@ class Sketch:
         self.dates += int(counts.sum())
         self.clock |= bool(np.asarray(arrow().compute.match_substring(words, ":")).any())
         for pattern in TIMES:
-            found = parse_times(words, pattern)
-            known = np.asarray(found.is_valid())
-            if known.any():
-                self.times[pattern] += int(counts[known].sum())
-                ticks = np.asarray(found.filter(known).cast(arrow().int64()))
-                low, high = self.ends.get(pattern, (ticks[0], ticks[0]))
-                self.ends[pattern] = (min(low, int(ticks.min())), max(high, int(ticks.max())))
+            if pattern != self.pattern or not pattern:
+                self._count_dates(words, counts, pattern)
+
+    def _count_dates(self, words: Any, counts: npt.NDArray[np.int64], pattern: str) -> None:
+        found = parse_times(words, pattern)
+        known = np.asarray(found.is_valid())
+        if known.any():
+            self.times[pattern] += int(counts[known].sum())
+            ticks = np.asarray(found.filter(known).cast(arrow().int64()))
+            low, high = self.ends.get(pattern, (ticks[0], ticks[0]))
+            self.ends[pattern] = (min(low, int(ticks.min())), max(high, int(ticks.max())))
 
     def _look_at_numbers(self, values: Any, counts: npt.NDArray[np.int64]) -> None:
         pa = arrow()
@@ -206,18 +222,24 @@ class Sketch:
             self.sample, self.thinned = [np.sort(np.concatenate(self.sample))[::2]], 2 * self.thinned
 
 
-def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, besides: Collection[str] = ()) -> Table:
-    """The space of a table, but for the columns `besides`, which are no observations. A `ZooWarning` says what its
-    columns are taken for, and what to know of them; one `InputError` lists all columns for which no kind fits."""
+def infer(
+    table: tables.Table, types: Mapping[str, str] | str | None = None, besides: Collection[str] = ()
+) -> tuple[Table, list[str]]:
+    """The space of a table, but for the columns `besides`, which are no observations, and what to know of its columns.
+    One `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
-    check_names(table, wanted)
-    sketches = [Sketch(name) for name in table.titles if wanted.get(name) != "drop" and name not in besides]
-    places = {name: place for place, name in enumerate(table.titles)}
-    for batch in table.values():
-        for sketch in sketches:
-            sketch.add(batch.column(places[sketch.name]))
     columns: list[AnyColumn] = []
-    problems, notes = [], []
+    problems, notes = unknown_names(table, wanted), list[str]()
+    names = [name for name in table.titles if wanted.get(name) != "drop" and name not in besides]
+    sketches = [Sketch(name, pattern=pattern_of(wanted.get(name, ""))) for name in names]
+    places = {name: place for place, name in enumerate(table.titles)}
+    table.gather(problems)
+    try:
+        for batch in table.values():
+            for sketch in sketches:
+                sketch.add(batch.column(places[sketch.name]))
+    finally:
+        table.gather(None)
     for sketch in sketches:
         try:
             column, remarks = decide(sketch, wanted.get(sketch.name))
@@ -234,10 +256,20 @@ def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, bes
     dropped = [name for name, kind in wanted.items() if kind == "drop"]
     if dropped:
         notes.append(f"left out {tables.shorten(dropped)}")
-    shown = tables.shorten([c.describe() for c in columns], 20)
+    return space, notes
+
+
+def say_kinds(where: str, space: Table, notes: Sequence[str]) -> None:
+    """A `ZooWarning` with the kinds of the columns, and what to know of them."""
+    shown = tables.shorten([c.describe() for c in space.columns], 20)
     lines = "".join(f"\n  {note}" for note in notes)
-    warnings.warn(f"{table.where} is read as a table: {shown}. Otherwise: --types NAME=KIND.{lines}", ZooWarning, 3)
-    return space
+    warnings.warn(f"{where} is read as a table: {shown}. Otherwise: --types NAME=KIND.{lines}", ZooWarning, 4)
+
+
+def pattern_of(kind: str) -> str:
+    """How dates are written, of a kind such as `date:%d/%m/%Y`."""
+    kind, _, pattern = kind.partition(":")
+    return pattern if kind in ("date", "datetime") else ""
 
 
 def decide(sketch: Sketch, wanted: str | None) -> tuple[AnyColumn, list[str]]:
@@ -279,7 +311,7 @@ def _kind(sketch: Sketch) -> str:
         return "datetime"
     if pa.types.is_nested(sketch.kind) or pa.types.is_binary(sketch.kind) or pa.types.is_temporal(sketch.kind):
         raise Unclear(f"holds {sketch.kind}, which is no kind of column; leave it out: --types {name}=drop")
-    if sketch.endless:
+    if sketch.endless and sketch.numbers == sketch.present:
         return "real"
     if sketch.huge and sketch.whole + sketch.huge == sketch.present and not sketch.zeros:
         raise Unclear(_too_large(sketch))
@@ -292,7 +324,7 @@ def _kind(sketch: Sketch) -> str:
     if sketch.dates == sketch.present:
         if any(count == sketch.present for count in sketch.times.values()):
             return "datetime" if sketch.clock else "date"
-        found = ", ".join(pattern or "2026-11-28" for pattern, _ in sketch.times.most_common(3))
+        found = ", ".join(pattern or ISO for pattern, _ in sketch.times.most_common(3))
         raise Unclear(f"has dates in several formats ({found}); write all in one, or leave it out: --types {name}=drop")
     if sketch.numbers > sketch.present / 2 and not sketch.zeros:
         raise Unclear(
@@ -325,9 +357,13 @@ def _remarks(sketch: Sketch, kind: str) -> list[str]:
         if once:
             found.append(f"has {once:,} values that occur once, of which little is learned")
     if kind == "integer" and sketch.present > FEW and sketch.low is not None and sketch.high is not None:
-        steps = sketch.many and sketch.high - sketch.low + 1 == sketch.present
+        differ = sketch.many or len(sketch.values) == sketch.present
+        steps = differ and sketch.high - sketch.low + 1 == sketch.present
         if steps:
             found.append(f"looks like the numbers of the rows; leave it out: --types {name}=drop")
+    if kind == "category" and sketch.numbers + sketch.dates and not sketch.zeros and sketch.numbers < sketch.present:
+        mixed = [f"{n:,} {what}" for n, what in ((sketch.numbers, "numbers"), (sketch.dates, "dates")) if n]
+        found.append(f"has {' and '.join(mixed)} among its words, which are taken for words")
     if sketch.thousands and kind in ("integer", "real"):
         found.append(f"has commas between thousands in {sketch.thousands:,} values")
     if sketch.zeros and kind == "category":
@@ -335,7 +371,8 @@ def _remarks(sketch: Sketch, kind: str) -> list[str]:
     if kind in ("date", "datetime"):
         fits = [pattern for pattern, count in sketch.times.items() if count == sketch.present]
         if len(fits) > 1:
-            found.append(f"may be {' or '.join(fits)}; the first is taken. Otherwise: --types {name}={kind}:{fits[1]}")
+            may = " or ".join(pattern or ISO for pattern in fits)
+            found.append(f"may be {may}; the first is taken. Otherwise: --types {name}={kind}:{fits[1]}")
     return found
 
 
@@ -383,7 +420,7 @@ def _time(sketch: Sketch, given: dict[str, Any], kind: str, pattern: str) -> Dat
                 raise Unclear(f"has values that are no {kind}{_shown(sketch)}; say how it is written: {kind}:%d/%m/%Y")
             pattern = fits[0]
         if sketch.times[pattern] < sketch.present:
-            raise Unclear(f"has values that are not written as {pattern or '2026-11-28'}{_shown(sketch)}")
+            raise Unclear(f"has values that are not written as {pattern or ISO}{_shown(sketch)}")
         low, high = sketch.ends[pattern]
         if kind == "date":
             return Date(low=low // DAY, high=high // DAY, format=pattern, **given)
@@ -413,22 +450,61 @@ def _real(sketch: Sketch, given: dict[str, Any]) -> Real:
     return Real(edges=tuple(edges.tolist()), atoms=tuple(atoms.tolist()), **given)
 
 
-def dependent(space: Table, codes: npt.NDArray[Any]) -> list[tuple[str, str]]:
-    """Pairs of columns of which the second is a function of the first, in these rows."""
-    single = [(p, c.name) for p, c in space.places() if len(c.open) == 1 and c.levels[0] > 1][:PAIRS]
-    counts = {name: len(np.unique(codes[:, place])) for place, name in single}
-    found = []
-    for place, name in single:
-        if not 1 < counts[name] <= len(codes) / 10:
-            continue
-        for other, second in single:
-            if other == place or counts[second] < 2 or counts[second] > counts[name]:
-                continue
-            pairs = codes[:, place].astype(np.int64) * space.levels + codes[:, other]
-            if len(np.unique(pairs)) == counts[name]:
-                found.append((name, second))
+# ---- rows as a whole ------------------------------------------------------------------------------------------------
+
+
+def remarks_of_rows(space: Table, codes: Source) -> list[str]:
+    """What rows, or some of many, say of columns: which may be identifiers, and which follow from others."""
+    count = len(codes)
+    if count <= FEW:
+        return []
+    rows = codes[np.arange(LOOKED) * count // LOOKED if count > LOOKED else slice(None)].astype(np.int64)
+    columns = list(itertools.islice(space.places(), PAIRS))
+    ranks = {c.name: _ranks(c, rows[:, place : place + len(c.levels)]) for place, c in columns}
+    whole = [c for _, c in columns if isinstance(c, Integer)]
+    numbers = [c.name for c in whole if c.high - c.low + 1 == count]  # of the rows, perhaps, which has been said
+    ids = [c.name for c in whole if c.name not in numbers and len(np.unique(ranks[c.name])) == len(rows)]
+    found = [f"column {name!r} has no value twice: an identifier? Leave it out: --types {name}=drop" for name in ids]
+    for first, second in dependent({name: rank for name, rank in ranks.items() if name not in numbers}):
+        found.append(f"column {second!r} follows from {first!r}; it may be left out: --types {second}=drop")
     return found
 
 
-def names_of(pairs: Sequence[tuple[str, str]]) -> str:
-    return tables.shorten([f"{second} follows from {first}" for first, second in pairs], 5)
+def _ranks(column: AnyColumn, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The place of each value among the different ones in their order; -1 where it is missing."""
+    total = codes[:, 0].copy()
+    for place, levels in enumerate(column.levels[1:], 1):
+        total = total * levels + codes[:, place]
+    present = ~((codes[:, 0] == column.levels[0] - 1) & column.missing)
+    total[present] = np.unique(total[present], return_inverse=True)[1]
+    return np.where(present, total, -1)
+
+
+def dependent(ranks: Mapping[str, npt.NDArray[np.int64]]) -> list[tuple[str, str]]:
+    """Pairs of columns of which the second is a function of the first in these rows, from the ranks of their
+    values."""
+    found: list[tuple[str, str]] = []
+    known: set[str] = set()  # which follow from others
+    for first, second in itertools.permutations(ranks, 2):
+        if known.isdisjoint((first, second)) and all(
+            _follows(ranks[first][rows], ranks[second][rows]) for rows in (slice(0, FEW * 10), slice(None))
+        ):
+            found.append((first, second))
+            known.add(second)
+    return found
+
+
+def _follows(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> bool:
+    """Whether the second is a function of the first, by more than chance: of a first that has each value many times, or
+    one that keeps or turns the order."""
+    present = (first >= 0) & (second >= 0)
+    if (second[first < 0] >= 0).any() or present.sum() <= FEW:
+        return False
+    pairs = np.unique(first[present] * LOOKED + second[present]) % LOOKED
+    firsts, counts = len(np.unique(first[present])), np.bincount(second[present])
+    if np.count_nonzero(counts) < 2 or counts.sum() - counts.max() < RARE:
+        return False
+    if firsts <= counts.sum() / 10:
+        return len(pairs) == firsts
+    steps = np.diff(pairs)
+    return len(pairs) - firsts <= ROUNDED * firsts and bool((steps >= 0).all() or (steps <= 0).all())

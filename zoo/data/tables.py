@@ -37,7 +37,7 @@ BATCH = 1 << 15  # rows
 CELL, WORD, ROW = 40, 80, 64
 FEWER = "Take fewer rows or columns, or a machine with more."
 EXACT = 2**24  # whole numbers up to here are float32 numbers
-SHOWN = 5  # columns that are said one by one
+SHOWN = 5  # columns or lines that are said one by one
 COARSE = 1000  # rounding errors are small beside this part of the range of a column
 MAX_PAGE = 2**31  # bytes of a page of a Parquet file
 SMALLER = "Write it again with smaller row groups, or as several files."
@@ -66,6 +66,12 @@ class Table:
     width: int
     rows = 0  # how many there are, where the file says it
     typed = True  # whether columns have types of their own; in CSV files all are words
+    faults: Sequence[str] = ()  # of the header
+    problems: list[str] | None = None  # of header and rows: gathered here while they are read; None: raised
+
+    def gather(self, problems: list[str] | None) -> None:
+        """Put the problems of header and rows into this list, or raise them again (None)."""
+        self.problems = problems
 
     def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
         """Record batches of these columns: numbers as numbers, words as dictionaries of strings."""
@@ -153,10 +159,15 @@ class Table:
         return list(map(str, found))
 
 
+def _is_number(kind: Any) -> bool:
+    types = arrow().types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+
 def _floats(table: Table, i: int, column: Any) -> Array:
     """A column of a batch as numbers; missing ones become NaN."""
     pa = arrow()
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+    if not _is_number(column.type):
         name = table.titles[i]
         raise InputError(f"{table.where}: column {name!r} holds {column.type}; expected numbers.{label_hint(name)}")
     if column.null_count:
@@ -315,11 +326,11 @@ class ArrowTable(Table):
 
     def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
         pa = arrow()
-        for i in numbers:
-            kind = self.schema.field(self.names[i]).type
-            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-                name = self.names[i]
-                raise InputError(f"{self.where}: column {name!r} holds {kind}; expected numbers.{label_hint(name)}")
+        kinds = {self.names[i]: self.schema.field(self.names[i]).type for i in numbers}
+        others = [name for name, kind in kinds.items() if not _is_number(kind)]
+        if others:
+            found = ", ".join(f"column {name!r} holds {kinds[name]}" for name in others)
+            raise InputError(f"{self.where}: {found}; expected numbers.{label_hint(others[0])}")
         for batch in self.selected([self.names[i] for i in (*numbers, *words)]):
             columns = batch.columns[: len(numbers)]
             for column in batch.columns[len(numbers) :]:
@@ -400,8 +411,13 @@ class ManyTables(Table):
 
     def values(self) -> Iterator[Any]:
         for part in self.parts:
+            found = None if self.problems is None else list[str]()
+            part.gather(found)
             for batch in part.values():
                 yield batch.select(list(self.titles))
+            part.gather(None)
+            if self.problems is not None:
+                self.problems += [f"{part.where}, {problem}" for problem in found or ()]
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
         for part in self.parts:
@@ -465,7 +481,7 @@ class CsvTable(Table):
             line, first = next(rows)
         except StopIteration:
             raise InputError(f"{path} is empty; expected a table of numbers.") from None
-        self.names = _header(path, line, first)
+        self.names, self.faults = _header(line, first)
         if self.names and next(rows, None) is None:
             raise InputError(f"{path} has a header and no rows.")
         rows.close()
@@ -481,13 +497,25 @@ class CsvTable(Table):
 
     def _stream(self, columns: Sequence[int], kinds: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
         pa = arrow()
-        titles = self.titles
+        titles, ragged = self.titles, []
         wanted = [titles[i] for i in columns]
+        if self.problems is not None:
+            self.problems += self.faults
+        else:
+            self._check_header()
+
+        def skip(row: Any) -> str:
+            ragged.append(row)
+            return "error" if self.problems is None else "skip"
+
+        read = pa.csv.ReadOptions(column_names=None if self.names else titles, block_size=BLOCK, use_threads=False)
+        if self.faults:  # the names are others than those in the file
+            read.column_names, read.skip_rows_after_names = titles, 1
         try:
             reader = pa.csv.open_csv(
                 self.path,
-                pa.csv.ReadOptions(column_names=None if self.names else titles, block_size=BLOCK, use_threads=False),
-                pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                read,
+                pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip),
                 pa.csv.ConvertOptions(
                     column_types=dict(zip(wanted, kinds, strict=True)),
                     include_columns=wanted,
@@ -501,6 +529,16 @@ class CsvTable(Table):
         except (pa.ArrowException, OSError) as error:
             self.explain(numbers, ())
             raise InputError(f"{self.path} cannot be read as CSV: {first_line(error)}") from None
+        if ragged and self.problems is not None:
+            self.problems += _ragged(_rows(self.path, self.delimiter), self.width, len(ragged))
+
+    def column(self, name: str) -> int:
+        self._check_header()
+        return super().column(name)
+
+    def _check_header(self) -> None:
+        if self.faults:
+            raise InputError(f"{self.where}, {'; '.join(self.faults)}")
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
         _diagnose(self.path, self.delimiter, self.titles, numbers, words, bool(self.names))
@@ -548,28 +586,41 @@ def _lines(file: IO[str], path: Path) -> Iterator[str]:
         yield line
 
 
-def _header(path: Path, line: int, cells: list[str]) -> tuple[str, ...]:
-    """The names of the columns, empty if the first row is numbers."""
-    numeric = [is_number(c) for c in cells]
-    if all(numeric):
-        return ()
-    seen: set[str] = set()
+def _header(line: int, cells: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the columns, empty if the first row is numbers, and what is wrong with them. Where something is, the
+    names are others, so that what is wrong with the rows can be said too."""
+    if all(map(is_number, cells)):
+        return (), []
+    problems, names = [], list(cells)
+    word = next(c for c in cells if not is_number(c))
+    times = Counter(cells)
     for i, name in enumerate(cells):
         if not name.strip():
-            raise InputError(
-                f"{path}, line {line}: column {i + 1} of the header has no name. Name it, or leave it out (pandas: "
+            problems.append(
+                f"line {line}: column {i + 1} of the header has no name. Name it, or leave it out (pandas: "
                 "to_csv(..., index=False))."
             )
-        if name in seen:
-            raise InputError(f"{path}, line {line}: the header has two columns {name!r}; give each its own name.")
-        seen.add(name)
-        if numeric[i] and not name.strip().isdigit():
-            word = next(c for c, n in zip(cells, numeric, strict=True) if not n)
-            raise InputError(
-                f"{path}, line {line} is neither header nor data: column {i + 1} is the number {name} and another is "
-                f"{word!r}. Add a first line with the names of the columns."
+            names[i] = f"column {i + 1}"
+        elif times[name] > 1:
+            if cells.index(name) == i:
+                many = "two" if times[name] == 2 else times[name]
+                problems.append(f"line {line}: the header has {many} columns {name!r}; give each its own name.")
+            names[i] = f"{name}, column {i + 1}"
+        elif is_number(name) and math.isfinite(float(name)) and not name.strip().isdigit():  # "inf" may be a name
+            found = f"column {i + 1} is the number {name} and another is {word!r}"
+            problems.append(
+                f"line {line} is neither header nor data: {found}. Add a first line with the names of the columns."
             )
-    return tuple(cells)
+            break
+    return tuple(names), problems
+
+
+def _ragged(rows: Iterator[tuple[int, list[str]]], width: int, count: int) -> list[str]:
+    """What is wrong with so many rows that have more or fewer columns than the first."""
+    odd = itertools.islice(((line, len(cells)) for line, cells in rows if len(cells) != width), min(count, SHOWN))
+    found = [f"line {line} has {columns} columns; the first line has {width}" for line, columns in odd]
+    more = count - len(found)
+    return [*found, f"{more:,} more lines have more or fewer columns than the first"] if more > 0 else found
 
 
 def _diagnose(

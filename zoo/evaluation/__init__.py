@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.data import Inputs, load_dataset
+from zoo.data import Inputs
+from zoo.data.trained import load_for
 from zoo.errors import InputError
 from zoo.evaluation.classes import prediction
 from zoo.evaluation.judge import check_judge, preset_judge
@@ -35,6 +36,7 @@ def evaluate(
     *,
     fresh: int = 0,
     label: str | None = None,
+    split_column: str | None = None,
     inputs: Inputs | None = None,
     judge: Model | None = None,
     seed: int = 0,
@@ -43,14 +45,14 @@ def evaluate(
 ) -> Report:
     """All figures that the methods of `model` allow.
 
-    What its methods are told of rows is found in the data by name, or given as arrays: `inputs={"shift": array}`.
+    `label` and `split_column` are columns of `data`: by default those of the training, where the data have them. What
+    its methods are told of rows is found in the data by name, or given as arrays: `inputs={"shift": array}`.
     `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
     data that looks at samples; by default a preset that was trained on data of that name, if there is one. `options`
     are those of `sample`: `{"guidance": 3}`.
     """
     names = list(model.conditions)
-    space = model.space
-    dataset = load_dataset(data, label=label, inputs=inputs or names, spaces=(type(space),), space=space)
+    dataset = load_for(model, data, label=label, split=split_column, inputs=inputs)
     whole = dataset.keeping(names).fitted(model.space, model.classes)
     dataset = whole.at_most(available() // SHARE)
     if judge is not None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.data import Dataset, load_dataset
+from zoo.data import Dataset
+from zoo.data.trained import load_for
 from zoo.errors import InputError
 from zoo.evaluation.estimates import ratio
 from zoo.evaluation.likelihood import unit_of
@@ -56,7 +57,7 @@ def compare(
         raise InputError(
             f"a comparison takes two models or more, of different names; got {', '.join(names) or 'none'}."
         )
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, label=label)
+    dataset = load_for(models[0], data, label=label)
     measured: dict[str, dict[str, tuple[Array, Array]]] = {}
     count = 0
     for model in models:
