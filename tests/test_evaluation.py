@@ -436,7 +436,7 @@ def test_the_true_density_stands_beside_the_model_s_in_pairs():
     truth = evaluate(Scripted(moons, log_prob=moons.law.log_prob), moons)
     assert truth["nats_above_truth"].value == pytest.approx(0, abs=1e-6)
     assert truth["nats_above_mixture"].value < 0
-    assert not truth.remarks
+    assert not any("no better" in remark for remark in truth.remarks)
     worse = evaluate(Scripted(moons, log_prob=lambda x: moons.law.log_prob(x) - 0.25), moons, fresh=3000)
     assert worse.split == "fresh"
     assert worse["nats_above_truth"].value == pytest.approx(0.25, abs=1e-5)
@@ -523,6 +523,49 @@ def test_an_energy_without_dependence_has_an_auroc_of_one_half_and_it_is_said():
     assert not any("chance" in remark for remark in report.remarks)
 
 
+# ---- what it was trained on ------------------------------------------------------------------------------------------
+
+
+def test_copies_of_what_a_model_was_trained_on_are_seen_on_other_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(600, 2)).astype(np.float32), np.arange(600) % 2
+    np.savez(tmp_path / "whole.npz", x=x, y=y)
+    np.savez(
+        tmp_path / "other.npz", x=np.concatenate([rng.normal(size=(300, 2)), x[:30]]).astype(np.float32), y=y[:330]
+    )
+    known = load_dataset(tmp_path / "whole.npz")
+    model = Scripted(known, lambda index: known.train[index], lambda x: -(x**2).sum(1))
+    model.meta = {"card": {"data": str(tmp_path / "whole.npz")}}
+    report = evaluate(model, tmp_path / "other.npz")
+    assert report["copies"].value == 1
+    seen = {row.tobytes() for row in known.train}
+    rows = load_dataset(tmp_path / "other.npz").test
+    count = sum(row.tobytes() in seen for row in rows)
+    assert 0 < count < 30
+    assert report.remarks[-1] == (
+        "References, probes and memorization are about the training rows of whole.npz, which it was trained on; "
+        f"{count} of the {len(rows)} rows of other.npz are among them."
+    )
+    for same in (tmp_path / "whole.npz", known):
+        assert not any("trained on" in remark for remark in evaluate(model, same).remarks)
+
+
+def test_what_is_not_known_of_training_rows_is_said():
+    moons = load_dataset("moons")
+    few = Dataset("few", moons.space, *(moons.split(split)[0][:20] for split in ("train", "validation", "test")))
+    model = Scripted(moons, log_prob=moons.law.log_prob)
+    assert evaluate(model, few).remarks[-1].startswith("It is not known which rows scripted was trained on: references")
+    model.meta = {"card": {"data": "nowhere/rows.csv"}}
+    assert evaluate(model, few).remarks[-1] == (
+        "What scripted was trained on, nowhere/rows.csv, is not at hand: references, probes and memorization are about "
+        "the training rows of few."
+    )
+    model.meta = {"card": {"data": "moons"}}
+    assert "of moons, which it was trained on; 0 of the 20 rows of few" in evaluate(model, few).remarks[-1]
+    model.limits = "some"  # what a file of a stranger names is not opened
+    assert "not known" in evaluate(model, few).remarks[-1]
+
+
 # ---- classes and latents --------------------------------------------------------------------------------------------
 
 
@@ -572,7 +615,7 @@ def test_samples_that_are_not_finite_are_counted_and_not_compared():
     moons = load_dataset("moons")
     broken = evaluate(Scripted(moons, lambda index: np.where(index[:, None] < 3, np.nan, moons.train[index])), moons)
     assert not broken.figures
-    assert broken.remarks == ["3 of 1,000 samples are not finite: samples are not compared."]
+    assert broken.remarks[0] == "3 of 1,000 samples are not finite: samples are not compared."
 
 
 def test_few_rows_are_said_to_be_too_few():
