@@ -14,7 +14,7 @@ import zoo
 from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
 from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
-from zoo.evaluation.coverage import density_and_coverage
+from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import RunningMean, below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
 from zoo.evaluation.library import single_threaded
@@ -126,10 +126,11 @@ def test_figures_survive_json_and_old_cards_are_read():
         lambda rng: share(np.repeat(rng.uniform(size=100) < 0.3, 2), np.repeat(np.arange(100), 2)),
         lambda rng: below(rng.normal(size=150), rng.normal(1, 2, size=90)),
         lambda rng: below(rng.integers(3, size=150), rng.integers(4, size=90)),
+        lambda rng: spread(rng.normal(size=(100, 2)), 3 * rng.exponential(size=(150, 2))),
         lambda rng: jackknife(lambda a, b: a.mean() * b.mean(), *rng.exponential(size=(2, 200))),
         lambda rng: frechet_distance(rng.normal(size=(300, 3)), rng.normal(1, 2, size=(300, 3))),
     ],
-    ids=["mean", "ratio", "share", "grouped", "below", "ties", "jackknife", "frechet"],
+    ids=["mean", "ratio", "share", "grouped", "below", "ties", "spread", "jackknife", "frechet"],
 )
 def test_a_standard_error_is_the_spread_over_repetitions(estimate):
     found = [estimate(np.random.default_rng(seed)) for seed in range(300)]
@@ -284,6 +285,22 @@ def test_a_collapsed_sampler_is_not_mistaken_for_a_certain_result():
     report = compared(DIGITS, np.repeat(DIGITS.test[:1], 300, axis=0))
     assert sigmas(report["distinct"]) < -50
     assert sigmas(report["coverage"]) < -10
+
+
+def test_samples_that_are_one_picture_with_noise_are_said_to_be_so():
+    rng = np.random.default_rng(0)
+    middle = DIGITS.train.mean(0)
+    blob = np.clip(np.round(middle + rng.normal(size=(300, *middle.shape))), 0, 16).astype(np.uint8)
+    report = compared(DIGITS, blob)
+    assert report["distinct"].value == 1, "which is blind to it"
+    assert report["spread"].value < 0.5 < report["spread"].real.value - 0.4
+    said = " ".join(report.remarks)
+    assert "much more like each other than data are" in said
+    assert "told from data nearly every time" in said
+    made, rest, _ = unseen(DIGITS)
+    honest = compared(rest, made)
+    assert abs(sigmas(honest["spread"])) < 3
+    assert not any("more like each other" in remark or "every time" in remark for remark in honest.remarks)
 
 
 # ---- density, coverage, and what a classifier says ------------------------------------------------------------------
@@ -596,7 +613,19 @@ class Mirror(Scripted):
         self.factor, self.signatures = factor, {"encode": Signature({"x": data.space.tensor}, z, {}, False)}
 
     def _execute(self, method, inputs, seed, index, options):
+        if method == "decode":
+            return {"x": inputs["z"]}
         return {"z": inputs["x"] * np.float32(self.factor)}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_reconstructions_no_better_than_the_mean_are_said_to_be_so(kept):
+    x = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    data = Dataset("rows", Real(2), x, x, x)
+    model = Mirror(data, kept)
+    model.signatures["decode"] = Signature({"z": Tensor("float32", (2,))}, {"x": data.space.tensor}, {}, False)
+    said = " ".join(evaluate(model, data).remarks)
+    assert ("no better than the mean of the training data" in said) == (kept == 0)
 
 
 @pytest.mark.parametrize(
