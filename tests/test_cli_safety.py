@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 from safetensors.numpy import save
 
 from zoo import checkpoint
-from zoo.cli import main
+from zoo.cli import main, output, progress, streams
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -46,6 +48,10 @@ def hostile(artifact_folder, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["space"]["names"] = ['=HYPERLINK("http://x")', "\x1b]0;owned\x07\x9b31m\u202e"]
     manifest["name"] = "\x1b[31mred"
+    owned = "\x1b]0;owned\x07"
+    manifest["card"]["test"] = {"figures": {owned: 1.0}, "remarks": [owned], "histogram": {owned: 0.5}}
+    for compared in manifest["parity"].values():
+        compared["difference"][owned] = 0.0
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -61,6 +67,36 @@ def test_names_do_not_reach_the_terminal_as_commands(hostile, tmp_path):
         assert not {"\x1b", "\x9b", "\x07", "\u202e"} & {*result.stdout, *result.stderr}
     assert r"\x1b[31mred" in done[0].stdout
     assert json.loads(done[1].stdout)["name"] == "\x1b[31mred"
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_whatever_is_printed_is_no_command(monkeypatch, capsys, on_terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+    name = "\x1b]0;owned\x07[/x]"
+    output.table([name, "b"], [[name, 1]])
+    output.facts([(name, name)])
+    output.text(name)
+    output.note(name)
+    streams.say(name)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count(r"\x1b]0;owned\x07[/x]") == 7
+    assert "\x1b]" not in printed.out + printed.err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_names_in_progress_are_no_commands(monkeypatch, stream):
+    monkeypatch.setattr("zoo.cli.progress.LONG", 0.05)
+    monkeypatch.setattr("sys.stderr", shown := stream())
+    with progress.stages("exporting \x1b]0;owned\x07") as show:
+        show("tracing [/x]", 1, 2)
+        time.sleep(0.3)
+    assert "\x1b]" not in shown.getvalue()
+    assert r"exporting \x1b]0;owned\x07: tracing [/x]" in shown.getvalue()
 
 
 def test_names_that_are_formulas_are_warned_of(hostile, tmp_path):

@@ -79,6 +79,10 @@ class Frame:
         (np.zeros((30, 4, 5, 3), np.uint8) + np.arange(30, dtype=np.uint8)[:, None, None, None], Image(4, 5, 3), None),
         (pa.table({"a": X[:, 0], "b": X[:, 1]}), Real(2, ("a", "b")), None),
         (Frame(pa.table({"a": X[:, 0], "b": X[:, 1]})), Real(2, ("a", "b")), None),
+        ((pa.table({"a": X[:, 0]}), [f"c{i}" for i in Y]), Real(1, ("a",)), Labels(("c1", "c2", "c3"))),
+        ((X, np.array([f"c{i}" for i in Y], object)), Real(2), Labels(("c1", "c2", "c3"))),
+        ((X, Y[:, None].astype(object)), Real(2), Labels(("1", "2", "3"))),
+        ((X, pa.array(Y)), Real(2), Labels(("1", "2", "3"))),
         ([f"{i:02}" for i in range(30)], Text(2, "0123456789"), None),
     ],
 )
@@ -104,6 +108,27 @@ def test_a_frame_has_classes_by_name():
 def test_what_is_no_data_is_refused(data):
     with pytest.raises(InputError):
         load_dataset(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((X, Y[1:]), "data has 30 observations and 29 classes; expected as many"),
+        ((X, Y + 0.5), r"data: the classes are real numbers, such as 1\.5; expected \(N,\) integers or strings"),
+        ((X, [*Y[:-1], None]), "data, row 30, column 'y' is missing"),
+        ((X, np.array([*Y[:-1], "a"], object)), r"data: the classes are int\d* and str; expected integers or strings"),
+        ((pa.table({"k": Y, "x": Y}), Y), "both y and the column 'k' are given as the class"),
+    ],
+)
+def test_classes_that_are_none_are_refused(data, said):
+    with pytest.raises(InputError, match=said):
+        load_dataset(data, label="k" if "both" in said else None)
+
+
+def test_splits_of_tables_have_their_classes():
+    tables = [(pa.table({"a": X[low:high, 0]}), Y[low:high]) for low, high in ((0, 20), (20, 24), (24, 30))]
+    data = load_dataset(dict(zip(("train", "validation", "test"), tables, strict=True)))
+    assert [int(data.classes.names[i]) for i in data.labels["test"]] == Y[24:].tolist()
 
 
 def test_arrays_are_not_copied():
@@ -143,9 +168,52 @@ def test_pandas(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(PANDAS, index=range(5, 35))
     assert load_dataset(frame).space == Real(2, ("a", "b"))
+    assert load_dataset((frame, (frame.a % 2).astype(str))).classes == Labels(("0", "1"))
+    np.testing.assert_array_equal(Real(1).check(frame.b)[:, 0], np.float32(PANDAS["b"]))
     frame.iloc[[1, 0, *range(2, 30)]].to_parquet(tmp_path / "a.parquet")
     with pytest.warns(ZooWarning, match="left out the column '__index_level_0__', the row numbers of pandas"):
         assert load_dataset(tmp_path / "a.parquet").space == Real(2, ("a", "b"))
+
+
+def test_the_index_of_a_frame_is_a_column_where_it_has_a_name(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(PANDAS, index=pandas.Index(np.linspace(1, 2, 30), name="weight"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    for data in (frame, tmp_path / "a.parquet"):
+        assert load_dataset(data).space == Real(3, ("a", "b", "weight"))
+    frame.index = [f"k{i}" for i in range(30)]
+    frame.to_parquet(tmp_path / "a.parquet")
+    for data in (frame, tmp_path / "a.parquet"):
+        with pytest.warns(ZooWarning, match=r"left out .* the index of pandas \(.*string\), which has no name"):
+            assert load_dataset(data).space == Real(2, ("a", "b"))
+
+
+def test_all_columns_of_a_frame_that_cannot_be_read_are_named():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([["x", 1, 1j, 2, 3], [3, 1, 2, 2, 3]], columns=["m", 1, "c", "1", "d"])
+    with pytest.raises(InputError) as said:
+        load_dataset(frame)
+    assert str(said.value).splitlines() == [
+        "data has 3 problems:",
+        "  column '1' is there 2 times",
+        "  column 'm' holds int and str; make it one kind: frame['m'].astype(str)",
+        "  column 'c' holds complex128; make it one kind: frame['c'].astype(str)",
+    ]
+
+
+def test_all_names_that_are_there_twice_are_said():
+    table = pa.table([[1.0], [2.0], [3.0], [4.0], [5.0]], names=["a", "a", "b", "b", "c"])
+    with pytest.raises(InputError, match=r"(?s)data has 2 problems:.*column 'a' is there 2 times.*column 'b'"):
+        load_dataset(table)
+
+
+@pytest.mark.parametrize(("kind", "said"), [(pa.int64(), "the row numbers"), (pa.date32(), r"the index of .*date32")])
+def test_what_an_index_without_a_name_is(tmp_path, kind, said):
+    about = b'{"index_columns": ["__index_level_0__"], "columns": []}'
+    index = pa.array(np.arange(30, dtype=np.int32)).cast(kind)
+    table = pa.table({"a": X[:, 0], "__index_level_0__": index}).replace_schema_metadata({b"pandas": about})
+    with pytest.warns(ZooWarning, match=f"left out the column '__index_level_0__', {said}"):
+        assert load_dataset(table).space == Real(1, ("a",))
 
 
 def test_the_row_numbers_of_pandas_are_left_out(tmp_path):
@@ -158,7 +226,10 @@ def test_the_row_numbers_of_pandas_are_left_out(tmp_path):
 
 def test_polars():
     polars = pytest.importorskip("polars")
-    assert load_dataset(polars.DataFrame({k: list(v) for k, v in PANDAS.items()})).space == Real(2, ("a", "b"))
+    frame = polars.DataFrame({k: list(v) for k, v in PANDAS.items()})
+    assert load_dataset(frame).space == Real(2, ("a", "b"))
+    assert load_dataset(frame["b"]).space == Real(1)
+    assert load_dataset((frame, (frame["a"] % 2).cast(polars.String))).classes == Labels(("0", "1"))
 
 
 def test_hugging_face(tmp_path):

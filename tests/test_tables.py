@@ -294,6 +294,19 @@ def test_infinities_and_lists_are_problems(tmp_path):
     assert "column 'y' holds list<" in said
 
 
+def test_whole_numbers_of_more_than_64_bits(csv, tmp_path):
+    large = [2**63 + 1000 * i for i in range(20)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": pa.array(large, pa.uint64()), "z": ["a", "b"] * 10}), path)
+    for given in (path, csv(n=large, z=["a", "b"] * 10)):
+        assert "column 'n' has 20 whole numbers of more than 18 digits: leave it out" in problems(given)
+        assert "column 'n' has 20 whole numbers of more than 18 digits" in problems(given, types="n=integer")
+        assert inferred(given, types="n=category")[0]["n"].values == tuple(map(str, large))
+        assert inferred(given, types="n=real")[0]["n"].kind == "real"
+        with pytest.raises(InputError, match=r"'n' (is larger than integers of 64 bits are|is no whole number): '92"):
+            read_rows(given, zoo.Table([c.Integer(name="n", low=0, high=5)]))
+
+
 def test_twelve_rows_and_ten_thousand_columns(csv, tmp_path):
     found, _ = inferred(csv(x=[i / 7 for i in range(12)], y=["a", "b"] * 6))
     assert [column.kind for column in found.values()] == ["real", "category"]

@@ -362,9 +362,11 @@ def verify(
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)
-    except (ZooError, MemoryError):
+    except ZooError:
         raise
     except Exception as error:  # the file is as its hash says, and is no file of cases
+        if is_shortage(error):
+            raise
         said = f"{type(error).__name__}: {error}"
         raise CorruptFile(
             f"{artifact.folder / EXAMPLES} holds no cases to compare with ({said}). Export the model again."

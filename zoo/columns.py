@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data.arrow import arrow
-from zoo.errors import InputError
+from zoo.errors import InputError, listed
 from zoo.spaces import Space, level_examples, levels_in
 
 Array = npt.NDArray[Any]
@@ -444,7 +444,7 @@ def problems_of(found: Sequence[tuple[str, Problem]], where: str) -> InputError:
         shown = ", ".join(f"{v!r} (row {int(r) + 1})" for v, r in zip(problem.values, problem.rows, strict=False))
         more = f" and {len(problem.rows) - SHOWN} more" if len(problem.rows) > SHOWN else ""
         lines.append(f"column {name!r} {problem.what}: {shown}{more}")
-    return InputError(f"{where} has {len(lines)} problem{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines))
+    return listed(where, lines)
 
 
 __all__ = ["Boolean", "Category", "Column", "Date", "Datetime", "Integer", "Real", "Table"]

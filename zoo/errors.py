@@ -6,7 +6,7 @@ The command line turns any `ZooError` into one message and exit code 2; everythi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ZooError(Exception):
@@ -50,6 +50,12 @@ class PluginError(ZooError):
 
 class ZooWarning(UserWarning):
     """Something to know of a result that is there. The command line prints it as one line."""
+
+
+def listed(where: str, problems: Sequence[str]) -> InputError:
+    """One error with all problems of a file or frame, each on a line."""
+    count = len(problems)
+    return InputError(f"{where} has {count} problem{'s' * (count > 1)}:\n  " + "\n  ".join(problems))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

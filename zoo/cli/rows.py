@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
@@ -284,7 +283,7 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
         wanted = rows if limit is None else min(rows, limit - count)
         part = {name: array[:wanted] for name, array in chunk.items()}
         if isinstance(space, Strings):
-            click.echo("\n".join(map(shown, space.decode(part["x"]))))
+            sys.stdout.write("".join(f"{shown(string)}\n" for string in space.decode(part["x"])))
         else:
             flat = [_values(name, array, space) for name, array in part.items()]
             table.writerows([shown(str(v)) for a in flat for v in a[i]] for i in range(wanted))

@@ -143,14 +143,14 @@ def make_dataset(
     asked: Asked,
 ) -> Dataset:
     """A data set of all its rows, in splits of its own or by the fixed permutation."""
-    x, space = found.x, found.space
+    x, space, where = found.x, found.space, source or "data"
     if not isinstance(x, Lines) and (asked.tokenizer is not None or asked.length is not None):
-        raise InputError(f"{source or name} is no text; a tokenizer and a length are for that. Leave them out.")
+        raise InputError(f"{where} is no text; a tokenizer and a length are for that. Leave them out.")
     classes = y = None
     if found.classes is not None:
         if len(found.classes) != len(x):
-            raise InputError(f"{source} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
-        y, classes = make_labels(source, found.classes)
+            raise InputError(f"{where} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
+        y, classes = make_labels(where, found.classes)
     inputs = found.inputs
     check_lengths(name, inputs, len(x))
     numbers = split_numbers(name, len(x)) if splits is None else all_splits(name, splits)
@@ -163,9 +163,9 @@ def make_dataset(
         inputs = {key: np.repeat(values[:], pieces, axis=0) for key, values in inputs.items()}
     assert space is not None
     if not isinstance(x, ImageFiles) and not isinstance(space, (Records, Strings)):
-        check_rows(space, x, source or name)
+        check_rows(space, x, where)
     if isinstance(space, Real):
-        warn_of_merged(source or name, x)
+        warn_of_merged(where, x)
     data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
     warn_of_copies(data)
     return data
@@ -379,6 +379,11 @@ def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.ND
     values = np.asarray(words)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.dtype.kind == "f" and values.size:
+        raise InputError(
+            f"{path}: the classes are real numbers, such as {values.flat[0]:g}; expected (N,) integers or strings: "
+            "y.astype(int), if they are whole."
+        )
     if values.ndim != 1 or values.dtype.kind not in "biuU":
         raise InputError(
             f"{path}: the classes have dtype {values.dtype}, shape {values.shape}; expected (N,) integers or strings."

@@ -3,7 +3,7 @@
 | given | read as |
 |---|---|
 | a numpy array, a memory map, a tensor of torch or JAX | as in an .npy file |
-| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes |
+| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes; X may be a table |
 | a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
 | a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
 | a list of strings | as a text file |
@@ -15,6 +15,7 @@ None of these libraries is imported here: what is given brings its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -39,7 +40,7 @@ from zoo.data.files import (
 )  # fmt: skip
 from zoo.data.tables import BATCH, ArrowTable, ManyTables, Table, Words
 from zoo.data.text import Lines
-from zoo.errors import InputError
+from zoo.errors import InputError, listed
 
 NAME = "data"  # what messages call it
 
@@ -87,21 +88,29 @@ def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
 
 def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     """The rows of all parts one after another, and how many each has."""
-    tables = [table_of(part) for part in parts]
-    if all(table is not None for table in tables):
-        known = [table for table in tables if table is not None]
-        if len(known) == 1 and (found := _of_features(known[0], asked)):
-            return found, [known[0].count_rows()]
-        return read_table(ManyTables(known) if len(known) > 1 else known[0], asked), [t.count_rows() for t in known]
     if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
         return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
     pairs = [_pair(part) for part in parts]
+    classes = [None if y is None else _classes(y) for _, y in pairs]
+    labels = [y for y in classes if y is not None]
+    if asked.label is not None and labels:
+        raise InputError(f"both y and the column {asked.label!r} are given as the class; give one of them.")
+    if 0 < len(labels) < len(pairs):
+        raise InputError("some splits have classes and some have none; expected them in all or none.")
+    tables = [table_of(x) for x, _ in pairs]
+    known = [table for table in tables if table is not None]
+    if len(known) == len(tables):
+        found = _of_features(known[0], asked) if len(known) == 1 else None
+        found = found or read_table(ManyTables(known) if len(known) > 1 else known[0], asked)
+        found = found._replace(classes=np.concatenate(labels)) if labels else found
+        return found, [table.count_rows() for table in known]
     if asked.label is not None or asked.split is not None or asked.input_names:
         raise InputError(
             "arrays have no columns by name; give the classes beside them: (X, y), splits by a dict, and inputs as "
             'arrays: inputs={"shift": array}.'
         )
-    return join_arrays(NAME, pairs), [len(x) for x, _ in pairs]
+    arrays = [_array(x) for x, _ in pairs]
+    return join_arrays(NAME, list(zip(arrays, classes, strict=True))), [len(x) for x in arrays]
 
 
 def _strings(strings: Iterable[str]) -> Lines:
@@ -109,53 +118,101 @@ def _strings(strings: Iterable[str]) -> Lines:
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
-    """Observations and classes (None: there are none) of an array, a pair or a `TensorDataset`."""
+    """Observations and classes (None: there are none) of an array, a table, a pair or a `TensorDataset`."""
     parts = data.tensors if hasattr(data, "tensors") else data if isinstance(data, tuple) else (data,)
     if len(parts) not in (1, 2):
         raise InputError(f"{len(parts)} arrays were given; expected the observations, or (X, y) with their classes.")
-    x, *rest = map(_array, parts)
+    x, *rest = parts
     return x, rest[0] if rest else None
 
 
 def _array(data: Any) -> Any:
     """An array as it is, or one over the memory of a tensor."""
+    array = _numpy(data)
+    if array.dtype.kind == "O" or array.ndim == 0:
+        raise InputError(
+            f"data of type {type(data).__name__} is not known; expected the name of a data set, a file or folder, an "
+            "array, (X, y), or a table of pandas, polars or pyarrow; strings as a list: x.tolist()."
+        )
+    return array
+
+
+def _numpy(data: Any) -> Any:
     if isinstance(data, np.ndarray):
         return data
     if hasattr(data, "detach"):  # a tensor of torch, perhaps on a device
         data = data.detach().cpu()
     try:
-        array = np.asarray(data)
+        return np.asarray(data)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{type(data).__name__} is no data: {error}") from None
-    if array.dtype.kind == "O" or array.ndim == 0:
-        raise InputError(
-            f"data of type {type(data).__name__} is not known; expected the name of a data set, a file or folder, an "
-            "array, (X, y), or a table of pandas, polars or pyarrow."
-        )
-    return array
+
+
+def _classes(y: Any) -> Any:
+    """Classes as an array, of strings where they are Python objects."""
+    array = _numpy(y)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim != 1 or array.dtype.kind != "O":
+        return array
+    pa = arrow()
+    try:
+        column = pa.array(array, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError):
+        raise InputError(f"{NAME}: the classes are {_kinds(array)}; expected integers or strings.") from None
+    words = ArrowTable.of_table(NAME, pa.table({"y": column})).words(0)
+    return np.array(words.names)[words.places]
+
+
+def _kinds(values: Any) -> str:
+    """The types of Python objects, in words."""
+    return " and ".join(sorted({type(value).__name__ for value in values}))
 
 
 def table_of(data: Any) -> Table | None:
     """What is given as a table; None if it is none."""
     if type(data).__module__.split(".")[0] == "datasets" and hasattr(data, "features"):
         return FeatureTable(data)
-    if not hasattr(data, "__arrow_c_stream__"):
+    is_column = hasattr(data, "to_numpy") and not hasattr(data, "columns")  # a series, or an array of pyarrow
+    if not hasattr(data, "__arrow_c_stream__") or is_column:
         return None
     pa = arrow()
     if isinstance(data, pa.Table):
         table = data
     elif type(data).__module__.split(".")[0] == "pandas":
-        table = pa.Table.from_pandas(data, preserve_index=False)
+        table = _of_pandas(data)
     else:
         table = pa.table(data)
     found: Table = ArrowTable.of_table(NAME, table)
     return found
 
 
+def _of_pandas(frame: Any) -> Any:
+    """A frame as a table of pyarrow. Its index is a column where it has a name, or is more than numbers of rows."""
+    pa = arrow()
+    index, names = frame.index, [str(name) for name in frame.columns]
+    problems = [f"column {name!r} is there {times} times" for name, times in Counter(names).items() if times > 1]
+    for place, name in enumerate(names):
+        column = frame.iloc[:, place]
+        if column.dtype.kind in "Oc":
+            try:
+                pa.array(column, from_pandas=True)
+            except (pa.ArrowException, TypeError, ValueError):
+                kinds = _kinds(column) if column.dtype.kind == "O" else column.dtype
+                problems.append(f"column {name!r} holds {kinds}; make it one kind: frame[{name!r}].astype(str)")
+    if problems:
+        raise listed(NAME, problems)
+    if names != list(frame.columns):
+        frame = frame.set_axis(names, axis=1)
+    is_counted = set(index.names) == {None} and index.dtype.kind in "iu"
+    return pa.Table.from_pandas(frame, preserve_index=not is_counted)
+
+
 def columns_of(data: Any, names: Sequence[str], where: str) -> Any:
-    """The numbers (N, columns) of a table or frame: the columns of these names, or all in their order."""
+    """The numbers (N, columns) of a table or frame: the columns of these names, or all in their order; a series is
+    one column."""
     table = table_of(data)
-    assert table is not None
+    if table is None:
+        return _numpy(data)[:, None]
     table.where = where
     return table.read([table.column(name) for name in names or table.names])[0][:]
 

@@ -19,7 +19,7 @@ from zoo.columns import AnyColumn, Boolean, Category, Date, Datetime, Integer, R
 from zoo.data import tables
 from zoo.data.arrow import arrow
 from zoo.data.records import NUMBER, THOUSANDS, WHOLE, is_words, parse_times, plain
-from zoo.errors import InputError, ZooWarning, did_you_mean
+from zoo.errors import InputError, ZooWarning, did_you_mean, listed
 from zoo.spec import natural
 
 KINDS = ("real", "integer", "category", "ordered", "boolean", "date", "datetime", "drop")
@@ -32,6 +32,7 @@ FEW = 50  # rows among which values may all differ by chance
 PAIRS = 40  # columns whose dependence on one another is looked for
 BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("off", "on"))
 ZEROS = r"^[+-]?0\d"
+HUGE = r"^[+-]?\d{19,}$"
 DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
 TIMES = ("", *DAYS, *(f"{day} %H:%M" for day in DAYS), *(f"{day} %H:%M:%S" for day in DAYS))
 DIGITS_OF_DATE = r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([ T].*)?$"
@@ -81,6 +82,7 @@ class Sketch:
     whole: int = 0
     thousands: int = 0
     zeros: int = 0  # whole numbers that begin with a zero, as codes do
+    huge: int = 0  # whole numbers that take more than 64 bits
     endless: int = 0  # infinities
     times: Counter[str] = field(default_factory=Counter)  # values that are dates, by pattern
     ends: dict[str, tuple[int, int]] = field(default_factory=dict)  # the first and the last, in microseconds
@@ -142,6 +144,7 @@ class Sketch:
         number = np.asarray(pc.match_substring_regex(bare, NUMBER), dtype=bool)
         self.thousands += int(counts[separated].sum())
         self.zeros += int(counts[matching(ZEROS) & words_whole].sum())
+        self.huge += int(counts[matching(HUGE)].sum())
         self.whole += int(counts[words_whole].sum())
         self.numbers += int(counts[number].sum())
         if words_whole.any():
@@ -173,8 +176,10 @@ class Sketch:
         self.endless += int(counts[~finite].sum())
         self.numbers += int(counts.sum())
         if pa.types.is_integer(values.type):
-            self.whole += int(counts.sum())
-            self._range(values.cast(pa.int64(), safe=False))
+            fits = numbers < 2**63 if pa.types.is_uint64(values.type) else np.ones(len(numbers), bool)
+            self.huge += int(counts[~fits].sum())
+            self.whole += int(counts[fits].sum())
+            self._range(values.filter(pa.array(fits)).cast(pa.int64()))
         else:
             whole = finite & (numbers == np.floor(numbers)) & (np.abs(numbers) <= 2**53)
             self.whole += int(counts[whole].sum())
@@ -222,9 +227,7 @@ def infer(table: tables.Table, types: Mapping[str, str] | str | None = None, bes
             columns.append(column)
             notes += [f"column {sketch.name!r} {remark}" for remark in remarks]
     if problems:
-        raise InputError(
-            f"{table.where} has {len(problems)} problem{'s' * (len(problems) > 1)}:\n  " + "\n  ".join(problems)
-        )
+        raise listed(table.where, problems)
     if not columns:
         raise InputError(f"{table.where} has no columns left; expected at least one.")
     space = Table(tuple(columns))
@@ -248,6 +251,8 @@ def decide(sketch: Sketch, wanted: str | None) -> tuple[AnyColumn, list[str]]:
         return _boolean(sketch, given), remarks
     if kind in ("date", "datetime"):
         return _time(sketch, given, kind, more), remarks
+    if kind == "integer" and sketch.huge:
+        raise Unclear(_too_large(sketch))
     if kind == "integer":
         if sketch.whole < sketch.present or sketch.low is None or sketch.high is None:
             raise Unclear(f"has values that are no whole numbers{_shown(sketch)}")
@@ -276,6 +281,8 @@ def _kind(sketch: Sketch) -> str:
         raise Unclear(f"holds {sketch.kind}, which is no kind of column; leave it out: --types {name}=drop")
     if sketch.endless:
         return "real"
+    if sketch.huge and sketch.whole + sketch.huge == sketch.present and not sketch.zeros:
+        raise Unclear(_too_large(sketch))
     if sketch.whole == sketch.present and not sketch.zeros:
         return "integer"
     if sketch.numbers == sketch.present and not sketch.zeros:
@@ -293,6 +300,13 @@ def _kind(sketch: Sketch) -> str:
             f"them numbers or empty, or take all for words: --types {name}=category"
         )
     return "category"
+
+
+def _too_large(sketch: Sketch) -> str:
+    return (
+        f"has {sketch.huge:,} whole numbers of more than 18 digits: leave it out, or take them for real numbers or "
+        f"words: --types {sketch.name}=drop, =real, =category"
+    )
 
 
 def _shown(sketch: Sketch) -> str:

@@ -50,10 +50,13 @@ def parse(values: Any, column: Column) -> Any:
     if isinstance(column, Boolean) and column.words and pa.types.is_boolean(values.type):
         return pa.array(column.words).take(values.cast(pa.int8()))
     try:
-        return values.cast(column.arrow)
+        return values.cast(column.arrow, safe=not isinstance(column, Real))  # large whole numbers are rounded
     except pa.ArrowInvalid:
         numbers = np.asarray(values.cast(pa.float64(), safe=False).fill_null(0))
-        bad = (numbers != np.floor(numbers)) | (np.abs(numbers) >= 2**63)
+        fraction, large = numbers != np.floor(numbers), np.abs(numbers) >= 2**63
+        if large.any() and not fraction.any():
+            raise Problem("is larger than integers of 64 bits are", values, large) from None
+        bad = fraction | large
         raise Problem(f"is no {column.kind}", values, bad if bad.any() else np.ones(len(values), bool)) from None
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
         every = np.asarray(values.is_valid())

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from zoo.data.arrow import arrow
 from zoo.data.sources import Array, Source, blocks
 from zoo.data.spool import Spool
-from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean
+from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean, listed
 from zoo.files import parse_json
 
 MAX_CLASSES = 1000
@@ -92,7 +92,7 @@ class Table:
         spool, row = Spool(self.where), 0
         known: list[dict[str, int]] = [{} for _ in words]
         places: list[list[npt.NDArray[np.int32]]] = [[] for _ in words]
-        merged = Merged()
+        merged = Merged(2**53 if self.typed else 10**18)
         for batch in self.batches(numbers, words):
             block = np.empty((batch.num_rows, len(numbers)), dtype=np.float32)
             columns = [_floats(self, i, batch.column(place)) for place, i in enumerate(numbers)]
@@ -164,36 +164,38 @@ class Merged:
     """Different numbers of a column that are one in float32, which matters where they are large, or far closer to one
     another than to 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most  # whole numbers up to here are integers of a table
         self.pairs: dict[int, tuple[float, float]] = {}  # by column
-        self.fractions: set[int] = set()  # columns in which not all numbers are whole
+        self.others: set[int] = set()  # columns in which not all numbers are such integers
 
     def add(self, x: Array, columns: Sequence[int]) -> None:
         """Look at finite rows (N, width) of the columns of these numbers."""
         if x.dtype.kind not in "iuf" or x.dtype.itemsize <= 2 or x.dtype == np.float32 or not len(x):
             return
-        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        low, high = x.min(axis=0), x.max(axis=0)
+        span = high.astype(np.float64) - low
         error = np.abs(x - x.astype(np.float32).astype(np.float64)).max(axis=0)
-        suspect = (np.maximum(-low, high) >= EXACT) | (error > (high - low) / COARSE)
+        suspect = (high >= EXACT) | (low <= -EXACT) | (error > span / COARSE)
         for place in np.flatnonzero(suspect & (low < high)).tolist():
             different = np.unique(x[:, place])
             same = np.flatnonzero(np.diff(different.astype(np.float32)) == 0)
             if len(same):
                 pair = different[same[0]].item(), different[same[0] + 1].item()
                 self.pairs.setdefault(columns[place], pair)
-        if x.dtype.kind == "f":
-            self.fractions.update(columns[i] for i in np.flatnonzero((x != np.floor(x)).any(axis=0)).tolist())
+        other = (x != np.floor(x)) | (np.abs(x) > self.most) if x.dtype.kind == "f" else x >= 2**63
+        self.others.update(columns[i] for i in np.flatnonzero(other.any(axis=0)).tolist())
 
     def warn(self, where: str, names: Sequence[str]) -> None:
         """A `ZooWarning` for each such column, or for the first ones of many."""
         for i, (one, other) in itertools.islice(self.pairs.items(), SHOWN):
             name = repr(names[i]) if names else i + 1
             keep = "or subtract what they have in common before, or scale them"
-            if names and i not in self.fractions:
+            if names and i not in self.others:
                 keep = f"or keep its numbers in a table: --types {names[i]}=integer"
             warnings.warn(
-                f"{where}: column {name} has numbers that float32 does not tell apart, such as {one:.17g} and "
-                f"{other:.17g}. Leave the column out, {keep}.",
+                f"{where}: column {name} has numbers that float32 does not tell apart, such as {_exact(one)} and "
+                f"{_exact(other)}. Leave the column out, {keep}.",
                 ZooWarning,
                 stacklevel=2,
             )
@@ -201,9 +203,13 @@ class Merged:
             warnings.warn(f"{where}: so have {len(self.pairs) - SHOWN} more columns.", ZooWarning, stacklevel=2)
 
 
+def _exact(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.17g}"
+
+
 def warn_of_merged(where: str, x: Source) -> None:
     """A `ZooWarning` for each column of an array (N, width) whose numbers float32 does not tell apart."""
-    merged = Merged()
+    merged = Merged(2**53)
     for rows in blocks(x):
         part = x[rows]
         merged.add(part, range(part.shape[1]))
@@ -255,14 +261,13 @@ class ArrowTable(Table):
     def __init__(self, where: str, schema: Any) -> None:
         names = tuple(schema.names)
         self.where, self.schema = where, schema
-        repeated, times = Counter(names).most_common(1)[0] if names else ("", 0)
-        if times > 1:
-            raise InputError(f"{where} has two columns {repeated!r}; give each its own name.")
-        left_out = [n for n in names if n in _row_numbers(schema)]
+        repeated = [name for name, times in Counter(names).items() if times > 1]
+        if repeated:
+            raise listed(where, [f"column {name!r} is there {names.count(name)} times" for name in repeated])
+        left_out = [n for n in names if n in _unnamed_index(schema)]
         if left_out:
             warnings.warn(
-                f"{where}: left out the column {left_out[0]!r}, the row numbers of pandas. Write without: "
-                "to_parquet(..., index=False).",
+                f"{where}: left out the column {left_out[0]!r}, {_what_index(schema.field(left_out[0]).type)}",
                 ZooWarning,
                 stacklevel=4,
             )
@@ -397,7 +402,14 @@ def open_parts(paths: Sequence[Path]) -> Table:
     return tables[0] if len(tables) == 1 else ManyTables(tables)
 
 
-def _row_numbers(schema: Any) -> set[str]:
+def _what_index(kind: Any) -> str:
+    """What an index without a name is, and what to do with it."""
+    if arrow().types.is_integer(kind):
+        return "the row numbers of pandas. Write without: to_parquet(..., index=False)."
+    return f"the index of pandas ({kind}), which has no name. To keep it, name it: frame.index.name = 'key'."
+
+
+def _unnamed_index(schema: Any) -> set[str]:
     """The columns in which pandas kept an index without a name."""
     about = (schema.metadata or {}).get(b"pandas")
     try:
