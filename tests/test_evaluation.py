@@ -14,6 +14,7 @@ import zoo
 from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
 from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
+from zoo.evaluation.compare import compare as comparison
 from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import RunningMean, below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
@@ -565,6 +566,18 @@ def test_copies_of_what_a_model_was_trained_on_are_seen_on_other_rows(tmp_path):
     )
     for same in (tmp_path / "whole.npz", known):
         assert not any("trained on" in remark for remark in evaluate(model, same).remarks)
+
+
+def test_a_comparison_says_which_models_have_seen_the_rows(tmp_path):
+    x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", x)
+    known = load_dataset(tmp_path / "mine.npy")
+    one, two = (Scripted(known, log_prob=lambda x: -(x**2).sum(1)) for _ in range(2))
+    two.name, two.meta = "other", {"card": {"data": str(tmp_path / "mine.npy")}}
+    rows = Dataset("rows", known.space, known.validation, known.validation, known.train[:7])
+    assert comparison([one, two], rows).remarks == ["other was trained on 7 of the 7 rows."]
+    for same in (known, str(tmp_path / "mine.npy")):
+        assert not comparison([one, two], same).remarks
 
 
 def test_what_is_not_known_of_training_rows_is_said():

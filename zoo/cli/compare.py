@@ -58,3 +58,5 @@ def command(names: tuple[str, ...], data: str | None, label: str | None, seed: i
         table(["model", what, "behind the best"], [[name, figures[name], known.get(name, "-")] for name in order])
         if what in found.verdicts:
             say(found.verdicts[what])
+    for remark in found.remarks:
+        say(f"\n{remark}")

@@ -20,12 +20,11 @@ from zoo.evaluation.meaning import meaning
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
-from zoo.evaluation.trained import with_training_rows
+from zoo.evaluation.trained import SHARE, with_training_rows
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.memory import available
 from zoo.model import Model, Progress
 
-SHARE = 64  # of the memory that is free, for each split: figures make several copies
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 
 
