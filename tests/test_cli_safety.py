@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from zoo import checkpoint
 from zoo.cli import main, output, progress, streams
@@ -138,6 +138,14 @@ def test_examples_that_somebody_changed_are_a_sentence(artifact_folder, tmp_path
             {f"000/sample/random/{name}": np.zeros(7, np.int64) for name in ("inputs/q", "rows/seed", "rows/index")}
         ),
         "holds no cases to": whole[:-8],
+        "has 0 rows": save({name: array[:0] for name, array in load(whole).items()}),
+        "has 5 rows": save({name: array[:5] for name, array in load(whole).items()}),
+        "indices of ['float32 (7,)'": save(
+            {name: a.astype(np.float32) if name.endswith("/index") else a for name, a in load(whole).items()}
+        ),
+        "takes steps that it does not have": save(
+            load(whole) | {f"006/encode/random/window/{name}": np.array(1) for name in ("first", "steps")}
+        ),
     }
     for says, data in cases.items():
         (folder / "examples.safetensors").write_bytes(data)
@@ -160,6 +168,19 @@ def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     fails("show", folder, says="not a regular file")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("reading", "x"), ("reading", {"nope": 1}), ("reading", {"types": {"x": 5}}), ("label", ["a"]), ("data", 5)],
+)
+def test_a_card_that_says_no_data_is_a_sentence(artifact_folder, run, tmp_path, place, value):
+    shutil.copytree(artifact_folder, tmp_path / "artifact")
+    changed(tmp_path / "artifact" / "manifest.json", f"card/{place}", value)
+    fails("evaluate", tmp_path / "artifact", says=f"`$.{place}")
+    shutil.copytree(run, tmp_path / "run")
+    changed(tmp_path / "run" / "recipe.json", place, value)
+    fails("train", "--resume", tmp_path / "run", says=f"`$.{place}" if place != "reading" else "altered or damaged")
 
 
 @pytest.mark.parametrize(

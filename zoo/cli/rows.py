@@ -13,12 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from zoo import io
-from zoo.api import load_or_open
+from zoo.api import TrainedOn, load_or_open
 from zoo.artifact import Artifact, Limits
+from zoo.checkpoint import convert
 from zoo.cli import progress
 from zoo.cli.output import note, size
 from zoo.cli.streams import printable
@@ -444,6 +446,7 @@ def done(out: Path | None, count: int) -> None:
 def trained_on(model: Model, label: str | None) -> tuple[str, str | None, dict[str, Any]]:
     """The data that a model was trained on, the column of its classes, and what else was said of how to read it."""
     card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
-    if not card.get("data"):
+    said = convert(card, TrainedOn, Path(f"the card of {model.name}"))
+    if not said.data:
         raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return str(card["data"]), label or card.get("label"), dict(card.get("reading", {}))
+    return said.data, label or said.label, msgspec.to_builtins(said.reading)
