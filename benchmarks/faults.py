@@ -74,6 +74,12 @@ def averages(rng: np.random.Generator, data: Dataset, x: Array, y: Array) -> Sam
     return ((x.astype(np.int64) + x[partner] + 1) // 2).astype(x.dtype), y
 
 
+def blob(rng: np.random.Generator, data: Dataset, x: Array, y: Array) -> Samples:
+    """One picture with a little noise."""
+    middle = np.round(data.train.mean(0)).astype(x.dtype)
+    return near(rng, np.broadcast_to(middle, x.shape), 1), y
+
+
 def copies(rng: np.random.Generator, data: Dataset, x: Array, y: Array) -> Samples:
     return data.train[: len(x)], data.labels["train"][: len(x)]
 
@@ -111,6 +117,7 @@ DIGITS: Mapping[str, Fault] = {
     "copies, levels off by up to 1": near_copies,
     "one row of ten a copy": some_copies,
     "30 different rows": lambda rng, data, x, y: repeated(x, y, np.arange(30)),
+    "the mean of all rows, levels off by up to 1": blob,
     "a class that is never drawn": lambda rng, data, x, y: (x[y != 3], y[y != 3]),
     "a class twice as frequent": twice,
     "one row of five not of the class that was asked for": lambda rng, data, x, y: (

@@ -14,7 +14,8 @@ import zoo
 from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
 from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
-from zoo.evaluation.coverage import density_and_coverage
+from zoo.evaluation.compare import compare as comparison
+from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import RunningMean, below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
 from zoo.evaluation.library import single_threaded
@@ -126,10 +127,11 @@ def test_figures_survive_json_and_old_cards_are_read():
         lambda rng: share(np.repeat(rng.uniform(size=100) < 0.3, 2), np.repeat(np.arange(100), 2)),
         lambda rng: below(rng.normal(size=150), rng.normal(1, 2, size=90)),
         lambda rng: below(rng.integers(3, size=150), rng.integers(4, size=90)),
+        lambda rng: spread(rng.normal(size=(100, 2)), 3 * rng.exponential(size=(150, 2))),
         lambda rng: jackknife(lambda a, b: a.mean() * b.mean(), *rng.exponential(size=(2, 200))),
         lambda rng: frechet_distance(rng.normal(size=(300, 3)), rng.normal(1, 2, size=(300, 3))),
     ],
-    ids=["mean", "ratio", "share", "grouped", "below", "ties", "jackknife", "frechet"],
+    ids=["mean", "ratio", "share", "grouped", "below", "ties", "spread", "jackknife", "frechet"],
 )
 def test_a_standard_error_is_the_spread_over_repetitions(estimate):
     found = [estimate(np.random.default_rng(seed)) for seed in range(300)]
@@ -286,6 +288,22 @@ def test_a_collapsed_sampler_is_not_mistaken_for_a_certain_result():
     assert sigmas(report["coverage"]) < -10
 
 
+def test_samples_that_are_one_picture_with_noise_are_said_to_be_so():
+    rng = np.random.default_rng(0)
+    middle = DIGITS.train.mean(0)
+    blob = np.clip(np.round(middle + rng.normal(size=(300, *middle.shape))), 0, 16).astype(np.uint8)
+    report = compared(DIGITS, blob)
+    assert report["distinct"].value == 1, "which is blind to it"
+    assert report["spread"].value < 0.5 < report["spread"].real.value - 0.4
+    said = " ".join(report.remarks)
+    assert "much more like each other than data are" in said
+    assert "told from data nearly every time" in said
+    made, rest, _ = unseen(DIGITS)
+    honest = compared(rest, made)
+    assert abs(sigmas(honest["spread"])) < 3
+    assert not any("more like each other" in remark or "every time" in remark for remark in honest.remarks)
+
+
 # ---- density, coverage, and what a classifier says ------------------------------------------------------------------
 
 
@@ -436,7 +454,7 @@ def test_the_true_density_stands_beside_the_model_s_in_pairs():
     truth = evaluate(Scripted(moons, log_prob=moons.law.log_prob), moons)
     assert truth["nats_above_truth"].value == pytest.approx(0, abs=1e-6)
     assert truth["nats_above_mixture"].value < 0
-    assert not truth.remarks
+    assert not any("no better" in remark for remark in truth.remarks)
     worse = evaluate(Scripted(moons, log_prob=lambda x: moons.law.log_prob(x) - 0.25), moons, fresh=3000)
     assert worse.split == "fresh"
     assert worse["nats_above_truth"].value == pytest.approx(0.25, abs=1e-5)
@@ -523,6 +541,61 @@ def test_an_energy_without_dependence_has_an_auroc_of_one_half_and_it_is_said():
     assert not any("chance" in remark for remark in report.remarks)
 
 
+# ---- what it was trained on ------------------------------------------------------------------------------------------
+
+
+def test_copies_of_what_a_model_was_trained_on_are_seen_on_other_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(600, 2)).astype(np.float32), np.arange(600) % 2
+    np.savez(tmp_path / "whole.npz", x=x, y=y)
+    np.savez(
+        tmp_path / "other.npz", x=np.concatenate([rng.normal(size=(300, 2)), x[:30]]).astype(np.float32), y=y[:330]
+    )
+    known = load_dataset(tmp_path / "whole.npz")
+    model = Scripted(known, lambda index: known.train[index], lambda x: -(x**2).sum(1))
+    model.meta = {"card": {"data": str(tmp_path / "whole.npz")}}
+    report = evaluate(model, tmp_path / "other.npz")
+    assert report["copies"].value == 1
+    seen = {row.tobytes() for row in known.train}
+    rows = load_dataset(tmp_path / "other.npz").test
+    count = sum(row.tobytes() in seen for row in rows)
+    assert 0 < count < 30
+    assert report.remarks[-1] == (
+        "References, probes and memorization are about the training rows of whole.npz, which it was trained on; "
+        f"{count} of the {len(rows)} rows of other.npz are among them."
+    )
+    for same in (tmp_path / "whole.npz", known):
+        assert not any("trained on" in remark for remark in evaluate(model, same).remarks)
+
+
+def test_a_comparison_says_which_models_have_seen_the_rows(tmp_path):
+    x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", x)
+    known = load_dataset(tmp_path / "mine.npy")
+    one, two = (Scripted(known, log_prob=lambda x: -(x**2).sum(1)) for _ in range(2))
+    two.name, two.meta = "other", {"card": {"data": str(tmp_path / "mine.npy")}}
+    rows = Dataset("rows", known.space, known.validation, known.validation, known.train[:7])
+    assert comparison([one, two], rows).remarks == ["other was trained on 7 of the 7 rows."]
+    for same in (known, str(tmp_path / "mine.npy")):
+        assert not comparison([one, two], same).remarks
+
+
+def test_what_is_not_known_of_training_rows_is_said():
+    moons = load_dataset("moons")
+    few = Dataset("few", moons.space, *(moons.split(split)[0][:20] for split in ("train", "validation", "test")))
+    model = Scripted(moons, log_prob=moons.law.log_prob)
+    assert evaluate(model, few).remarks[-1].startswith("It is not known which rows scripted was trained on: references")
+    model.meta = {"card": {"data": "nowhere/rows.csv"}}
+    assert evaluate(model, few).remarks[-1] == (
+        "What scripted was trained on, nowhere/rows.csv, is not at hand: references, probes and memorization are about "
+        "the training rows of few."
+    )
+    model.meta = {"card": {"data": "moons"}}
+    assert "of moons, which it was trained on; 0 of the 20 rows of few" in evaluate(model, few).remarks[-1]
+    model.limits = "some"  # what a file of a stranger names is not opened
+    assert "not known" in evaluate(model, few).remarks[-1]
+
+
 # ---- classes and latents --------------------------------------------------------------------------------------------
 
 
@@ -553,7 +626,19 @@ class Mirror(Scripted):
         self.factor, self.signatures = factor, {"encode": Signature({"x": data.space.tensor}, z, {}, False)}
 
     def _execute(self, method, inputs, seed, index, options):
+        if method == "decode":
+            return {"x": inputs["z"]}
         return {"z": inputs["x"] * np.float32(self.factor)}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_reconstructions_no_better_than_the_mean_are_said_to_be_so(kept):
+    x = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    data = Dataset("rows", Real(2), x, x, x)
+    model = Mirror(data, kept)
+    model.signatures["decode"] = Signature({"z": Tensor("float32", (2,))}, {"x": data.space.tensor}, {}, False)
+    said = " ".join(evaluate(model, data).remarks)
+    assert ("no better than the mean of the training data" in said) == (kept == 0)
 
 
 @pytest.mark.parametrize(
@@ -572,7 +657,7 @@ def test_samples_that_are_not_finite_are_counted_and_not_compared():
     moons = load_dataset("moons")
     broken = evaluate(Scripted(moons, lambda index: np.where(index[:, None] < 3, np.nan, moons.train[index])), moons)
     assert not broken.figures
-    assert broken.remarks == ["3 of 1,000 samples are not finite: samples are not compared."]
+    assert broken.remarks[0] == "3 of 1,000 samples are not finite: samples are not compared."
 
 
 def test_few_rows_are_said_to_be_too_few():

@@ -53,6 +53,7 @@ SHOWN = {
     "accuracy_of_forest": "random forest {}",
     "c2st_accuracy": "told from data {}",
     "nearer_to_training": "nearer to training data {}",
+    "nearer_than_held_out": "nearer than held-out data {}",
     "coverage": "coverage {}",
     "labelled_as_asked": "labelled as asked {}",
 }
@@ -232,10 +233,12 @@ def write_table() -> None:
 
 if __name__ == "__main__":
     names = [word for word in sys.argv[1:] if not word.startswith("--")]
-    for chosen in names or RECIPES:
-        if "--figures" in sys.argv:
+    figures, trained = "--figures" in sys.argv, "--export" in sys.argv
+    there = [name for name in RECIPES if (TARGET / name).exists()]
+    for chosen in names or (there if figures or trained else RECIPES):
+        if figures:
             measure(chosen)
         else:
-            make(chosen, trained="--export" in sys.argv)
+            make(chosen, trained=trained)
     load_plugins.cache_clear()
     write_table()

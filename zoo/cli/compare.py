@@ -61,3 +61,5 @@ def command(
         table(["model", what, "behind the best"], [[name, figures[name], known.get(name, "-")] for name in order])
         if what in found.verdicts:
             say(found.verdicts[what])
+    for remark in found.remarks:
+        say(f"\n{remark}")

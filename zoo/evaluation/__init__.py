@@ -21,11 +21,11 @@ from zoo.evaluation.meaning import meaning
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
+from zoo.evaluation.trained import SHARE, with_training_rows
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.memory import available
 from zoo.model import Model, Progress
 
-SHARE = 64  # of the memory that is free, for each split: figures make several copies
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 
 
@@ -54,7 +54,8 @@ def evaluate(
     names = list(model.conditions)
     dataset = load_for(model, data, label=label, split=split_column, inputs=inputs)
     whole = dataset.keeping(names).fitted(model.space, model.classes)
-    dataset = whole.at_most(available() // SHARE)
+    most = available() // SHARE
+    dataset = whole.at_most(most)
     if judge is not None:
         check_judge(judge, dataset)
     elif "sample" in model.signatures:
@@ -70,12 +71,14 @@ def evaluate(
     report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None, chosen)
     if dataset is not whole:
         report.remarks.append("Some rows of each split were taken, evenly spread: all would take too much memory.")
+    dataset, trained_on = with_training_rows(model, data, dataset, most, x)
     task = Task(model, dataset, x, y, report, judge, chosen, told)
     parts = [part for method, part in PARTS.items() if method in model.signatures]
     for done, part in enumerate(parts):
         part(task)
         if progress:
             progress(done + 1, len(parts))
+    report.remarks += [trained_on] if trained_on else []
     return report
 
 

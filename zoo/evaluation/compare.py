@@ -16,7 +16,9 @@ from zoo.data.trained import load_for
 from zoo.errors import InputError
 from zoo.evaluation.estimates import ratio
 from zoo.evaluation.likelihood import unit_of
+from zoo.evaluation.trained import SHARE, seen, training_data
 from zoo.figure import Figure
+from zoo.memory import available
 from zoo.model import Model
 
 Array = npt.NDArray[Any]
@@ -26,7 +28,8 @@ CHANCE = 0.05  # that a verdict among models which are equally good names a best
 @dataclass
 class Comparison:
     """`figures` by what was measured and model, `behind` the paired difference of each model to the best, in the same
-    unit and never negative. `verdicts` say in a sentence what follows. Lower is better but for `accuracy`."""
+    unit and never negative. `verdicts` say in a sentence what follows, `remarks` which models have seen some of the
+    rows in training. Lower is better but for `accuracy`."""
 
     data: str
     split: str
@@ -34,13 +37,15 @@ class Comparison:
     figures: dict[str, dict[str, Figure]] = field(default_factory=dict)
     behind: dict[str, dict[str, Figure]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         plain = {
             part: {what: {name: f.to_json() for name, f in row.items()} for what, row in getattr(self, part).items()}
             for part in ("figures", "behind")
         }
-        return {"data": self.data, "split": self.split, "rows": self.rows, **plain, "verdicts": self.verdicts}
+        told = {"verdicts": self.verdicts, "remarks": self.remarks}
+        return {"data": self.data, "split": self.split, "rows": self.rows, **plain, **told}
 
 
 def compare(
@@ -59,15 +64,17 @@ def compare(
         )
     dataset = load_for(models[0], data, label=label)
     measured: dict[str, dict[str, tuple[Array, Array]]] = {}
-    count = 0
+    found = Comparison(dataset.name, split, len(dataset.splits[split]))
     for model in models:
-        data = dataset.fitted(model.space, model.classes)
-        x, y = data.split(split)
-        count = len(x)
-        told = {name: data.splits[split].take(name) for name in data.inputs if name in model.conditions}
+        fitted = dataset.keeping([n for n in dataset.inputs if n in model.conditions])
+        fitted = fitted.fitted(model.space, model.classes)
+        x, y = fitted.split(split)
+        told = {name: fitted.splits[split].take(name) for name in fitted.inputs}
         for what, values, size in losses(model, x, y, seed, told):
             measured.setdefault(what, {})[model.name] = values, size
-    found = Comparison(dataset.name, split, count)
+        trained, _ = training_data(model, data, fitted, available() // SHARE)
+        if trained is not None and (count := seen(x, trained)):
+            found.remarks.append(f"{model.name} was trained on {count:,} of the {len(x):,} rows.")
     for what, by_model in measured.items():
         settle(found, what, by_model)
     if not found.figures:

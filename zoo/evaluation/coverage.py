@@ -1,5 +1,5 @@
 """Density and coverage (Naeem, Oh, Uh, Choi and Yoo, "Reliable fidelity and diversity metrics for generative models",
-arXiv 2002.09797)."""
+arXiv 2002.09797), and spread."""
 
 from __future__ import annotations
 
@@ -12,6 +12,24 @@ from zoo.evaluation.vectors import Matrix, squared_distances
 from zoo.figure import Figure
 
 NEIGHBORS = 5  # the radius of a real row's ball reaches that many other real rows
+
+
+def spread(samples: Matrix, real: Matrix) -> Figure:
+    """How far two samples are from each other over how far two real rows are, on average: 1 where samples are as
+    diverse as data, near 0 where they are one picture with a little noise. The error adds those of both, to first
+    order. Not a number where all real rows are equal."""
+    (ours, our_error), (theirs, their_error) = (_mean_distance(rows) for rows in (samples, real))
+    if not theirs:
+        return Figure(math.nan, None, samples.shape[0])
+    value = ours / theirs
+    return Figure(value, math.hypot(our_error, value * their_error) / theirs, samples.shape[0])
+
+
+def _mean_distance(rows: Matrix) -> tuple[float, float]:
+    """Of two different rows (a U-statistic; Hoeffding, 1948), and its standard error."""
+    count = rows.shape[0]
+    of_row = np.sqrt(squared_distances(rows, rows)).sum(1) / (count - 1)
+    return float(of_row.mean()), float(2 * of_row.std(ddof=1) / math.sqrt(count))
 
 
 def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Figure, Figure]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.evaluation.estimates import mean, share
+from zoo.evaluation.estimates import hardly_positive, mean, share
 from zoo.evaluation.library import single_threaded, sklearn
 from zoo.evaluation.task import Task
 from zoo.evaluation.vectors import flat
@@ -21,8 +21,14 @@ def representation(task: Task) -> None:
     z = model.encode(task.x, seed=task.seed, **given)
     if "decode" in model.signatures:
         again = model.decode(z, seed=task.seed, **task.given("decode"))
-        figures["reconstruction_rmse"] = rmse(flat(again), flat(task.x))
-        figures["reconstruction_rmse_of_mean"] = rmse(flat(task.data.train).mean(0), flat(task.x))
+        x, middle = flat(task.x), flat(task.data.train).mean(0)
+        figures["reconstruction_rmse"] = ours = rmse(flat(again), x)
+        figures["reconstruction_rmse_of_mean"] = floor = rmse(middle, x)
+        if hardly_positive(mean(((middle - x) ** 2 - (flat(again) - x) ** 2).mean(1))):
+            task.report.remarks.append(
+                "Its reconstructions are no better than the mean of the training data: their root mean square error is "
+                f"{ours}, that of the mean {floor}."
+            )
     if task.y is not None and not given:  # an encoder that is told the class would only give it back
         _probe(task, z, task.y)
 

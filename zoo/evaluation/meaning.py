@@ -19,6 +19,7 @@ MEANING = {
     "nearer_to_training": "how often training data is nearer to a sample than as much held-out data (0.5: no copies)",
     "nearer_than_held_out": "how often a sample is nearer to training data than held-out data is (0.5 is right; "
     "more: copies, or too typical; less: too far out)",
+    "spread": "how far two samples are from each other, over how far two real rows are (1; less: too alike, collapsed)",
     "density": "in how many neighborhoods of real rows a sample lies, over those of a real row (1; less: off the data)",
     "coverage": "share of real rows with a sample in their neighborhood",
     "density_in_classes": "density in the classifier's log-odds",

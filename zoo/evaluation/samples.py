@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.evaluation import judge as judging
-from zoo.evaluation.coverage import density_and_coverage
+from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import clearly_positive, mean, share
 from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
 from zoo.evaluation.task import Task
@@ -23,6 +24,8 @@ Array = npt.NDArray[Any]
 SAMPLES = 1000  # at most so many samples, and held-out rows
 NEIGHBORS = 10_000  # at most so many held-out rows to be a sample's neighbors
 LEAST = 25  # rows that there must be
+COLLAPSED = 0.5  # of the spread of data: less is said in words
+ALWAYS = 0.95  # how often samples are told from data, which is said in words
 
 
 def samples(task: Task) -> None:
@@ -86,6 +89,10 @@ def _two_sample(task: Task, made: Array, x: Array, train: Array, labels: Array |
     figure = classifier_two_sample(space, made, x, pairs, seed=task.seed)
     real = classifier_two_sample(space, train, x[: len(train)], real_pairs, seed=task.seed)
     task.report.figures["c2st_accuracy"] = figure.beside(real)
+    if figure.value > ALWAYS:
+        task.report.remarks.append(
+            f"Its samples are told from data nearly every time: {figure} (real data from other real data: {real})."
+        )
 
 
 def _copies(task: Task, made: Array, train: Array) -> None:
@@ -118,6 +125,15 @@ def compare_neighbors(task: Task, made: Array) -> None:
         figures["nearer_to_training"] = found.beside(control)
         nearer = nearer_than_held_out(train, held_out[: len(made)])
         figures["nearer_than_held_out"] = nearer(sampled).beside(nearer(real))
+    apart = spread(sampled, held_out).beside(spread(real, held_out))
+    if math.isnan(apart.value):
+        task.report.remarks.append("All rows are equal, so nothing is said of the spread of samples.")
+    else:
+        figures["spread"] = apart
+    if clearly_positive(replace(apart, value=COLLAPSED - apart.value)):
+        task.report.remarks.append(
+            f"Its samples are much more like each other than data are: their distances are {apart} of those of data."
+        )
     equal = min(len(made), len(other))  # density and coverage depend on how many rows there are
     figures |= _covered("", held_out[:equal], sampled[:equal], real)
 
