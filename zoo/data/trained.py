@@ -50,7 +50,7 @@ def load_for(
     data have columns of these names. `inputs` are what the model is told of rows, by default the columns that it needs.
     """
     card, space = card_of(model), model.space
-    known: dict[str, Any] = {"label": card.label, **msgspec.to_builtins(card.reading)}
+    known: dict[str, Any] = {"label": card.label, "inputs": [*model.conditions], **msgspec.to_builtins(card.reading)}
     if data is None:
         data = trained_on(model)
     else:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.artifact import Artifact
-from zoo.data import Dataset, load_dataset
+from zoo.data import Dataset
 from zoo.data.sources import row_hashes
+from zoo.data.trained import card_of, load_for
 from zoo.errors import ZooError
 from zoo.model import Array, Model
 
@@ -35,8 +35,7 @@ def with_training_rows(model: Model, given: Any, data: Dataset, most: int, x: Ar
 def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[Dataset | None, str]:
     """What a model was trained on, by its card, or why it is not known; neither where it is `data`, which was read from
     `given`."""
-    card = model.manifest.card if isinstance(model, Artifact) else getattr(model, "meta", {}).get("card", {})
-    source = card.get("data")
+    source = card_of(model).data
     if isinstance(given, (str, Path)) and str(given) == source:
         return None, ""
     if not source or getattr(model, "limits", None):  # what a stranger's file names is not opened
@@ -44,8 +43,7 @@ def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[D
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was said when it was trained
-            kinds, reading = (type(model.space),), {"inputs": [*model.conditions], **card.get("reading", {})}
-            found = load_dataset(source, label=card.get("label"), spaces=kinds, space=model.space, **reading)
+            found = load_for(model)
             trained = found.keeping(list(model.conditions)).fitted(model.space, model.classes).at_most(most)
     except ZooError:
         return None, f"What {model.name} was trained on, {source}, is not at hand"
