@@ -44,7 +44,7 @@ class Given(Model):
                 {"x": data.space.tensor}, {"log_prob": Tensor("float32")}, {}, False
             )
 
-    def _execute(self, method, inputs, index, seed, options):
+    def _execute(self, method, inputs, seed, index, options):
         return {"log_prob": self.function(inputs["x"]).astype(np.float32)}
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from zoo import checkpoint
-from zoo.cli import main
+from zoo.cli import main, output, progress, streams
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -46,6 +48,10 @@ def hostile(artifact_folder, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["space"]["names"] = ['=HYPERLINK("http://x")', "\x1b]0;owned\x07\x9b31m\u202e"]
     manifest["name"] = "\x1b[31mred"
+    owned = "\x1b]0;owned\x07"
+    manifest["card"]["test"] = {"figures": {owned: 1.0}, "remarks": [owned], "histogram": {owned: 0.5}}
+    for compared in manifest["parity"].values():
+        compared["difference"][owned] = 0.0
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -61,6 +67,36 @@ def test_names_do_not_reach_the_terminal_as_commands(hostile, tmp_path):
         assert not {"\x1b", "\x9b", "\x07", "\u202e"} & {*result.stdout, *result.stderr}
     assert r"\x1b[31mred" in done[0].stdout
     assert json.loads(done[1].stdout)["name"] == "\x1b[31mred"
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_whatever_is_printed_is_no_command(monkeypatch, capsys, on_terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+    name = "\x1b]0;owned\x07[/x]"
+    output.table([name, "b"], [[name, 1]])
+    output.facts([(name, name)])
+    output.text(name)
+    output.note(name)
+    streams.say(name)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count(r"\x1b]0;owned\x07[/x]") == 7
+    assert "\x1b]" not in printed.out + printed.err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_names_in_progress_are_no_commands(monkeypatch, stream):
+    monkeypatch.setattr("zoo.cli.progress.LONG", 0.05)
+    monkeypatch.setattr("sys.stderr", shown := stream())
+    with progress.stages("exporting \x1b]0;owned\x07") as show:
+        show("tracing [/x]", 1, 2)
+        time.sleep(0.3)
+    assert "\x1b]" not in shown.getvalue()
+    assert r"exporting \x1b]0;owned\x07: tracing [/x]" in shown.getvalue()
 
 
 def test_names_that_are_formulas_are_warned_of(hostile, tmp_path):
@@ -102,6 +138,14 @@ def test_examples_that_somebody_changed_are_a_sentence(artifact_folder, tmp_path
             {f"000/sample/random/{name}": np.zeros(7, np.int64) for name in ("inputs/q", "rows/seed", "rows/index")}
         ),
         "holds no cases to": whole[:-8],
+        "has 0 rows": save({name: array[:0] for name, array in load(whole).items()}),
+        "has 5 rows": save({name: array[:5] for name, array in load(whole).items()}),
+        "indices of ['float32 (7,)'": save(
+            {name: a.astype(np.float32) if name.endswith("/index") else a for name, a in load(whole).items()}
+        ),
+        "takes steps that it does not have": save(
+            load(whole) | {f"006/encode/random/window/{name}": np.array(1) for name in ("first", "steps")}
+        ),
     }
     for says, data in cases.items():
         (folder / "examples.safetensors").write_bytes(data)
@@ -124,6 +168,19 @@ def test_json_of_any_kind_is_a_sentence(artifact_folder, tmp_path, text):
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     fails("show", folder, says="not a regular file")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("reading", "x"), ("reading", {"nope": 1}), ("reading", {"types": {"x": 5}}), ("label", ["a"]), ("data", 5)],
+)
+def test_a_card_that_says_no_data_is_a_sentence(artifact_folder, run, tmp_path, place, value):
+    shutil.copytree(artifact_folder, tmp_path / "artifact")
+    changed(tmp_path / "artifact" / "manifest.json", f"card/{place}", value)
+    fails("evaluate", tmp_path / "artifact", says=f"`$.{place}")
+    shutil.copytree(run, tmp_path / "run")
+    changed(tmp_path / "run" / "recipe.json", place, value)
+    fails("train", "--resume", tmp_path / "run", says=f"`$.{place}" if place != "reading" else "altered or damaged")
 
 
 @pytest.mark.parametrize(

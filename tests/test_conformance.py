@@ -163,7 +163,30 @@ class Slow(honest.Walk):
     on = zoo.Real(12)
 
 
+class Wide(honest.Plain):
+    """More dimensions than importance sampling reaches."""
+
+    on = zoo.Real(12)
+
+
+class LongMixture(Mixture):
+    """A bound, and more outcomes than are gone through one by one."""
+
+    on = zoo.Discrete(9, levels=4)
+
+
+class Energy(honest.Plain):
+    """Without its constant, in more dimensions than quadrature takes."""
+
+    on, density = zoo.Real(3), "unnormalized"
+
+
 WITHOUT_POWER = [
+    (Wide, claims.INTEGRAL, r"12 dimensions, and importance sampling reaches 8"),
+    (Wide, claims.SAMPLES, r"12 dimensions; where log_prob is 'exact', 8 are within reach"),
+    (LongMixture, claims.INTEGRAL, r"the space is too large to go through"),
+    (LongMixture, claims.SAMPLES, r"too large to go through, and log_prob is 'lower_bound'"),
+    (Energy, claims.SAMPLES, r"3 dimensions; where log_prob is 'unnormalized', 2 are within reach"),
     (Spikes, claims.INTEGRAL, r"points have the mass, and the weights a tail of shape"),
     (Spikes, claims.SAMPLES, r"effective points to draw a reference from; 1000 are needed"),
     (Loose, claims.INTEGRAL, r"what is missing of one, or too much, would be seen from"),
@@ -181,6 +204,7 @@ def test_a_statistical_check_without_power_says_so(cls, check, said):
     subject = subject_of(cls)
     if cls is Slow:
         subject.draws = 100
+    assert CHECKS[check].applies(subject)
     result = CHECKS[check].run(subject)
     assert result.outcome == "no power", result
     assert re.search(said, result.said), result.said

@@ -590,7 +590,7 @@ def test_a_bad_image_is_named(tmp_path: Path) -> None:
     odd.write_bytes((tmp_path / "4.png").read_bytes()[:50])
     assert f"{odd} is not a readable image" in problem(CorruptFile, load_dataset, tmp_path)
     odd.write_text("hello")
-    assert f"{odd} is not a readable image" in problem(CorruptFile, load_dataset, tmp_path)
+    assert f"{odd} is not a readable image: cannot identify" in problem(CorruptFile, load_dataset, tmp_path)
     save_image(odd, mode="I;16", color=1000)
     assert f"{odd} has 16 or more bits" in problem(InputError, load_dataset, tmp_path)
     other = odd.with_name("second" + odd.name)

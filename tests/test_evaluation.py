@@ -52,7 +52,7 @@ class Scripted(Model):
         if log_prob:
             self.signatures["log_prob"] = Signature(x, {"log_prob": Tensor("float32")}, {}, False)
 
-    def _execute(self, method, inputs, index, seed, options):
+    def _execute(self, method, inputs, seed, index, options):
         if method == "log_prob":
             return {"log_prob": self.scorer(inputs["x"]).astype(np.float32)}
         return {"x": self.sampler(index, *inputs.values())}
@@ -462,13 +462,53 @@ def test_a_model_that_is_told_the_class_is_compared_with_densities_that_are_told
     y = rng.integers(2, size=2000)
     x = (rng.normal(size=(2000, 2)) + 10 * y[:, None]).astype(np.float32)
     data = split_rows("two", Real(2), x, y, classes=Labels(("a", "b")))
-    alone, told = Scripted(data, log_prob=lambda x: np.zeros(len(x))), Scripted(data, log_prob=lambda x: x[:, 0])
-    told.classes = data.classes
-    told.signatures["log_prob"] = Signature(
-        {**told.signatures["log_prob"].inputs, "label": Tensor("int64")}, {"log_prob": Tensor("float32")}, {}, False
-    )
+    alone, told = Scripted(data, log_prob=lambda x: np.zeros(len(x))), told_the_class(data)
     gain = evaluate(alone, data)["nats_of_mixture"].value - evaluate(told, data)["nats_of_mixture"].value
     assert gain == pytest.approx(np.log(2), abs=0.05)
+
+
+def told_the_class(data, log_prob=lambda x: np.zeros(len(x))):
+    """A conditional density, which looks at no class."""
+    model = Scripted(data, log_prob=log_prob)
+    model.classes = data.classes
+    inputs = {**model.signatures["log_prob"].inputs, "label": Tensor("int64")}
+    model.signatures["log_prob"] = Signature(inputs, {"log_prob": Tensor("float32")}, {}, False)
+    return model
+
+
+@pytest.mark.parametrize(("rows_of_c", "said"), [(0, "no training row of class c"), (1, "one training row of class c")])
+def test_a_class_that_no_reference_can_be_fitted_to_costs_the_references_alone(rows_of_c, said):
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    train, held_out = np.repeat([0, 1, 2], [30, 30, rows_of_c]), np.arange(60) % 3
+    labels = {"train": train, "validation": held_out, "test": held_out}
+    data = Dataset("few", Real(2), np.resize(x, (len(train), 2)), x, x, labels, Labels(("a", "b", "c")))
+    report = evaluate(told_the_class(data), data)
+    assert list(report.figures) == ["nats"]
+    assert said in report.remarks[0]
+
+
+def test_a_reference_that_is_the_floor_again_is_not_shown_twice():
+    x = np.random.default_rng(0).integers(0, 4, (300, 3)).astype(np.uint8)  # independent columns
+    data = split_rows("noise", zoo.Discrete(3, levels=4), x)
+    report = evaluate(Scripted(data, log_prob=lambda x: np.zeros(len(x))), data)
+    assert [name for name in report.figures if "_of_" in name] == ["bits_per_dim_of_marginals"]
+    assert "is the columns as if they were independent again" in report.remarks[0]
+    classes = np.arange(300) % 2
+    x[classes == 1] = x[classes == 1][:, :1] // 2 * 2 + x[classes == 1] % 2  # of one class columns go together
+    both = split_rows("both", data.space, x, classes, classes=Labels(("a", "b")))
+    report = evaluate(told_the_class(both), both)
+    assert report["bits_per_dim_of_mixture"].value < report["bits_per_dim_of_marginals"].value
+    assert not any("again" in remark for remark in report.remarks)
+
+
+def test_one_row_whose_error_is_not_known_is_no_verdict():
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    data = Dataset("one", Real(2), x, x, x[:1])
+    better, worse = (evaluate(Scripted(data, log_prob=lambda x, c=c: np.full(len(x), c)), data) for c in (9.0, -9.0))
+    assert not any("no better" in remark for remark in better.remarks)
+    assert sum("no better" in remark for remark in worse.remarks) == 2
+    impossible = evaluate(Scripted(data, log_prob=lambda x: np.full(len(x), -np.inf)), data)
+    assert sum("no better" in remark for remark in impossible.remarks) == 2
 
 
 def test_an_energy_without_dependence_has_an_auroc_of_one_half_and_it_is_said():
@@ -504,6 +544,37 @@ def test_an_encoder_that_is_told_the_class_is_not_probed_for_it():
     assert report["reconstruction_rmse"].value < report["reconstruction_rmse_of_mean"].value / 2
 
 
+class Mirror(Scripted):
+    """Its latents are its observations, times a factor."""
+
+    def __init__(self, data, factor=1.0):
+        super().__init__(data)
+        z = {"z": Tensor("float32", data.space.shape)}
+        self.factor, self.signatures = factor, {"encode": Signature({"x": data.space.tensor}, z, {}, False)}
+
+    def _execute(self, method, inputs, seed, index, options):
+        return {"z": inputs["x"] * np.float32(self.factor)}
+
+
+@pytest.mark.parametrize(
+    ("classes", "factor", "said"), [(1, 1.0, "The training rows are of one class"), (2, np.inf, "not finite")]
+)
+def test_a_probe_that_cannot_be_fitted_is_left_out_with_a_word(classes, factor, said):
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    labels = {split: np.arange(60) % classes for split in ("train", "validation", "test")}
+    data = Dataset("rows", Real(2), x, x, x, labels, Labels(("a", "b")[:classes]))
+    report = evaluate(Mirror(data, factor), data)
+    assert not report.figures
+    assert said in report.remarks[0]
+
+
+def test_samples_that_are_not_finite_are_counted_and_not_compared():
+    moons = load_dataset("moons")
+    broken = evaluate(Scripted(moons, lambda index: np.where(index[:, None] < 3, np.nan, moons.train[index])), moons)
+    assert not broken.figures
+    assert broken.remarks == ["3 of 1,000 samples are not finite: samples are not compared."]
+
+
 def test_few_rows_are_said_to_be_too_few():
     few = Dataset("few", DIGITS.space, DIGITS.train[:30], DIGITS.validation[:10], DIGITS.test[:10])
     report = compared(few, DIGITS.train[30:60])
@@ -518,6 +589,22 @@ def test_samples_that_are_means_are_said_to_be_and_an_option_asks_for_draws():
     assert [report.to_json()["options"] for report in (means, draws)] == [{}, {"observe": "draw"}]
     assert [any("are means" in remark for remark in r.remarks) for r in (means, draws)] == [True, False]
     assert means["density"].value > draws["density"].value + draws["density"].error
+
+
+@pytest.mark.parametrize(("products", "most"), [(1e10, 300), (1.0, 5)])
+def test_the_clusters_of_large_pictures_are_found_in_few_rounds(monkeypatch, products, most):
+    from sklearn.cluster import KMeans
+
+    rounds, fit = set(), KMeans.fit
+
+    def watched(self, *args, **more):
+        rounds.add(self.max_iter)
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(KMeans, "fit", watched)
+    monkeypatch.setattr("zoo.evaluation.references.PRODUCTS", products)
+    log_prob_of(DIGITS, "mixture")
+    assert rounds == {most}
 
 
 # ---- the tables of docs/evaluate.md ---------------------------------------------------------------------------------

@@ -172,6 +172,30 @@ def test_an_input_that_does_not_fit_into_memory_is_refused(tmp_path, capsys):
     assert "the known answer needs 4,194,304.0 GiB of memory" in capsys.readouterr().err
 
 
+class TooLarge:
+    """A session of onnxruntime that does not get its memory."""
+
+    def __init__(self, *arguments, **settings):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 4000000000")
+
+
+def test_a_shortage_of_memory_is_no_damage(sample, monkeypatch, capsys):
+    monkeypatch.setattr("onnxruntime.InferenceSession", TooLarge)
+    run(sample, "--check", code=2)
+    said = capsys.readouterr().err
+    assert "not enough memory (Failed to allocate" in said
+    assert "sample.onnx" not in said
+
+
+def test_the_check_runs_so_that_a_signal_stops_it(sample, monkeypatch):
+    def interrupted(run):
+        assert run.func.__name__ == "run"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.artifact.description.stoppable", interrupted)
+    run(sample, "--check", code=130)
+
+
 def test_weights_that_are_a_link_are_said_to_be_one(sample, tmp_path, capsys):
     """As package managers and caches lay them."""
     proto = onnx.load(sample)

@@ -14,7 +14,7 @@ import pytest
 import zoo
 from zoo import columns as c
 from zoo import io
-from zoo.data import load_dataset
+from zoo.data import load_dataset, tables
 from zoo.data.files import read_rows
 from zoo.errors import InputError, ZooWarning
 from zoo.spaces import Real, from_json
@@ -475,3 +475,48 @@ def test_adult_trains_exports_samples_and_scores(tmp_path):
     assert np.isfinite(model.log_prob(table)).all()
     with pytest.raises(InputError, match="'work' is none of the 3 values"):
         artifact.log_prob(rows.set_column(1, "work", pa.array(["other"] * 50)))
+
+
+# ---- what does not fit
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """A short file of 80 MB of zeros."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({name: np.zeros(10**7, np.float32) for name in "ab"}), path, use_dictionary=False)
+    return path
+
+
+def test_rows_of_a_file_that_cannot_be_mapped_are_refused_before_any_is_read(parquet, monkeypatch):
+    monkeypatch.setattr("zoo.data.spool.available", lambda: 2**26)
+    monkeypatch.setattr("zoo.memory._limit", lambda: iter([2**26]))
+    monkeypatch.setattr(tables.ParquetTable, "selected", None)
+    with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of addresses, and .* leaves 0\.1 GiB"):
+        tables.open_table(parquet).read([0, 1])
+
+
+def test_rows_that_lie_on_the_disk_are_those_of_the_file(parquet, monkeypatch):
+    monkeypatch.setattr("zoo.data.spool.available", lambda: 2**26)
+    x, _ = tables.open_table(parquet).read([0, 1])
+    assert isinstance(x, np.memmap)
+    assert x.shape == (10**7, 2)
+    assert not x[-1000:].any()
+
+
+def test_a_page_that_does_not_fit_into_memory_is_refused_before_it_is_read(parquet, monkeypatch):
+    for place in ("zoo.data.tables.available", "zoo.memory.available"):
+        monkeypatch.setattr(place, lambda: 2**21)
+    monkeypatch.setattr("zoo.memory.SMALL", 0)
+    with pytest.raises(InputError, match=r"a part of .*x\.parquet needs .* Write it again with smaller row groups"):
+        next(tables.open_table(parquet).values())
+
+
+def test_a_shortage_while_a_file_is_read_is_one_of_reading(parquet, monkeypatch):
+    class Short:
+        def __init__(self, *arguments, **settings):
+            raise pa.ArrowMemoryError("malloc of size 4000000000 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", Short)
+    with pytest.raises(InputError, match=r"not enough memory to read .*x\.parquet \(malloc"):
+        tables.open_table(parquet)

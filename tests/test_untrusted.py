@@ -163,6 +163,7 @@ REFUSED = {
     ),
     "multinomial": (make([ZEROS, node("Multinomial", ["zeros"], ["x"], sample_size=2)]), "Multinomial"),
     "bernoulli": (make([ZEROS, node("Bernoulli", ["zeros"], ["x"])]), "Bernoulli"),
+    "dropout": (make([ZEROS, node("Dropout", ["zeros", "", "on"], ["x"])], on=True), "Dropout"),
     "another domain": (
         make([ZEROS, node("Gelu", ["zeros"], ["x"], domain="com.microsoft")], domains=["com.microsoft"]),
         "com.microsoft.Gelu",
@@ -253,16 +254,20 @@ def test_commands_run_untrusted_artifacts(artifact_folder, hostile, run, tmp_pat
     fails("sample", artifact_folder, "--time-limit", "1", says="are for --untrusted")
 
 
-def test_a_known_answer_is_checked_elsewhere(artifact_folder, tmp_path):
-    model = onnx.load(artifact_folder / "sample.onnx")
-    graph = onnx.load_from_string(ENDLESS).graph
-    model.graph.CopyFrom(graph)
+def with_graph(path, graph, folder):
+    """A copy of a file in `folder` that says the same of itself, and has another graph."""
+    model = onnx.load(path)
+    model.graph.CopyFrom(onnx.load_from_string(graph).graph)
     model.opset_import[0].version = 20
-    onnx.save(model, tmp_path / "sample.onnx")
-    words = ["inspect", tmp_path / "sample.onnx", "--check", "--untrusted", "--time-limit", "1"]
+    onnx.save(model, folder / path.name)
+    return folder / path.name
+
+
+def test_a_known_answer_is_checked_elsewhere(artifact_folder, tmp_path):
+    path = with_graph(artifact_folder / "sample.onnx", ENDLESS, tmp_path)
+    words = ["inspect", path, "--check", "--untrusted", "--time-limit", "1"]
     fails(*words, says="takes longer than the 1 s")
-    model.graph.CopyFrom(onnx.load_from_string(REFUSED["random"][0]).graph)
-    onnx.save(model, tmp_path / "sample.onnx")
+    with_graph(artifact_folder / "sample.onnx", REFUSED["random"][0], tmp_path)
     fails(*words, says="has the operator RandomNormalLike")
 
 

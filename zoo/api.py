@@ -37,6 +37,23 @@ COPIES, ROOM, THREAD = 8, 2**28, 2**24
 TRAINED = 4  # times its weights that a network in training takes at least: themselves, gradients, two moments of each
 
 
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a file says of how to read data, as `load_dataset` takes it."""
+
+    split: str | None = None
+    size: int | str | list[int] | None = None
+    types: dict[str, str] | str | None = None
+    inputs: list[str] | str | None = None
+
+
+class TrainedOn(msgspec.Struct, frozen=True):
+    """What a card says of the data of a model."""
+
+    data: str | None = None
+    label: str | None = None
+    reading: Reading = Reading()
+
+
 class OptionFacts(msgspec.Struct):
     """An option, as it is shown."""
 
@@ -319,9 +336,22 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
+    from zoo.budget import BATCHES
+
     path = artifact.folder / "examples.safetensors"
     for case in cases:
         signature = artifact.signature(case.method)
+        numbers = {f"{array.dtype} {array.shape}" for array in (case.seed, case.index)}
+        if case.rows not in BATCHES or numbers != {f"int64 ({case.rows},)"}:
+            raise CorruptFile(
+                f"{path}: a case of {case.method} has {case.rows} rows, and seeds and indices of {sorted(numbers)}; "
+                f"expected {', '.join(map(str, BATCHES))} rows with an int64 each. Export the model again."
+            )
+        steps = case.steps(signature)
+        if case.window and not (steps and steps.first >= 0 and steps.count > 0):
+            raise CorruptFile(
+                f"{path}: a case of {case.method} takes steps that it does not have. Export the model again."
+            )
         for given, known, rows in (
             (case.inputs, signature.inputs, True),
             (case.options, signature.options, False),
@@ -362,9 +392,11 @@ def verify(
     try:
         cases = parity.unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)
-    except (ZooError, MemoryError):
+    except ZooError:
         raise
     except Exception as error:  # the file is as its hash says, and is no file of cases
+        if is_shortage(error):
+            raise
         said = f"{type(error).__name__}: {error}"
         raise CorruptFile(
             f"{artifact.folder / EXAMPLES} holds no cases to compare with ({said}). Export the model again."

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from zoo.errors import CorruptFile, InputError
 from zoo.failpoints import failpoint
 from zoo.files import MAX_JSON, atomic_write, parse_json, read_bytes, remove_temporaries, sha256
-from zoo.memory import check_fits
+from zoo.memory import check_fits, is_shortage
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -78,9 +78,9 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
         raise CorruptFile(f"{path} is altered or truncated (SHA-256 differs). Restore it from a copy or train again.")
     try:
         return meta, deserialize(data)
-    except MemoryError:
-        raise
     except Exception as error:  # numpy's own for types that it does not have
+        if is_shortage(error):
+            raise
         raise CorruptFile(f"{path} holds no arrays that numpy can read: {error}.") from None
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-TWICE = 0.1  # seconds: a second Ctrl-C is one that comes later; `timeout` and process groups send each signal twice
+AT_ONCE = (signal.SIGINT, signal.SIGTERM)  # end the process when they come a second time
+TWICE = 0.1  # seconds: a second signal is one that comes later; `timeout` and process groups send each one twice
+PATIENCE = 1.0  # seconds until the first one ends what cannot be told to stop
 
 
 class _Command:
@@ -58,20 +60,31 @@ class _Command:
                     self.number, self.when = number, time.monotonic()
                     for options in list(_running):
                         options.terminate = True
-                elif number == signal.SIGINT and time.monotonic() - self.when > TWICE:
-                    self.at_once()
-                    os._exit(128 + number)
+                    if _unstoppable:
+                        threading.Thread(target=self._end_if_it_goes_on, daemon=True).start()
+                elif number in AT_ONCE and time.monotonic() - self.when > TWICE:
+                    self._end()
+
+    def _end_if_it_goes_on(self) -> None:
+        time.sleep(PATIENCE)
+        if _unstoppable and not _holding:
+            self._end()
+
+    def _end(self) -> None:
+        self.at_once()
+        os._exit(128 + self.number)
 
 
 _command: _Command | None = None
 _running: set[ort.RunOptions] = set()
+_unstoppable: set[object] = set()
 _holding = 0  # blocks of `held`, one within another
 
 
 @contextmanager
 def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
-    """For the time of a command, the first signal raises `KeyboardInterrupt`, and a second Ctrl-C calls `at_once` and
-    ends the process. Yields a function that gives the number of the signal that came, or 0."""
+    """For the time of a command, the first signal raises `KeyboardInterrupt`, and a second one calls `at_once` and ends
+    the process. Yields a function that gives the number of the signal that came, or 0."""
     global _command
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
@@ -102,6 +115,18 @@ def check_signals() -> None:
     work calls this now and then."""
     if _command is not None and not _holding:
         _command.check()
+
+
+@contextmanager
+def unstoppable() -> Iterator[None]:
+    """What is done in this block cannot be told to stop, as the opening of a session: a signal ends the process."""
+    check_signals()
+    block = object()
+    _unstoppable.add(block)
+    try:
+        yield
+    finally:
+        _unstoppable.discard(block)
 
 
 @contextmanager

@@ -24,6 +24,16 @@ def check_fits(need: int, what: str, advice: str) -> None:
         raise InputError(f"{what} needs {gib(need)} of memory, and {gib(free)} are free. {advice}")
 
 
+def check_mappable(size: int, what: str) -> None:
+    """`InputError` if a file of `size` bytes cannot be mapped into memory: it takes addresses, which may be limited."""
+    most = next(_limit(), UNKNOWN)
+    if size > SMALL and size > most:
+        raise InputError(
+            f"{what} takes {gib(size)} of addresses, and the limit of this process leaves {gib(max(0, most))}. Raise "
+            "it (ulimit -v unlimited), or give fewer rows."
+        )
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether an exception of some library says that there was not enough memory."""
     said = str(error).lower()
@@ -74,15 +84,14 @@ def _left(folder: Path, most: str, used: str) -> Iterator[int]:
 
 
 def _limit() -> Iterator[int]:
-    """What `ulimit -v` and `ulimit -d` leave: of all addresses, and of memory that is the process's own."""
+    """What `ulimit -v` leaves of all addresses, then what `ulimit -d` leaves of memory that is the process's own."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
         limits = zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), in_use(), strict=True)
         for kind, used in limits:
             limit, _ = resource.getrlimit(kind)
-            if limit != resource.RLIM_INFINITY:
-                yield limit - used
+            yield limit - used if limit != resource.RLIM_INFINITY else UNKNOWN
 
 
 @contextmanager

@@ -6,6 +6,7 @@ a length and an end token of their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -80,14 +81,12 @@ def vocabulary(json: str) -> int:
 def ids_of(json: str, strings: Sequence[str], where: str, first: int) -> list[list[int]]:
     """The ids of each string; an error names one as `where` and its number, counted from `first`."""
     try:
-        found = load_tokenizer(json).encode_batch(list(strings), add_special_tokens=False)
-    except Exception as error:
-        for number, string in enumerate(strings, first):
-            try:
-                string.encode()
-            except UnicodeEncodeError:
-                raise InputError(f"{where} {number} has half of a surrogate pair, which is no character.") from None
-        raise InputError(f"the tokenizer does not take these strings: {error}.") from None
+        "".join(strings).encode()
+    except UnicodeEncodeError:
+        halves = re.compile("[\ud800-\udfff]")
+        number = next(number for number, string in enumerate(strings, first) if halves.search(string))
+        raise InputError(f"{where} {number} has half of a surrogate pair, which is no character.") from None
+    found = load_tokenizer(json).encode_batch(list(strings), add_special_tokens=False)
     return [each.ids for each in found]
 
 

@@ -35,6 +35,15 @@ class NearlyCollapsed(Walk):
         return {"sample": dataclasses.replace(super().methods()["sample"], finish=finish)}
 
 
+@sized("draws on a lattice, without a density", {1.0: (REPEAT,), 0.5: ()}, "of {:g} standard deviations")
+class Lattice(Walk):
+    def methods(self):
+        def finish(state):
+            return Gaussian.decode(self, np.float32(self.size) * np.round(state["z"] / np.float32(self.size)))
+
+        return {"sample": dataclasses.replace(super().methods()["sample"], finish=finish)}
+
+
 @sized("samples too narrow, without a density", {1e-4: (REPEAT,), 0.01: ()}, "{:g} of the spread")
 class Narrow(Walk):
     def methods(self):

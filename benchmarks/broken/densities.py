@@ -49,6 +49,11 @@ class DenserInThree(Denser):
     on = zoo.Real(3)
 
 
+@sized("density in twelve dimensions too high, where there is no power", {0.05: ()}, "{} nats")
+class DenserInTwelve(Denser):
+    on = zoo.Real(12)
+
+
 FLOORS = {-10: (INTEGRAL,), -100: (INTEGRAL,), -1e5: (INTEGRAL,), -1e10: ()}
 
 

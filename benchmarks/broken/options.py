@@ -15,6 +15,13 @@ class NoTemperature(Guided):
         return super().sample(z, label, np.float32(1), guidance)
 
 
+@broken("temperature acts on some dimensions alone", size="one of two")
+class HalfTemperature(Guided):
+    def sample(self, z, label, temperature, guidance):
+        one = np.stack([temperature, np.ones_like(temperature)], -1)
+        return super().sample(z, label, one, guidance)
+
+
 @broken("a higher temperature narrows samples", TEMPERATURE)
 class Reversed(Guided):
     def sample(self, z, label, temperature, guidance):

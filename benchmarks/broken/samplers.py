@@ -28,6 +28,16 @@ class WarmFlow(Gaussian):
         return super().sample(np.float32(1 + self.size) * z)
 
 
+@sized("samples of a plain density too wide in six dimensions", {0.05: (SAMPLES,), 0.03: ()}, "{:.1%}")
+class WarmInSix(Warm):
+    on = zoo.Real(6)
+
+
+@sized("samples of a plain density too wide in twelve dimensions, where there is no power", {0.1: ()}, "{:.1%}")
+class WarmInTwelve(Warm):
+    on = zoo.Real(12)
+
+
 @sized("samples of another correlation", {0.4: (SAMPLES,), 0.05: (SAMPLES,), 0.005: ()}, "{}")
 class OtherCorrelation(Plain):
     def sample(self, z):

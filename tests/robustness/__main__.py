@@ -32,7 +32,7 @@ def run(part: str, count: int, seed: int, only: list[int], commands: Commands) -
     """Some trials of a part; how many failed."""
     began, outcomes, failures = time.monotonic(), Counter[str](), 0
     for number in only or range(count):
-        if number and number % 1000 == 0:
+        if number and number % max(1, count // 20) == 0 and count >= 1000:
             print(f"{part}: {number:,} trials in {time.monotonic() - began:.0f} s", flush=True)
         for outcome in PARTS[part](commands, number, seed):
             outcomes[outcome.kind] += 1
@@ -53,12 +53,13 @@ def main() -> None:
         parser.add_argument(f"--{part}", type=int, default=None, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="+", default=[], metavar="NUMBER")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="of a command, which hangs then")
     given = parser.parse_args()
     chosen = {part: getattr(given, part) for part in PARTS if getattr(given, part) is not None} or SHORT
     os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
     imports()
     with tempfile.TemporaryDirectory() as folder:
-        commands = Commands(Path(folder))
+        commands = Commands(Path(folder), given.timeout)
         failures = sum(run(part, count, given.seed, given.only, commands) for part, count in chosen.items())
     sys.exit(bool(failures))
 

@@ -19,7 +19,6 @@ import PIL.Image
 from zoo.cli import COMMANDS
 from zoo.plugins import load_plugins
 
-TIMEOUT = 600.0  # a busy machine is slow; what hangs, hangs longer
 # `hidden` as large as weights must be to lie in a file of their own
 SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=16"]
 
@@ -60,8 +59,8 @@ class Outcome:
 class Commands:
     """A folder with a run, an artifact and data of every format, in which commands run."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, timeout: float) -> None:
+        self.folder, self.timeout = folder, timeout  # a busy machine is slow; what hangs, hangs longer
         self.log = folder / "log"
         self.materials = folder / "materials"
         self.materials.mkdir()
@@ -113,7 +112,7 @@ class Commands:
 
     def end(self, process: int) -> int | None:
         """The exit code of a process (a signal is negative); None if it did not end in time."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + self.timeout
         while time.monotonic() < deadline:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
@@ -133,7 +132,7 @@ class Commands:
         code = self.end(self.start(words, folder, prepare))
         said = self.said()
         if code is None:
-            return Outcome("hung", words, f"no end after {TIMEOUT:.0f} s", said)
+            return Outcome("hung", words, f"no end after {self.timeout:.0f} s", said)
         if code < 0:
             return Outcome("crashed", words, f"killed by {signal.Signals(-code).name}", said)
         if "Traceback" in said:

@@ -9,6 +9,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from zoo.artifact.stored import check_standard
 from zoo.checkpoint import convert
 from zoo.errors import CorruptFile, ExportError, InputError, MissingDependency, ZooError
 from zoo.files import open_regular, parse_json
-from zoo.memory import check_fits
+from zoo.interrupts import stoppable, unstoppable
+from zoo.memory import check_fits, is_shortage
 from zoo.spec import Density
 
 if TYPE_CHECKING:
@@ -193,12 +195,14 @@ def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, A
     options = ort.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        feeds = _feeds(session, description, known)
-        outputs = session.run(list(known.outputs), feeds)
-    except ZooError:
+        with unstoppable():
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        outputs: list[Array] = stoppable(partial(session.run, list(known.outputs), _feeds(session, description, known)))
+    except (ZooError, MemoryError):
         raise
     except Exception as error:  # onnxruntime's own share no base class; what the metadata says may be anything
+        if is_shortage(error):
+            raise MemoryError(str(error)) from error
         beside = Path(path).parent
         advice = f" Its weights are a link: {copy_advice(beside)}" if is_link(beside / WEIGHTS) else ""
         said = f"onnxruntime {ort.__version__} cannot run the known answer of {path}: {error}{advice}"

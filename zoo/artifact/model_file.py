@@ -37,7 +37,7 @@ KEY, VALUE = 1, 2  # fields of an entry
 IR_VERSION, DESCRIPTION = 1, 6  # fields of a model
 KIND, DOMAIN = 4, 7  # fields of a node
 STANDARD = ("", "ai.onnx")  # two names of one domain: the operators that onnx itself defines
-RANDOM = ("Random", "Multinomial", "Bernoulli")  # how the kinds begin that draw random numbers by themselves
+RANDOM = ("Random", "Multinomial", "Bernoulli", "Dropout")  # how the kinds begin that draw random numbers by themselves
 
 
 @dataclass

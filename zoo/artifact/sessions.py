@@ -17,7 +17,7 @@ from zoo.artifact.manifest import FIRST_STEP, MOST_STEPS, Manifest, MethodEntry
 from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import cut, plan, together
 from zoo.errors import CorruptFile, InputError, MissingDependency
-from zoo.interrupts import stoppable
+from zoo.interrupts import stoppable, unstoppable
 from zoo.memory import is_shortage
 from zoo.signature import Window
 
@@ -190,7 +190,7 @@ class Sessions:
 
         options = ort.SessionOptions()
         more: dict[str, Any] = {}
-        options.log_severity_level = 4 if captured else 3  # a refusal is no error
+        options.log_severity_level = 4  # what goes wrong is raised, and its names may hold what a terminal obeys
         options.intra_op_num_threads = threads
         # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
         options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -209,7 +209,8 @@ class Sessions:
         with self.files.source(self.manifest.methods[method].file) as source:
             if isinstance(source, bytes):  # weights beside the file would be looked for in the working directory
                 options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-            return ort.InferenceSession(source, options, providers=providers, **more)
+            with unstoppable():
+                return ort.InferenceSession(source, options, providers=providers, **more)
 
 
 def forget_in_forks(sessions: Any) -> None:

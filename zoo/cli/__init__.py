@@ -88,7 +88,7 @@ class Commands(click.Group):
                 streams.give_up_stdout()
                 sys.exit(1)
             except (click.Abort, KeyboardInterrupt):
-                click.echo("stopped.", err=True)
+                streams.say("stopped.", err=True)
                 sys.exit(128 + (signal_number() or signal.SIGINT))
             finally:
                 delete_temporaries()  # a signal may have come in the middle of cleaning up
@@ -101,7 +101,7 @@ def _fail(error: Exception) -> NoReturn:
     elif isinstance(error, click.UsageError):
         _say(error.format_message())
         if error.ctx:
-            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+            streams.say(f"Try '{error.ctx.command_path} --help'.", err=True)
     elif isinstance(error, click.ClickException):
         _say(error.format_message())
     elif isinstance(error, ZooError):
@@ -129,7 +129,7 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _say(message: str) -> None:
-    click.echo(click.style("error: ", fg="red") + streams.printable(message), err=True)
+    streams.say(message, mark=click.style("error: ", fg="red"), err=True)
 
 
 def warn_of_plugins() -> None:
@@ -141,7 +141,7 @@ def warn_of_plugins() -> None:
 
 
 def warn(message: str) -> None:
-    click.echo(click.style("warning: ", fg="yellow") + streams.printable(message), err=True)
+    streams.say(message, mark=click.style("warning: ", fg="yellow"), err=True)
 
 
 @contextmanager
@@ -217,7 +217,7 @@ def main(ctx: click.Context, without: tuple[str, ...], debug: bool) -> None:
     if without:
         _leave_out(without)
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        streams.say(ctx.get_help())
 
 
 __all__ = ["main"]

@@ -6,6 +6,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import print_json, table
+from zoo.cli.streams import say
 
 EXAMPLES = """\b
 Examples:
@@ -51,12 +52,12 @@ def command(
     if as_json:
         print_json(found.to_json())
         return
-    click.echo(f"{found.rows:,} rows of {found.data}, {found.split}")
+    say(f"{found.rows:,} rows of {found.data}, {found.split}")
     for what, figures in found.figures.items():
-        click.echo()
+        say()
         behind = found.behind.get(what, {})
         order = sorted(figures, key=lambda name: behind[name].value) if behind else list(figures)
         known = {name: figure for name, figure in behind.items() if figure.error is not None}
         table(["model", what, "behind the best"], [[name, figures[name], known.get(name, "-")] for name in order])
         if what in found.verdicts:
-            click.echo(found.verdicts[what])
+            say(found.verdicts[what])

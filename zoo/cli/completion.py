@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from zoo.cli.streams import say
+
 EXAMPLES = """\b
 Examples:
   eval "$(zoo completion bash)"                  # in ~/.bashrc
@@ -20,4 +22,4 @@ def command(ctx: click.Context, shell: str) -> None:
     """Print what makes a shell complete commands, options, models, data sets and files."""
     completion = get_completion_class(shell)
     assert completion is not None
-    click.echo(completion(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())
+    say(completion(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())

@@ -8,6 +8,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import figures, print_json
+from zoo.cli.streams import say
 
 EXAMPLES = """\b
 Examples:
@@ -85,5 +86,5 @@ def command(
         print_json(report.to_json())
         return
     judged = f", classes as {report.judge} sees them" if report.judge else ""
-    click.echo(f"{report.rows:,} rows of {report.data}, {report.split}{judged}\n")
+    say(f"{report.rows:,} rows of {report.data}, {report.split}{judged}\n")
     figures(report.figures, report.histogram, report.remarks)

@@ -10,6 +10,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import facts, note, number, print_json, size, table, text
+from zoo.cli.streams import say
 
 if TYPE_CHECKING:
     from zoo.artifact import Limits
@@ -85,10 +86,10 @@ def show(inspected: Inspected) -> None:
     )
     for title, values in (("input", known.inputs), ("option", known.options), ("output", known.outputs)):
         if values:
-            click.echo()
+            say()
             _values(title, values)
     if answer := known.known_answer:
-        click.echo()
+        say()
         text("known answer: each input of one row filled with one number, and what each output begins with")
         given = answer.inputs | answer.options
         shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli.output import note
+from zoo.cli.streams import say
 
 EXAMPLES = """\b
 Examples:
@@ -41,7 +42,7 @@ def command(name: str, framework: str, out: Path | None) -> None:
     folder = out or Path(names.name)
     files = templates.write(name, framework, folder)
     for path in files:
-        click.echo(folder / path)
+        say(folder / path)
     where = folder if folder.is_absolute() else f"./{folder}"
     note(
         f"\nA plugin with the architecture {names.model}, in {folder}. Next:\n"

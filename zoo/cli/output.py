@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.cli.streams import UNSAFE, printable
+from zoo.cli.streams import UNSAFE, printable, say
 from zoo.figure import Figure
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ MAX_WIDTH = 120
 
 def note(message: str) -> None:
     """A line about what goes on, on stderr."""
-    click.echo(printable(message), err=True)
+    say(message, err=True)
 
 
 def print_json(data: Any) -> None:
     text = json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False)
-    click.echo(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text))
+    say(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def _plain(value: Any) -> Any:
@@ -47,6 +47,7 @@ def _plain(value: Any) -> Any:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table: fitted to a terminal, in full width for a pipe."""
+    titles = [printable(column) for column in columns]
     cells = [["" if c is None else printable(str(c)) for c in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
@@ -54,15 +55,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         from rich.text import Text
 
         view = Table(box=None, pad_edge=False, header_style="bold")
-        for i, column in enumerate(columns):
-            view.add_column(column, no_wrap=i == 0, overflow="fold")
+        for i, title in enumerate(titles):
+            view.add_column(Text(title), no_wrap=i == 0, overflow="fold")
         for row in cells:
             view.add_row(*map(Text, row))
         Console().print(view)
         return
-    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-    for row in [list(columns), *cells]:
-        click.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    widths = [max(len(row[i]) for row in [titles, *cells]) for i in range(len(titles))]
+    for row in [titles, *cells]:
+        say("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
@@ -71,13 +72,13 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     indent = max((len(name) for name, _ in shown), default=0) + 2
     for name, value in shown:
         for i, line in enumerate(wrapped(value, indent)):
-            click.echo((click.style(name.ljust(indent), bold=True) if i == 0 else " " * indent) + line)
+            say(line, mark=click.style(name.ljust(indent), bold=True) if i == 0 else " " * indent)
 
 
 def text(value: str) -> None:
     """A paragraph, wrapped on a terminal."""
     for line in wrapped(printable(value)):
-        click.echo(line)
+        say(line)
 
 
 def wrapped(value: str, indent: int = 0) -> list[str]:
@@ -104,10 +105,10 @@ def figures(
         [[name, f, f.real, number(f.rows) if f.rows else None, meaning(name)] for name, f in values.items()],
     )
     if histogram:
-        click.echo()
+        say()
         table(["class", "share of samples", "of real data"], [[name, f, f.real] for name, f in histogram.items()])
     for remark in remarks:
-        click.echo(f"\n{remark}")
+        say(f"\n{remark}")
 
 
 def size(count: float) -> str:
@@ -132,7 +133,7 @@ def duration(seconds: float) -> str:
 def parity(report: Mapping[str, Compared]) -> None:
     """What was compared of each method, and the largest differences from the source."""
     differences({method: found.difference for method, found in report.items()}, "difference from the source")
-    click.echo()
+    say()
     table(
         ["compared", "rows", "batch sizes", "steps", "tolerance", "time"],
         [
@@ -173,6 +174,6 @@ def precision(held: Mapping[str, Any]) -> None:
     """What weights in fewer bits have changed."""
     if held["weights"] == "float32":
         return
-    click.echo(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Rounding has changed:")
+    say(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Rounding has changed:")
     differences(held["difference"], f"{held['weights']} from float32")
-    click.echo("log_prob in nats, other floats relative, of integers the share that differs. On data: zoo evaluate")
+    say("log_prob in nats, other floats relative, of integers the share that differs. On data: zoo evaluate")

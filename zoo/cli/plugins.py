@@ -6,6 +6,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import print_json, table
+from zoo.cli.streams import say
 
 EXAMPLES = """\b
 Examples:
@@ -50,5 +51,5 @@ def command(as_json: bool) -> None:
         [[p["name"], p["version"], state(p["name"]), *(" ".join(p[k]) or "-" for k in kinds)] for p in found],
     )
     if faults:
-        click.echo()
+        say()
         table(["plugin", "problem", "what to do"], [list(fault.values()) for fault in faults])

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from zoo.cli.output import duration, note
+from zoo.cli.streams import printable, say
 from zoo.memory import gib
 
 if TYPE_CHECKING:
@@ -36,13 +35,19 @@ def _bar(*columns: str) -> Bar:
         BarColumn,
         Progress,
         SpinnerColumn,
+        Task,
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
-    words = [TextColumn(text, markup=False) for text in columns]
+    class Words(TextColumn):
+        def render(self, task: Task) -> Text:
+            return Text(printable(self.text_format.format(task=task)))
+
+    words = [Words(text) for text in columns]
     return Progress(
         SpinnerColumn(),
         words[0],
@@ -128,7 +133,7 @@ class Lines:
                 now = time.monotonic()
                 if now >= self.due:
                     self.due = now + SECONDS
-                    click.echo(self.line(now), file=self.stream)
+                    say(self.line(now), file=self.stream)
 
     def line(self, now: float) -> str:
         """What is done, and the time that is left, if anything is known of it, else the time since the stage began."""
@@ -174,9 +179,9 @@ def training(title: Callable[[RunRecord], str]) -> Iterator[Callable[[Status], N
             nonlocal last
             now = time.monotonic()
             if forecast := forecaster(status):
-                bar.console.print(forecast_line(forecast), markup=False, highlight=False)
+                bar.console.print(printable(forecast_line(forecast)), markup=False, highlight=False)
             if not last:
-                bar.console.print(title(status.record), markup=False, highlight=False)
+                bar.console.print(printable(title(status.record)), markup=False, highlight=False)
                 bar.reset(task, total=status.steps, completed=status.step)
             elif now - last < REFRESH and status.step < status.steps:
                 return

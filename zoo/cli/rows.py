@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
@@ -30,7 +29,7 @@ from zoo.data.files import TABLES, column_names, numbered, open_inputs, open_row
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
-from zoo.data.trained import card_of, columns_in
+from zoo.data.trained import columns_in, said_of
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
@@ -160,7 +159,7 @@ def read_inputs(
         raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
     if isinstance(found, Path):
         if label is None and (names_there := columns_in(found)):
-            label = next((n for n in (card_of(model).get("label"), LABEL) if n in names_there), None)
+            label = next((n for n in (said_of(model).label, LABEL) if n in names_there), None)
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
@@ -285,7 +284,7 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
         wanted = rows if limit is None else min(rows, limit - count)
         part = {name: array[:wanted] for name, array in chunk.items()}
         if isinstance(space, Strings):
-            click.echo("\n".join(map(shown, space.decode(part["x"]))))
+            sys.stdout.write("".join(f"{shown(string)}\n" for string in space.decode(part["x"])))
         else:
             flat = [_values(name, array, space) for name, array in part.items()]
             table.writerows([shown(str(v)) for a in flat for v in a[i]] for i in range(wanted))

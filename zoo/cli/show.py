@@ -9,6 +9,7 @@ import click
 
 from zoo.cli import options
 from zoo.cli.output import facts, figures, note, parity, precision, print_json, size, table
+from zoo.cli.streams import say
 from zoo.figure import figures_of
 
 EXAMPLES = """\b
@@ -55,7 +56,7 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
     if isinstance(known.get("test"), Mapping):
         test = known["test"]
         rounded = known.get("precision", {}).get("weights", "float32") != "float32"
-        click.echo(f"\ntest metrics{' (of the model before its weights were rounded)' if rounded else ''}")
+        say(f"\ntest metrics{' (of the model before its weights were rounded)' if rounded else ''}")
         remarks = test.get("remarks")
         figures(
             figures_of(test),
@@ -63,21 +64,21 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
             remarks if isinstance(remarks, list) else [],
         )
     for entry in known.get("weights", []):
-        click.echo(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
+        say(f"\n{entry['format']}, {size(entry['bytes'])}: {entry['folder']}")
     if "parity" in known:
         from msgspec import convert
 
         from zoo.artifact.manifest import Compared
 
-        click.echo()
+        say()
         parity(convert(known["parity"], dict[str, Compared]))
         precision(known["precision"])
     if settings:
-        click.echo()
+        say()
         for part in ("architecture", "training"):
             rows = [[s["name"], _value(s["default"]), s["meaning"]] for s in known["takes"] if s["of"] == part]
             table([f"--set ({part})", "default", "meaning"], rows)
-            click.echo()
+            say()
     elif known["kind"] == "architecture":
         note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
 
@@ -100,10 +101,10 @@ def show_history(run: str, as_json: bool) -> None:
 
 def print_methods(methods: Mapping[str, Any]) -> None:
     if not any(methods.values()):
-        click.echo()
+        say()
         facts([("methods", ", ".join(methods))])
         return
-    click.echo()
+    say()
     rows, choices = [], []
     for name, method in methods.items():
         takes, gives = (", ".join(f"{k}: {v}" for k, v in method[part].items()) for part in ("inputs", "outputs"))
@@ -116,7 +117,7 @@ def print_methods(methods: Mapping[str, Any]) -> None:
             choices.append([name, f"{key}={option['default']}", within or "any", option["help"]])
     table(["method", "takes", "gives", "random", "steps"], rows)
     if choices:
-        click.echo()
+        say()
         table(["method", "option (--set)", "range", ""], choices)
 
 

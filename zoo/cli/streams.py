@@ -7,6 +7,9 @@ import io
 import os
 import re
 import sys
+from typing import IO
+
+import click
 
 # control characters, which terminals obey, and those that turn the direction of writing; not tab and line feed
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -15,6 +18,12 @@ UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e
 def printable(text: str) -> str:
     """`text` with what a terminal would obey written out: names come from other people's files."""
     return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def say(text: object = "", *, mark: str = "", err: bool = False, file: IO[str] | None = None) -> None:
+    """Print a line. All that commands say passes here, so that no name reaches a terminal as it is. `mark` is a word of
+    our own before it, which may have colors."""
+    click.echo(mark + printable(str(text)), err=err, file=file)
 
 
 class Closed(io.TextIOBase):

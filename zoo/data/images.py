@@ -35,7 +35,7 @@ IMAGE_SUFFIXES = (
 # what Pillow may open: not what runs other programs (EPS, WMF), nor what holds no picture (MPEG, HDF5)
 FORMATS = (
     "PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI", "QOI", "ICO",
-    "DDS", "ICNS", "PSD", "MPO",
+    "DDS", "ICNS", "PSD",
 )  # fmt: skip
 DECODED = 12  # bytes of memory of each pixel of the image that is decoded
 GRAY = ("1", "L", "LA", "La")

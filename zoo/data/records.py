@@ -138,7 +138,7 @@ def read_codes(table: tables.Table, space: Table) -> Source:
         )
     places = [known[c.name] for c in space.columns]
     dtype = np.min_scalar_type(space.levels - 1)
-    spool, row = Spool(table.where), 0
+    spool, row = Spool(table.where, table.rows * space.size * dtype.itemsize), 0
     found: dict[str, Problem] = {}
     for batch in table.values():
         block = np.zeros((batch.num_rows, space.size), dtype=dtype)

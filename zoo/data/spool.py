@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zoo.data.sources import Parts, Source
 from zoo.errors import InputError
-from zoo.memory import available, gib
+from zoo.memory import available, check_mappable, gib
 
 Array = npt.NDArray[Any]
 SHARE = 4  # a quarter of the memory that is free is taken, at most
@@ -24,25 +24,37 @@ class Spool:
     """Blocks of rows of one shape and dtype, in the order in which they are added.
 
     `finish` gives them as a `Source`: blocks in memory as they were added, without a copy, or a memory map of a file
-    that has no name and goes with the process.
+    that has no name and goes with the process. `expected` is how many bytes will come, where that is known: what does
+    not fit is refused before any is read.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, expected: int = 0) -> None:
         self.what, self.most = what, available() // SHARE
         self.blocks: list[Array] = []
         self.file: BinaryIO | None = None
         self.rows = self.bytes = 0
+        self.map: np.memmap[Any, Any] | None = None  # of all that is expected: later there may be no room for it
+        if expected > self.most:
+            self._open(expected)
+            assert self.file is not None
+            self.file.truncate(expected)
+            self.map = np.memmap(self.file, dtype=np.uint8, mode="r", shape=(expected,))
+            self.file.seek(0)
 
     def add(self, block: Array) -> None:
         self.rows += len(block)
         self.bytes += block.nbytes
         self.blocks.append(block)
         if self.file is None and self.bytes > self.most:
-            self.file = scratch(self.what, self.bytes)
+            self._open(self.bytes)
         if self.file is not None:
             for waiting in self.blocks:
                 self._write(waiting)
             self.blocks = [self.blocks[-1][:0]]  # its shape and dtype
+
+    def _open(self, size: int) -> None:
+        check_mappable(size, self.what)
+        self.file = scratch(self.what, size)
 
     def _write(self, block: Array) -> None:
         assert self.file is not None
@@ -55,8 +67,12 @@ class Spool:
         if self.file is None:
             return self.blocks[0] if len(self.blocks) == 1 else Parts(self.blocks)
         self.file.flush()
+        with self.file as file:  # a map has a handle of its own
+            if self.map is None or len(self.map) != self.bytes:
+                check_mappable(self.bytes, self.what)
+                self.map = np.memmap(file, dtype=np.uint8, mode="r", shape=(self.bytes,))
         like = self.blocks[0]
-        return np.memmap(self.file, dtype=like.dtype, mode="r", shape=(self.rows, *like.shape[1:]))
+        return self.map.view(like.dtype).reshape(self.rows, *like.shape[1:])
 
 
 def cache() -> Path:

@@ -28,6 +28,7 @@ from zoo.data.sources import Array, Source, blocks
 from zoo.data.spool import Spool
 from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean, listed
 from zoo.files import parse_json
+from zoo.memory import available, check_fits, is_shortage
 
 MAX_CLASSES = 1000
 BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
@@ -38,6 +39,8 @@ FEWER = "Take fewer rows or columns, or a machine with more."
 EXACT = 2**24  # whole numbers up to here are float32 numbers
 SHOWN = 5  # columns or lines that are said one by one
 COARSE = 1000  # rounding errors are small beside this part of the range of a column
+MAX_PAGE = 2**31  # bytes of a page of a Parquet file
+SMALLER = "Write it again with smaller row groups, or as several files."
 SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 
 
@@ -61,6 +64,7 @@ class Table:
     where: str  # what messages call it
     names: tuple[str, ...]
     width: int
+    rows = 0  # how many there are, where the file says it
     typed = True  # whether columns have types of their own; in CSV files all are words
     faults: Sequence[str] = ()  # of the header
     problems: list[str] | None = None  # of header and rows: gathered here while they are read; None: raised
@@ -95,7 +99,7 @@ class Table:
 
     def read(self, numbers: Sequence[int], words: Sequence[int] = ()) -> tuple[Source, list[Words]]:
         """Columns as float32, shape `(N, len(numbers))`, all of them finite, and others as words."""
-        spool, row = Spool(self.where), 0
+        spool, row = Spool(self.where, self.rows * len(numbers) * np.dtype(np.float32).itemsize), 0
         known: list[dict[str, int]] = [{} for _ in words]
         places: list[list[npt.NDArray[np.int32]]] = [[] for _ in words]
         merged = Merged(2**53 if self.typed else 10**18)
@@ -345,15 +349,15 @@ class ParquetTable(ArrowTable):
     """A Parquet file, or several of one schema, read a part at a time."""
 
     def __init__(self, *paths: Path) -> None:
-        self.paths, self.count = paths, 0
+        self.paths = paths
         schemas = []
         for path in paths:
             with _readable(path, "Parquet"), self.opened(path) as file:
                 schemas.append(file.schema_arrow)
-                self.count += file.metadata.num_rows
+                self.rows += file.metadata.num_rows
         where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         super().__init__(where, schemas[0])
-        if self.count == 0:
+        if self.rows == 0:
             raise InputError(f"{where} is empty: it has {self.width} columns and 0 rows.")
         for path, schema in zip(paths, schemas, strict=True):
             if not set(self.names) <= set(schema.names):
@@ -361,7 +365,7 @@ class ParquetTable(ArrowTable):
                 raise InputError(f"{path} has no column {missing!r}, which {paths[0]} has; expected the same in each.")
 
     def count_rows(self) -> int:
-        return self.count
+        return self.rows
 
     @staticmethod
     def opened(path: Path) -> Any:
@@ -371,8 +375,21 @@ class ParquetTable(ArrowTable):
     def selected(self, names: Sequence[str]) -> Iterator[Any]:
         for path in self.paths:
             with _readable(path, "Parquet"), self.opened(path) as file:
+                check_fits(_largest_page(file.metadata, names), f"a part of {path}", SMALLER)
                 for batch in file.iter_batches(batch_size=BATCH, columns=list(names), use_threads=False):
                     yield batch.select(list(names))
+
+
+def _largest_page(about: Any, names: Sequence[str]) -> int:
+    """Bytes of the largest page that these columns of a Parquet file may have: a page is unpacked as a whole, and is no
+    larger than its column is in a row group."""
+    free, largest = available(), 0
+    for group in map(about.row_group, range(about.num_row_groups)):
+        if group.total_byte_size > free:  # else none of its columns is too large
+            columns = map(group.column, range(group.num_columns))
+            sizes = (c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in names)
+            largest = max(largest, *sizes, 0)
+    return min(largest, MAX_PAGE)
 
 
 class ManyTables(Table):
@@ -437,12 +454,14 @@ def _unnamed_index(schema: Any) -> set[str]:
 
 @contextmanager
 def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Whatever pyarrow raises in the block becomes a `CorruptFile`, but a shortage of memory."""
+    """Whatever pyarrow raises in the block becomes a `CorruptFile`, or of a shortage of memory an `InputError`."""
     try:
         yield
-    except (ZooError, MemoryError):
+    except ZooError:
         raise
-    except (arrow().ArrowException, OSError) as error:
+    except (arrow().ArrowException, OSError, MemoryError) as error:
+        if is_shortage(error):
+            raise InputError(f"there is not enough memory to read {path} ({first_line(error)}). {SMALLER}") from error
         raise CorruptFile(f"{path} is not a readable {kind} file: {first_line(error)}") from None
 
 

@@ -6,10 +6,13 @@ classes and splits there too; columns of a table that are none of the model's ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from zoo.api import TrainedOn
+from zoo.checkpoint import convert
 from zoo.data import Dataset, Inputs, load_dataset, resolve
 from zoo.data.files import ARRAYS, TABLES, array_names
 from zoo.data.tables import find_parts, open_parts
@@ -18,19 +21,11 @@ from zoo.model import Model
 from zoo.spaces import Image
 
 
-def card_of(model: Model) -> Mapping[str, Any]:
-    """What a model's checkpoint or artifact says of its training."""
+def said_of(model: Model) -> TrainedOn:
+    """What the card of a checkpoint or artifact says of the data of its training."""
     manifest = getattr(model, "manifest", None)
-    card: Mapping[str, Any] = manifest.card if manifest is not None else getattr(model, "meta", {}).get("card", {})
-    return card
-
-
-def trained_on(model: Model) -> str:
-    """The data that a model was trained on: a name or a path."""
-    data = card_of(model).get("data")
-    if not data:
-        raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return str(data)
+    card = manifest.card if manifest is not None else getattr(model, "meta", {}).get("card", {})
+    return convert(card, TrainedOn, Path(f"the card of {model.name}"))
 
 
 def load_for(
@@ -46,10 +41,12 @@ def load_for(
     `label` and `split` are the columns of the classes and of the splits, by default those of the training where the
     data have columns of these names. `inputs` are what the model is told of rows, by default the columns that it needs.
     """
-    card, space = card_of(model), model.space
-    known: dict[str, Any] = {"label": card.get("label"), **card.get("reading", {})}
+    said, space = said_of(model), model.space
+    known: dict[str, Any] = {"label": said.label, **msgspec.to_builtins(said.reading)}
     if data is None:
-        data = trained_on(model)
+        if not said.data:
+            raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
+        data = said.data
     else:
         names, size = columns_in(data), known.get("size")
         known = {name: known.get(name) for name in ("label", "split") if known.get(name) in names}

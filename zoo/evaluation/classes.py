@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError
-from zoo.evaluation.estimates import clearly_positive, mean, share
+from zoo.evaluation.estimates import hardly_positive, mean, share
 from zoo.evaluation.library import single_threaded, sklearn
 from zoo.evaluation.task import Task
 from zoo.evaluation.vectors import vectorizer
@@ -36,7 +36,7 @@ def prediction(task: Task) -> None:
     figures["accuracy_of_commonest_class"], figures["accuracy_of_forest"] = share(commonest), share(forest)
     for what, other in (("always naming the commonest class", commonest), ("a random forest", forest)):
         gain = mean(right.astype(float) - other)
-        if not clearly_positive(gain):
+        if hardly_positive(gain):
             task.report.remarks.append(f"It is no better than {what}: its accuracy is {gain} higher.")
 
 

@@ -22,6 +22,11 @@ def clearly_positive(figure: Figure) -> bool:
     return figure.error is not None and figure.value > SURE * figure.error
 
 
+def hardly_positive(figure: Figure) -> bool:
+    """Whether a difference is not `clearly_positive`. Of one row, whose error is not known, its sign decides."""
+    return not figure.value > SURE * (figure.error or 0.0)
+
+
 def mean(values: Array) -> Figure:
     return ratio(values, np.ones(len(values)))
 

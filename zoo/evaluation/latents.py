@@ -24,9 +24,22 @@ def representation(task: Task) -> None:
         figures["reconstruction_rmse"] = rmse(flat(again), flat(task.x))
         figures["reconstruction_rmse_of_mean"] = rmse(flat(task.data.train).mean(0), flat(task.x))
     if task.y is not None and not given:  # an encoder that is told the class would only give it back
-        train, y = task.data.split("train")
-        figures["linear_probe"] = linear_probe(model.encode(train, seed=task.seed), y, z, task.y)
-        figures["linear_probe_of_raw_data"] = linear_probe(train, y, task.x, task.y)
+        _probe(task, z, task.y)
+
+
+def _probe(task: Task, z: Array, labels: Array) -> None:
+    """Figures of classes in the latents `z` (N, ...) of the rows, or why there are none."""
+    report, (train, y) = task.report, task.data.split("train")
+    assert y is not None
+    if len(np.unique(y)) < 2:
+        report.remarks.append("The training rows are of one class, so no linear probe is fitted.")
+        return
+    latents = task.model.encode(train, seed=task.seed)
+    if not (np.isfinite(latents).all() and np.isfinite(z).all()):
+        report.remarks.append("Some latents are not finite, so no linear probe is fitted.")
+        return
+    report.figures["linear_probe"] = linear_probe(latents, y, z, labels)
+    report.figures["linear_probe_of_raw_data"] = linear_probe(train, y, task.x, labels)
 
 
 def rmse(a: Array, b: Array) -> Figure:

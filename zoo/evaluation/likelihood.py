@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from zoo import noise
 from zoo.columns import Table
-from zoo.evaluation.estimates import below, clearly_positive, mean, ratio
+from zoo.evaluation.estimates import below, hardly_positive, mean, ratio
 from zoo.evaluation.references import Reference, references
 from zoo.evaluation.task import Task
 from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 BOUND_SAMPLES = 16
+FEWEST = 2  # training rows that a reference can be fitted to
 
 
 def likelihood(task: Task) -> None:
@@ -42,7 +43,7 @@ def likelihood(task: Task) -> None:
     for name, what, other in _others(task):
         figures[f"{unit}_of_{name}"] = ratio(other, size)
         difference = figures[f"{unit}_above_{name}"] = ratio(nats - other, size)
-        if not clearly_positive(ratio(other - nats, size)):
+        if hardly_positive(ratio(other - nats, size)):
             whose = "Its lower bound is" if model.density == "lower_bound" else "It is"
             units = unit.replace("_", " ")
             task.report.remarks.append(f"{whose} no better than {what}: {difference} {units} above.")
@@ -71,24 +72,27 @@ def _nats(task: Task, **options: Any) -> Array:
 
 def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
     """Name, description and nats (N,) of each reference; of a model that is told the class, fitted to each class."""
-    space, (other, other_y) = task.model.space, task.other
-    if not task.labels("log_prob"):
-        for found in references(space, task.data.train, other):
-            yield found.name, found.what, log_volume(space, task.x) - found.log_prob(task.x)
-        return
-    assert task.y is not None
-    assert other_y is not None
+    space, remarks, (other, other_y) = task.model.space, task.report.remarks, task.other
     train, y = task.data.split("train")
-    nats: dict[str, Array] = {}
-    what: dict[str, Reference] = {}
-    for label in np.unique(task.y):
-        of_class = other[other_y == label]
-        for found in references(space, train[y == label], of_class if len(of_class) else other):
-            rows = task.y == label
-            nats.setdefault(found.name, np.empty(len(task.x)))[rows] = -found.log_prob(task.x[rows])
-            what[found.name] = found
-    for name, values in nats.items():
-        yield name, f"{what[name].what}, fitted to each class", values
+    by_class = bool(task.labels("log_prob"))
+    groups = task.y if by_class and task.y is not None else np.zeros(len(task.x), np.int64)
+    fitted: dict[int, list[Reference]] = {}
+    for group in np.unique(groups):
+        rows, choice = (train[y == group], other[other_y == group]) if by_class else (train, other)
+        if len(rows) < FEWEST:
+            whose = f" of class {task.model.classes.names[group]}" if task.model.classes and by_class else ""
+            count = "one training row" if len(rows) else "no training row"
+            remarks.append(f"There is {count}{whose}, to which no reference can be fitted; there is none.")
+            return
+        fitted[group] = list(references(space, rows, choice if len(choice) else other))
+    most = max(fitted.values(), key=len)
+    if len(most) == 1:
+        remarks.append(f"There is one reference: the best of the mixtures, or n-grams, is {most[0].what} again.")
+    for place, one in enumerate(most):
+        nats = log_volume(space, task.x)
+        for group, found in fitted.items():  # where the better one is the floor again, it stands for both
+            nats[groups == group] -= found[min(place, len(found) - 1)].log_prob(task.x[groups == group])
+        yield one.name, f"{one.what}, fitted to each class" if by_class else one.what, nats
 
 
 def _energy(task: Task) -> None:
@@ -100,7 +104,7 @@ def _energy(task: Task) -> None:
     of_shuffled = -task.model.log_prob(shuffled, seed=task.seed, **task.given("log_prob")).astype(np.float64)
     task.report.figures["mean_energy"] = mean(energy)
     task.report.figures["energy_auroc"] = auroc = below(energy, of_shuffled)
-    if not clearly_positive(replace(auroc, value=auroc.value - 0.5)):
+    if hardly_positive(replace(auroc, value=auroc.value - 0.5)):
         task.report.remarks.append(
             f"Its energy tells data no better from shuffled columns than chance: how often it is lower is {auroc}."
         )

@@ -27,6 +27,7 @@ ROWS = 10_000  # at most so many to fit
 CHOICE = 2_000  # at most so many to choose by
 COMPONENTS = (1, 5, 10, 20, 50)
 ROWS_EACH = 10  # rows of a component, at least
+PRODUCTS, ROUNDS = 1e10, (5, 300)  # of k-means: about so many multiplications, within bounds of its iterations
 LENGTHS = (1, 2, 3, 4, 5, 6)  # of n-grams
 TOKENS = 500_000  # at most so many to count
 SHRINKAGE = 3.0  # observations that a component has of the marginals before it has seen any
@@ -40,21 +41,24 @@ class Reference:
 
 
 def references(space: Space, train: Array, other: Array) -> Iterator[Reference]:
-    """The references for observations of a space: first the floor, then a better one. `other` rows choose."""
+    """The references for observations of a space: first the floor, then a better one, unless the best is the floor
+    again. Two training rows or more; `other` rows choose."""
     train, other = train[:ROWS], other[:CHOICE]
     if isinstance(space, Strings):
         ngrams = _ngrams(space, train)
         fits = {length: ngrams(length) for length in LENGTHS}
         yield Reference(f"{space.unit}s", f"the frequencies of {space.unit}s alone", fits[1])
         length = _best(fits, other)
-        yield Reference("ngrams", f"{length}-grams of {space.unit}s with Witten-Bell smoothing", fits[length])
+        if length > 1:
+            yield Reference("ngrams", f"{length}-grams of {space.unit}s with Witten-Bell smoothing", fits[length])
         return
     fit = _levels if space.discrete else _normals
     kind = "clusters of k-means, in each independent levels" if space.discrete else "normals (scikit-learn)"
     yield Reference("marginals", "the columns as if they were independent", _independent(space, train, other))
     fits = {k: fit(space, train, k) for k in COMPONENTS if k == 1 or k * ROWS_EACH <= len(train)}
     count = _best(fits, other)
-    yield Reference("mixture", f"a mixture of {count} {kind}", fits[count])
+    if space.size > 1 and not (space.discrete and count == 1):
+        yield Reference("mixture", f"a mixture of {count} {kind}", fits[count])
 
 
 def _best(fits: dict[int, LogProb], other: Array) -> int:
@@ -100,7 +104,9 @@ def _levels(space: Space, train: Array, components: int) -> LogProb:
     if components > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sklearn("exceptions").ConvergenceWarning)  # fewer different rows
-            cluster = sklearn("cluster").KMeans(components, n_init=1, random_state=0).fit_predict(flat(train))
+            rounds = int(np.clip(PRODUCTS / (components * train.size), *ROUNDS))
+            means = sklearn("cluster").KMeans(components, n_init=1, max_iter=rounds, random_state=0)
+            cluster = means.fit_predict(flat(train))
     sizes = np.bincount(cluster, minlength=components)
     tables = np.empty((x.shape[1], components, levels))  # log p(level) of each dimension and cluster
     for column, table in zip(x.T, tables, strict=True):

@@ -60,13 +60,18 @@ def compare(task: Task, made: Array, labels: Array | None = None) -> None:
     count = min(len(made), len(task.x))
     smallest = min(count, len(task.data.train), len(task.other[0]))
     if smallest < LEAST:
-        task.report.remarks.append(f"{smallest} rows are too few to compare samples with; expected at least {LEAST}.")
+        rows = f"{smallest} rows are" if smallest > 1 else "One row is"
+        task.report.remarks.append(f"{rows} too few to compare samples with; expected at least {LEAST} of each split.")
+        return
+    if not np.isfinite(made).all():
+        bad = int((~np.isfinite(made).reshape(len(made), -1).all(1)).sum())
+        task.report.remarks.append(f"{bad:,} of {len(made):,} samples are not finite: samples are not compared.")
         return
     made, x, labels = made[:count], task.x[:count], None if labels is None else labels[:count]
     train, train_y = task.some_training(count)
     _two_sample(task, made, x, train, labels, train_y)
     _copies(task, made, train)
-    _neighbors(task, made)
+    compare_neighbors(task, made)
     if task.judge is not None:
         _judged(task, task.judge, made, x, labels)
     elif task.data.classes is not None:
@@ -102,7 +107,7 @@ def _distinct(x: Array) -> Figure:
     return share(np.array([counts[key] == 1 for key in keys]))
 
 
-def _neighbors(task: Task, made: Array) -> None:
+def compare_neighbors(task: Task, made: Array) -> None:
     """Memorization, density and coverage in the units of the data. Real are rows of the split that is left."""
     vectors, figures = vectorizer(task.model.space, task.data.train), task.report.figures
     other = task.other[0][: len(made)]

@@ -11,6 +11,7 @@ from zoo.testing import statistics
 from zoo.testing.check import NoPower, NotApplicable, check, require
 from zoo.testing.integrals import (
     GRIDS,
+    MEDIUM,
     PROPOSALS,
     REPEATS,
     ROWS,
@@ -67,7 +68,13 @@ def _adds_up(subject: Subject) -> str:
             require(worst < 1e-3, f"p(x_{d} given what comes before) sums to one but for {worst:.2g}.")
         return f"each dimension's sum is one but for {worst:.1g}"
     _falls_off(subject)
+    _require_reach(subject)
     return _by_quadrature(subject) if subject.space.size <= SMALL else _by_importance(subject)
+
+
+def _require_reach(subject: Subject) -> None:
+    if subject.space.size > MEDIUM:
+        raise NoPower(f"there are {subject.space.size} dimensions, and importance sampling reaches {MEDIUM}")
 
 
 def _by_quadrature(subject: Subject) -> str:
@@ -144,7 +151,8 @@ def _totals_of_bound(subject: Subject, more: dict[str, int]) -> Floats:
     if subject.enumerable:
         return np.asarray(estimates(subject, more.get("samples")).sum(1))
     if subject.space.discrete:
-        raise NotApplicable("the space is too large to go through")
+        raise NoPower("the space is too large to go through")
+    _require_reach(subject)
 
     def bound(x: Floats) -> Floats:
         return subject.log_prob(x, **more)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from zoo.model import Array
+from zoo.spaces import Strings
 from zoo.testing.check import NoPower, require
 from zoo.testing.statistics import Floats, Line
 from zoo.testing.subject import Subject, levels
@@ -25,14 +26,8 @@ MEDIUM = 8  # dimensions of real vectors that importance sampling takes
 
 
 def measured(subject: Subject) -> bool:
-    """Whether the mass of the space can be added up, as far as can be said before the model is made."""
-    one_by_one = subject.enumerable or subject.spec.family == "autoregressive"
-    return (
-        subject.scope != "outputs"
-        and subject.has("log_prob")
-        and subject.spec.density != "unnormalized"
-        and (one_by_one or (not subject.space.discrete and subject.space.size <= MEDIUM))
-    )
+    """Whether there is a density, or a bound of one, whose mass should add up."""
+    return subject.scope != "outputs" and subject.has("log_prob") and subject.spec.density != "unnormalized"
 
 
 def draws_of_bound(subject: Subject, *wanted: int) -> list[dict[str, int]]:
@@ -95,7 +90,7 @@ def conditionals(subject: Subject, rows: int) -> Iterator[tuple[int, Floats, Arr
         )
     x = subject.sample(rows, seed=5) if subject.has("sample") else subject.space.examples("random", rows)
     flat = x.reshape(rows, -1)
-    is_text = subject.space.type == "text"
+    is_text = isinstance(subject.space, Strings)
     alive = np.ones(rows, dtype=bool)
     for d in range(subject.space.size):
         chosen = flat[alive]

@@ -17,7 +17,6 @@ from zoo.testing.integrals import (
     draws_of_bound,
     estimates,
     grid,
-    measured,
     safe_log_prob,
     somewhere,
 )
@@ -35,11 +34,8 @@ BLOCKS = 20  # of the plane, on each axis
 
 
 def compared(subject: Subject) -> bool:
-    """Whether the sampler can be held against the density, which may lack its constant where the space is small."""
-    small = subject.enumerable or (not subject.space.discrete and subject.space.size <= SMALL)
-    if subject.scope == "outputs" or not subject.has("sample", "log_prob"):
-        return False
-    return measured(subject) or small or is_real_flow(subject)
+    """Whether there is a density to hold the sampler against; it may lack its constant."""
+    return subject.scope != "outputs" and subject.has("sample", "log_prob")
 
 
 @check(compared, statistical=True)
@@ -65,20 +61,23 @@ def _tests(subject: Subject) -> dict[str, float]:
     """p-values of "samples follow exp(log_prob)"; `NoPower` where there is no test that could see much."""
     if subject.enumerable:
         return _powerful(_counts(subject), "the bound is too loose for its draws to tell what the counts should be")
+    density, size = subject.model.density, subject.space.size
     if subject.space.discrete:
+        if density != "exact":
+            raise NoPower(f"the space is too large to go through, and log_prob is {density!r}")
         return _transform_of_conditionals(subject)
     tests = _latents(subject) if is_real_flow(subject) and has_normal_base(subject) else {}
-    bound = subject.model.density == "lower_bound"
+    reach = SMALL if density == "unnormalized" else MEDIUM
     try:
-        if subject.space.size <= SMALL and not bound:
-            tests |= _on_the_line(subject) if subject.space.size == 1 else _on_the_plane(subject)
-        elif subject.space.size <= MEDIUM:
+        if size <= SMALL and density != "lower_bound":
+            tests |= _on_the_line(subject) if size == 1 else _on_the_plane(subject)
+        elif size <= reach:
             tests |= _against_reference(subject)
+        elif not tests:
+            raise NoPower(f"there are {size} dimensions; where log_prob is {density!r}, {reach} are within reach")
     except NoPower:
         if not tests:
             raise
-    if not tests:
-        raise NotApplicable("the space is too large, and the model is no flow with a normal base")
     return tests
 
 

@@ -148,9 +148,9 @@ class Subject:
         return self.model.log_prob(x, **self.labels("log_prob", len(x)), **more).astype(np.float64)
 
     def sample(self, count: int, seed: int = 0, **more: Any) -> Array:
-        """Draws, where by default observations are means."""
+        """Draws, where by default observations are means; as arrays, whatever callers get."""
         given = self.model.signature("sample").draws | more | self.labels("sample", count)
-        return self.model.sample(count, seed=seed, **given)
+        return self.model.run("sample", count=count, seed=seed, **given)["x"]
 
     @cached_property
     def draws(self) -> int:

@@ -160,7 +160,8 @@ def plan(
     if origin is not None:
         network.check_arrays(origin.arrays)
     objectives = network.objectives()
-    if asked["label"] is not None and not any("label" in objective.loss.inputs for objective in objectives.values()):
+    learns = unconditional or any("label" in objective.loss.inputs for objective in objectives.values())
+    if asked["label"] is not None and not learns:
         warnings.warn(
             f"{spec.name} learns nothing of classes: the column {asked['label']!r} is left out of its rows.",
             ZooWarning,

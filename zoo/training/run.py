@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from zoo import checkpoint, spaces
-from zoo.api import MODEL, Record
+from zoo.api import MODEL, Reading, Record
 from zoo.data import resolve
 from zoo.errors import CorruptFile, InputError, ZooError
 from zoo.figure import Figure
@@ -82,7 +82,9 @@ def read_record(run: Path) -> RunRecord:
         raise InputError(
             f"{run} is not a run: it has no {RECIPE}. Start one: zoo train ARCHITECTURE --data DATA --out {run}."
         )
-    return checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
+    record = checkpoint.convert(checkpoint.read_json(path, SCHEMA), RunRecord, path)
+    checkpoint.convert(record.reading, Reading, path)
+    return record
 
 
 def is_saved(run: Path) -> bool:

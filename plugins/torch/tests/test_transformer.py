@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from zoo_torch.transformer import Transformer
 
 import zoo
 from zoo.spaces import Text
+from zoo.testing import network_checks
 
 
 @torch.no_grad()
@@ -57,3 +59,19 @@ def test_a_text_that_has_ended_costs_nothing_and_ends_the_loop(make):
 def test_heads_share_the_width(heads):
     with pytest.raises(zoo.ZooError, match=rf"width=64 is not a multiple of heads={heads}"):
         zoo.create("transformer", zoo.Discrete(3, levels=4), config={"heads": heads})
+
+
+CLAIMS = (
+    "density_integrates_to_one",
+    "later_dimensions_do_not_change_earlier_ones",
+    "rows_far_out_are_like_the_first",
+    "samples_follow_the_density",
+)
+
+
+def test_the_suite_checks_models_of_tokens():
+    """Whose samples callers get as strings."""
+    space, settings = zoo.Tokens(3, 2, "{}"), {"layers": 1, "width": 8, "heads": 2}
+    cases = network_checks(Transformer, space, family="autoregressive", settings=settings)
+    results = [case.run() for case in cases if str(case) in CLAIMS]
+    assert [result.outcome for result in results] == ["passed"] * len(CLAIMS), results
