@@ -65,6 +65,22 @@ def test_true_and_false_are_names():
     assert places(Places("False", "True"), True) == [1, 1, 1]
 
 
+@pytest.mark.parametrize("label", [True, 1, "1", 7, "cat"])
+def test_a_method_that_takes_no_class_refuses_any(label):
+    model = Places("1", "2", "10")
+    model.signatures = {"log_prob": Signature({"x": model.space.tensor}, {"log_prob": ONE}, {}, False)}
+    with pytest.raises(InputError, match="takes no class"):
+        places(model, label)
+
+
+def test_classes_that_an_architecture_does_not_learn_are_said(tmp_path):
+    pytest.importorskip("zoo_torch")
+    path = tmp_path / "a.csv"
+    path.write_text("u,v,kind\n" + "".join(f"{i / 7},{i % 5},{'ab'[i % 2]}\n" for i in range(30)))
+    with pytest.warns(ZooWarning, match="ebm learns nothing of classes: the column 'kind' is left out of its rows"):
+        zoo.train("ebm", path, tmp_path / "run", label="kind", epochs=1, config={"hidden": 8})
+
+
 def test_inputs_by_position_are_those_of_a_graph():
     model = Places("1", "2", "10")
     assert model.run("log_prob", {"x": np.zeros((3, 1)), "label": 2})["log_prob"].tolist() == [2, 2, 2]

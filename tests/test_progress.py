@@ -9,6 +9,7 @@ import time
 import pytest
 
 from zoo.cli import progress
+from zoo.training.forecast import Forecast
 
 
 @pytest.fixture
@@ -30,6 +31,14 @@ def test_the_time_that_is_left():
     assert lines.line(900.0) == "exporting x: comparing, 25%, 0 s left"
     lines.done = lines.total = 0
     assert lines.line(115.0) == "exporting x: comparing, for 15 s"
+
+
+def test_what_a_training_takes_is_a_sentence():
+    forecast = Forecast(seconds=610, memory=2**30, device_memory=2**31)
+    words = "takes about 10 min 10 s and 1.0 GiB of memory and 2.0 GiB of the memory of the device"
+    assert progress.forecast_line(forecast) == f"{words}, as far as its first steps tell"
+    alone = progress.forecast_line(Forecast(seconds=610, memory=0, device_memory=0))
+    assert alone == "takes about 10 min 10 s, as far as its first steps tell"
 
 
 def test_a_line_though_nothing_is_reported(fast, capsys):

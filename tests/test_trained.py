@@ -125,6 +125,13 @@ def test_commands_read_other_data_as_those_of_the_training(call, data):
     assert "6 rows of own.csv, test" in call("compare", "m", "n", *data, "--split-column", "part", model=plain)
 
 
+def test_few_rows_are_not_evaluated_but_scored(call):
+    pa.csv.write_csv(pa.table(OWN).slice(20), "few.csv")
+    said = call("evaluate", "m", "--data", "few.csv", code=2)
+    assert "few.csv has 0 training rows; expected at least 10. zoo score and zoo predict take rows without" in said
+    assert "mean of 10 rows" in call("score", "m", "--data", "few.csv")
+
+
 def test_scores_leave_out_the_column_of_the_classes(call):
     pa.csv.write_csv(pa.table({"a": np.arange(5.0), "kind": [*"xyxyx"], "b": np.arange(5.0)}), "few.csv")
     said = call("score", "m", "--data", "few.csv", model=Gauss(space=Real(2), label="kind"))

@@ -141,7 +141,8 @@ class Model(ABC):
         """
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
-        arrays, options = self._arguments(method, signature, {**(inputs or {}), **self.called(more)}, rows.count)
+        named = self.called(more) if "label" in signature.inputs else more
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **named}, rows.count)
         rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
         chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
         return self._chunks(method, arrays, rows, options, chunk, progress)

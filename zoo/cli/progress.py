@@ -149,9 +149,9 @@ class Lines:
 
 def forecast_line(forecast: Forecast) -> str:
     """What a training will take, in a sentence."""
-    device = f", and {gib(forecast.device_memory)} of the device" if forecast.device_memory else ""
-    memory = f" and has {gib(forecast.memory)} of memory" if forecast.memory else ""
-    return f"takes about {duration(forecast.seconds)}{memory}{device}, as far as its first steps tell"
+    memory = ((forecast.memory, "of memory"), (forecast.device_memory, "of the memory of the device"))
+    amounts = "".join(f" and {gib(amount)} {what}" for amount, what in memory if amount)
+    return f"takes about {duration(forecast.seconds)}{amounts}, as far as its first steps tell"
 
 
 def losses(status: Status) -> str:

@@ -29,7 +29,7 @@ from zoo.data.files import TABLES, column_names, numbered, open_inputs, open_row
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
-from zoo.data.trained import card_of, columns_in
+from zoo.data.trained import columns_in, said_of
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.files import check_output_file
 from zoo.model import FIRST_OUTPUT, Model, Progress
@@ -159,7 +159,11 @@ def read_inputs(
         raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
     if isinstance(found, Path):
         if label is None and (names_there := columns_in(found)):
+<<<<<<< HEAD
             label = next((n for n in (card_of(model).label, LABEL) if n in names_there), None)
+=======
+            label = next((n for n in (said_of(model).label, LABEL) if n in names_there), None)
+>>>>>>> h-mend15
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:

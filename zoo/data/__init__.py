@@ -252,7 +252,10 @@ def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any
     from zoo.data.frozen import split_order
 
     if count < MIN_ROWS:
-        raise InputError(f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three.")
+        raise InputError(
+            f"{name} has {count} rows; expected at least {MIN_ROWS}, to split them in three. zoo score and zoo "
+            "predict take fewer."
+        )
     order = split_order(count)
     ends = (0, count - count // 10 - count // 5, count - count // 5, count)
     return {split: order[low:high] for split, low, high in zip(SPLITS, ends, ends[1:], strict=False)}
@@ -267,7 +270,10 @@ def all_splits(
 
     if "train" not in splits or len(splits["train"]) < MIN_ROWS:
         count = len(splits.get("train", ()))
-        raise InputError(f"{name} has {count} training rows; expected at least {MIN_ROWS}.")
+        raise InputError(
+            f"{name} has {count} training rows; expected at least {MIN_ROWS}. zoo score and zoo predict take rows "
+            "without them."
+        )
     rows, train = dict(splits), splits["train"]
     order = split_order(len(train))
     for split, share in (("validation", 10), ("test", 5)):

@@ -21,6 +21,7 @@ from zoo.model import Model
 from zoo.spaces import Image
 
 
+<<<<<<< HEAD
 def card_of(model: Model) -> TrainedOn:
     """What a model's checkpoint or artifact says of the data of its training."""
     manifest = getattr(model, "manifest", None)
@@ -34,6 +35,13 @@ def trained_on(model: Model) -> str:
     if not data:
         raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
     return data
+=======
+def said_of(model: Model) -> TrainedOn:
+    """What the card of a checkpoint or artifact says of the data of its training."""
+    manifest = getattr(model, "manifest", None)
+    card = manifest.card if manifest is not None else getattr(model, "meta", {}).get("card", {})
+    return convert(card, TrainedOn, Path(f"the card of {model.name}"))
+>>>>>>> h-mend15
 
 
 def load_for(
@@ -49,10 +57,17 @@ def load_for(
     `label` and `split` are the columns of the classes and of the splits, by default those of the training where the
     data have columns of these names. `inputs` are what the model is told of rows, by default the columns that it needs.
     """
+<<<<<<< HEAD
     card, space = card_of(model), model.space
     known: dict[str, Any] = {"label": card.label, "inputs": [*model.conditions], **msgspec.to_builtins(card.reading)}
+=======
+    said, space = said_of(model), model.space
+    known: dict[str, Any] = {"label": said.label, **msgspec.to_builtins(said.reading)}
+>>>>>>> h-mend15
     if data is None:
-        data = trained_on(model)
+        if not said.data:
+            raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
+        data = said.data
     else:
         names, size = columns_in(data), known.get("size")
         known = {name: known.get(name) for name in ("label", "split") if known.get(name) in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from zoo import registry, spaces
 from zoo.api import load, made_from
 from zoo.data import Dataset, Inputs, load_dataset
 from zoo.eager import EagerModel
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 from zoo.failpoints import failpoint
 from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
 from zoo.memory import available
@@ -158,7 +159,15 @@ def plan(
     network = check_can_train(record)
     if origin is not None:
         network.check_arrays(origin.arrays)
-    record.inputs = sorted(check_inputs(network.objectives(), data.keeping(data.inputs, classes=not unconditional)))
+    objectives = network.objectives()
+    learns = unconditional or any("label" in objective.loss.inputs for objective in objectives.values())
+    if asked["label"] is not None and not learns:
+        warnings.warn(
+            f"{spec.name} learns nothing of classes: the column {asked['label']!r} is left out of its rows.",
+            ZooWarning,
+            stacklevel=3,
+        )
+    record.inputs = sorted(check_inputs(objectives, data.keeping(data.inputs, classes=not unconditional)))
     record.digest = kept(record, data).digest
     record.device = str(network.device)
     return record
