@@ -159,11 +159,7 @@ def read_inputs(
         raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
     if isinstance(found, Path):
         if label is None and (names_there := columns_in(found)):
-<<<<<<< HEAD
-            label = next((n for n in (card_of(model).label, LABEL) if n in names_there), None)
-=======
             label = next((n for n in (said_of(model).label, LABEL) if n in names_there), None)
->>>>>>> h-mend15
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:

@@ -21,27 +21,11 @@ from zoo.model import Model
 from zoo.spaces import Image
 
 
-<<<<<<< HEAD
-def card_of(model: Model) -> TrainedOn:
-    """What a model's checkpoint or artifact says of the data of its training."""
-    manifest = getattr(model, "manifest", None)
-    card = manifest.card if manifest is not None else getattr(model, "meta", {}).get("card", {})
-    return convert(card, TrainedOn, Path(f"the card of {model.name}"))
-
-
-def trained_on(model: Model) -> str:
-    """The data that a model was trained on: a name or a path."""
-    data = card_of(model).data
-    if not data:
-        raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    return data
-=======
 def said_of(model: Model) -> TrainedOn:
     """What the card of a checkpoint or artifact says of the data of its training."""
     manifest = getattr(model, "manifest", None)
     card = manifest.card if manifest is not None else getattr(model, "meta", {}).get("card", {})
     return convert(card, TrainedOn, Path(f"the card of {model.name}"))
->>>>>>> h-mend15
 
 
 def load_for(
@@ -57,13 +41,8 @@ def load_for(
     `label` and `split` are the columns of the classes and of the splits, by default those of the training where the
     data have columns of these names. `inputs` are what the model is told of rows, by default the columns that it needs.
     """
-<<<<<<< HEAD
-    card, space = card_of(model), model.space
-    known: dict[str, Any] = {"label": card.label, "inputs": [*model.conditions], **msgspec.to_builtins(card.reading)}
-=======
     said, space = said_of(model), model.space
-    known: dict[str, Any] = {"label": said.label, **msgspec.to_builtins(said.reading)}
->>>>>>> h-mend15
+    known: dict[str, Any] = {"label": said.label, "inputs": [*model.conditions], **msgspec.to_builtins(said.reading)}
     if data is None:
         if not said.data:
             raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")

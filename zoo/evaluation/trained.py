@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.data import Dataset
 from zoo.data.sources import row_hashes
-from zoo.data.trained import card_of, load_for
+from zoo.data.trained import load_for, said_of
 from zoo.errors import ZooError
 from zoo.model import Array, Model
 
@@ -35,7 +35,7 @@ def with_training_rows(model: Model, given: Any, data: Dataset, most: int, x: Ar
 def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[Dataset | None, str]:
     """What a model was trained on, by its card, or why it is not known; neither where it is `data`, which was read from
     `given`."""
-    source = card_of(model).data
+    source = said_of(model).data
     if isinstance(given, (str, Path)) and str(given) == source:
         return None, ""
     if not source or getattr(model, "limits", None):  # what a stranger's file names is not opened
