@@ -564,6 +564,12 @@ def test_copies_of_what_a_model_was_trained_on_are_seen_on_other_rows(tmp_path):
         "References, probes and memorization are about the training rows of whole.npz, which it was trained on; "
         f"{count} of the {len(rows)} rows of other.npz are among them."
     )
+    np.savez(tmp_path / "one.npz", x=x[1::2], y=y[1::2])  # a class of two, whose number is another there
+    report = evaluate(model, tmp_path / "one.npz")
+    assert report["copies"].value == 1
+    assert "rows of one.npz are among them" in report.remarks[-1]
+    np.savez(tmp_path / "third.npz", x=x[::-1], y=y + 7)
+    assert "which has other classes; " in evaluate(model, tmp_path / "third.npz").remarks[-1]
     for same in (tmp_path / "whole.npz", known):
         assert not any("trained on" in remark for remark in evaluate(model, same).remarks)
 

@@ -21,7 +21,7 @@ from zoo.evaluation.meaning import meaning
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
-from zoo.evaluation.trained import SHARE, with_training_rows
+from zoo.evaluation.trained import SHARE, training_data, with_classes, with_training_rows
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.memory import available
 from zoo.model import Model, Progress
@@ -56,6 +56,9 @@ def evaluate(
     whole = dataset.keeping(names).fitted(model.space, model.classes)
     most = available() // SHARE
     dataset = whole.at_most(most)
+    taken = dataset is not whole
+    trained, why = training_data(model, data, dataset, most)
+    dataset = with_classes(dataset, trained)
     if judge is not None:
         check_judge(judge, dataset)
     elif "sample" in model.signatures:
@@ -69,16 +72,16 @@ def evaluate(
         told = {name: dataset.splits[split].take(name) for name in names}
     chosen = dict(options or {})
     report = Report(model.name, dataset.name, split, len(x), seed, judge.name if judge else None, chosen)
-    if dataset is not whole:
+    if taken:
         report.remarks.append("Some rows of each split were taken, evenly spread: all would take too much memory.")
-    dataset, trained_on = with_training_rows(model, data, dataset, most, x)
+    dataset, said = with_training_rows(dataset, trained, why, x)
     task = Task(model, dataset, x, y, report, judge, chosen, told)
     parts = [part for method, part in PARTS.items() if method in model.signatures]
     for done, part in enumerate(parts):
         part(task)
         if progress:
             progress(done + 1, len(parts))
-    report.remarks += [trained_on] if trained_on else []
+    report.remarks += [said] if said else []
     return report
 
 

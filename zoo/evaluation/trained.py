@@ -11,30 +11,38 @@ import numpy as np
 from zoo.data import Dataset
 from zoo.data.sources import row_hashes
 from zoo.data.trained import load_for, said_of
-from zoo.errors import ZooError
+from zoo.errors import InputError, ZooError
 from zoo.model import Array, Model
 
 SHARE = 64  # of the memory that is free, for each split: figures make several copies
 
 
-def with_training_rows(model: Model, given: Any, data: Dataset, most: int, x: Array) -> tuple[Dataset, str]:
-    """`data`, which was read from `given`, with the rows that the model was trained on for training, where these are
-    others and at hand; and a sentence about them, or none where the model was trained on these very data. `x` are the
-    rows that are evaluated; of a split no more than `most` bytes are read."""
-    trained, why = training_data(model, given, data, most)
-    if trained is not None and data.classes is not None and trained.classes != data.classes:
-        why = f"What {model.name} was trained on, {trained.name}, has other classes"
-        trained = None
+def with_training_rows(data: Dataset, trained: Dataset | None, why: str, x: Array) -> tuple[Dataset, str]:
+    """`data` with the rows that a model was `trained` on for training, and a sentence about them; where these are not
+    known, or of other classes, as it is. `why` they are not known is empty where they are those of `data`. `x` are the
+    rows that are evaluated."""
     about = "eferences, probes and memorization are about the training rows of"
     if trained is None:
         return data, f"{why}: r{about} {data.name}." if why else ""
     count = f"{seen(x, trained):,} of the {len(x):,} rows of {data.name} are among them"
+    if data.classes is not None and trained.classes != data.classes:
+        return data, f"It was trained on {trained.name}, which has other classes; {count}. R{about} {data.name}."
     return replaced(data, trained), f"R{about} {trained.name}, which it was trained on; {count}."
+
+
+def with_classes(data: Dataset, trained: Dataset | None) -> Dataset:
+    """`data` with its classes numbered as in what a model was trained on, where this has all of them."""
+    if trained is None or trained.classes is None or data.classes is None:
+        return data
+    try:
+        return data.fitted(data.space, trained.classes)
+    except InputError:
+        return data
 
 
 def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[Dataset | None, str]:
     """What a model was trained on, by its card, or why it is not known; neither where it is `data`, which was read from
-    `given`."""
+    `given`. Of a split no more than `most` bytes are read."""
     source = said_of(model).data
     if isinstance(given, (str, Path)) and str(given) == source:
         return None, ""
