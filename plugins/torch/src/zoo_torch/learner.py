@@ -126,7 +126,8 @@ class TorchLearner:
             with self._among_processes(last=done > 0.999):
                 outputs = self.losses(objective, *part)
                 loss = outputs["loss"].mean()
-                self.fabric.backward(loss if share == 1 else loss * share)
+                if loss.requires_grad:  # a network may have all that it learns from `adapt`
+                    self.fabric.backward(loss if share == 1 else loss * share)
             for name, value in outputs.items():
                 mean = loss if name == "loss" else value.float().mean()
                 means[name] = means.get(name, 0.0) + share * float(mean.detach())
