@@ -83,7 +83,7 @@ def test_evaluation_and_real_rows_read_no_split_as_a_whole(monkeypatch):
     pytest.importorskip("sklearn")
     data = Dataset("guarded", zoo.Real(2), Guarded(), Guarded(), Guarded())
     monkeypatch.setattr("zoo.evaluation.available", lambda: 64 * 200 * 8)  # 200 rows of a split
-    monkeypatch.setattr("zoo.data.load_dataset", lambda *args, **more: data)
+    monkeypatch.setattr("zoo.data.trained.load_for", lambda *args, **more: data)
     monkeypatch.setattr("zoo.cli.rows.find", lambda name: (name, "test"))
     done = CliRunner().invoke(evaluate, ["realnvp.moons", "--data", "guarded"], catch_exceptions=False)
     assert "200 rows of guarded, test" in done.output

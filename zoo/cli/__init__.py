@@ -146,8 +146,9 @@ def warn(message: str) -> None:
 
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """A `ZooWarning` is one line."""
+    """A `ZooWarning` is one line, whatever else becomes of warnings."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", ZooWarning)
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

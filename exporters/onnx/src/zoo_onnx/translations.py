@@ -17,12 +17,13 @@ from zoo.wrapping.calling import FRAMEWORKS, OURS
 
 @contextlib.contextmanager
 def translations() -> Iterator[None]:
-    """Inside, the functions of `WRITTEN_OUT` are replaced, `len(x)` of a tensor is `x.shape[0]`, and distributions
-    check no arguments: that would be a decision on a tensor's value."""
+    """Inside, the functions of `WRITTEN_OUT` are replaced, `len(x)` of a tensor is `x.shape[0]`, distributions check no
+    arguments, which would be a decision on a tensor's value, and einsum plans no order of its operands, which would
+    depend on the number of rows."""
     checked = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)
     try:
-        with _Replace(), _len_of_rows():
+        with _Replace(), _len_of_rows(), torch.backends.opt_einsum.flags(enabled=False):
             yield
     finally:
         torch.distributions.Distribution.set_default_validate_args(checked)
