@@ -18,7 +18,7 @@ test: install $(RUNTIMES)/node_modules/.package-lock.json ## lint, types and tes
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lowest: ## tests with the lowest versions of all dependencies, in an environment of their own
 	$(PYTHON) -m venv $(LOWEST)
