@@ -1,4 +1,4 @@
-"""scikit-learn, which is imported where a figure needs it and computes on one thread."""
+"""scikit-learn, which is imported where a figure needs it. Sums are made on one thread; trees grow on all cores."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def classifier_two_sample(
         features, model = vectorizer(space, rows)(rows), sklearn("linear_model").LogisticRegression(max_iter=2000)
     else:
         features = flat(rows)
-        model = sklearn("ensemble").RandomForestClassifier(TREES, random_state=seed)
+        model = sklearn("ensemble").RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
     if labels is not None:
         known = np.concatenate(labels)
         classes = (known[:, None] == np.unique(known)).astype(np.float64)
