@@ -752,3 +752,13 @@ def test_an_array_that_is_not_all_there_is_no_shortage_of_memory(tmp_path: Path)
     np.save(path, np.zeros((4, 2)))
     path.write_bytes(path.read_bytes().replace(b"(4, 2), }            ", b"(4, 2000000000000), }"))
     assert "is truncated" in problem(CorruptFile, load_dataset, path)
+
+
+def test_a_ragged_row_that_is_no_utf8_is_said_once(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"x,y\n1,2\n3,\xff,5\n6,7\n")
+    command = [sys.executable, "-m", "zoo", "score", "realnvp.moons", "--data", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "line 3 is not UTF-8 text" in done.stderr
+    assert "Traceback" not in done.stderr

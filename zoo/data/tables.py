@@ -12,6 +12,7 @@ import glob
 import itertools
 import math
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -345,6 +346,18 @@ class ArrowTable(Table):
         return self.selected(self.names)
 
 
+@contextmanager
+def _unreported(handler: Any) -> Iterator[None]:
+    """Arrow reads the text of a row for its handler: where it is no UTF-8, Python prints that nobody hears of that. The
+    row is an error of the reader's all the same."""
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if found.object is handler else before(found)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 class ParquetTable(ArrowTable):
     """A Parquet file, or several of one schema, read a part at a time."""
 
@@ -512,18 +525,25 @@ class CsvTable(Table):
         if self.faults:  # the names are others than those in the file
             read.column_names, read.skip_rows_after_names = titles, 1
         try:
-            reader = pa.csv.open_csv(
-                self.path,
-                read,
-                pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip),
-                pa.csv.ConvertOptions(
-                    column_types=dict(zip(wanted, kinds, strict=True)),
-                    include_columns=wanted,
-                    strings_can_be_null=False,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
-            yield from (batch for batch in reader if batch.num_rows)
+            with _unreported(skip):
+                reader = pa.csv.open_csv(
+                    self.path,
+                    read,
+                    pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip),
+                    pa.csv.ConvertOptions(
+                        column_types=dict(zip(wanted, kinds, strict=True)),
+                        include_columns=wanted,
+                        strings_can_be_null=False,
+                        quoted_strings_can_be_null=False,
+                    ),
+                )
+            while True:
+                with _unreported(skip):
+                    batch = next(reader, None)
+                if batch is None:
+                    break
+                if batch.num_rows:
+                    yield batch
         except MemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
