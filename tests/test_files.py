@@ -310,3 +310,15 @@ def test_who_holds_a_lock_is_read_from_a_short_file_only(tmp_path, holder):
             pass
     finally:
         os.close(handle)
+
+
+def test_a_signal_while_a_lock_is_given_back_leaves_no_file(tmp_path, monkeypatch):
+    compare = os.path.samestat
+
+    def interrupted(*stats):
+        signal.raise_signal(signal.SIGINT)
+        return compare(*stats)
+
+    with pytest.raises(KeyboardInterrupt), Exclusive(tmp_path / "lock", "tested"):
+        monkeypatch.setattr(os.path, "samestat", interrupted)
+    assert list(tmp_path.iterdir()) == []

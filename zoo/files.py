@@ -606,10 +606,11 @@ class Exclusive:
     def __exit__(self, *error: object) -> None:
         if self.handle == UNLOCKED:
             return
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(self.handle), os.stat(self.path)):  # else the folder has been replaced
-                os.unlink(self.path)
-        os.close(self.handle)
+        with deferred():  # a signal that comes here, to another thread's work, would leave the file
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(self.handle), os.stat(self.path)):  # else the folder has been replaced
+                    os.unlink(self.path)
+            os.close(self.handle)
 
 
 def _this_process() -> str:
