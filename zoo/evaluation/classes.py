@@ -43,5 +43,5 @@ def prediction(task: Task) -> None:
 @single_threaded
 def _forest(task: Task, train: Array, y: Array) -> Array:
     vectors = vectorizer(task.model.space, train)
-    model = sklearn("ensemble").RandomForestClassifier(n_jobs=-1, random_state=0).fit(vectors(train), y)
+    model = sklearn("ensemble").RandomForestClassifier(random_state=0).fit(vectors(train), y)
     return np.asarray(model.predict(vectors(task.x)))

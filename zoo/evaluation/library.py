@@ -1,4 +1,4 @@
-"""scikit-learn, which is imported where a figure needs it. Sums are made on one thread; trees grow on all cores."""
+"""scikit-learn, which is imported where a figure needs it. Sums are made on one thread."""
 
 from __future__ import annotations
 
