@@ -143,7 +143,7 @@ class Commands:
 
 
 def _stopped_in_the_middle() -> None:
-    """Ctrl-C comes in step 100 of a training."""
+    """Ctrl-C comes in step 100 of a training of this process, which is a fork that ends with its command."""
     from zoo.training.loop import Loop
 
     step = Loop.step
