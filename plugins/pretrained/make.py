@@ -58,6 +58,13 @@ SHOWN = {
     "labelled_as_asked": "labelled as asked {}",
 }
 MOONS = {"epochs": 60, "batch_size": 256}
+# plain and importance-weighted variational autoencoders of equal size, trained alike
+VAE: dict[str, Any] = {
+    "data": "fashion-mnist",
+    "epochs": 12,
+    "weight_decay": 0.0,
+    "config": {"filters": (16, 32), "mixtures": 3},
+}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "mlp.digits": {},
@@ -96,14 +103,41 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
     },
     "pixelcnn.fashion-mnist": {
-        "epochs": 7,
+        "epochs": 6,
         "batch_size": 32,
         "learning_rate": 3e-3,
         "ema": 0.998,
         "config": {"channels": 48, "layers": 6, "dropout": 0.0, "mixtures": 5},
     },
-    "ddpm.fashion-mnist": {"epochs": 9, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
-    "flow-matching.fashion-mnist": {"epochs": 9, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "ddpm.fashion-mnist": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "flow-matching.fashion-mnist": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "realnvp.fashion-mnist": {"epochs": 20, "config": {"hidden": 512}},
+    "nsf.fashion-mnist": {"epochs": 10, "learning_rate": 1e-3, "config": {"hidden": 256}},
+    "glow.fashion-mnist": {"epochs": 12},
+    "autoencoder.fashion-mnist": {"epochs": 8, "config": {"latent": 2}},
+    "vae.fashion-mnist": {**VAE, "config": {**VAE["config"], "latent": 32}},
+    "vae.fashion-mnist-weighted": {**VAE, "config": {**VAE["config"], "latent": 32, "draws": 5}},
+    "vae.fashion-mnist-plane": {**VAE, "config": {**VAE["config"], "latent": 2}},
+    "wgan.fashion-mnist": {"epochs": 9, "config": {"conditional": True}},
+    "cnn.emoji-book": {"data": "emoji", "epochs": 30},
+    "cnn.emoji": {
+        "epochs": 60,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.05,
+        "config": {
+            "filters": (24, 48, 96),
+            "kernels": (3, 3, 3),
+            "strides": (1, 2, 2),
+            "blocks": 1,
+            "average": True,
+            "flip": True,
+            "shift": 2,
+        },
+    },
+    "ddpm.emoji": {"epochs": 90, "learning_rate": 1e-3, "config": {"attention": 64}},
+    "vae.pixel-faces": {"epochs": 25, "weight_decay": 0.0, "config": {"latent": 32, "mixtures": 5}},
+    "wgan.pixel-faces": {"epochs": 40, "config": {"conditional": True}},
+    "ddim.pixel-faces": {"epochs": 12},
 }
 
 
@@ -133,9 +167,13 @@ def everything(folder: Path) -> dict[str, Known]:
 def make(name: str, *, trained: bool) -> None:
     architecture, _, tag = name.partition(".")
     data = RECIPES[name].get("data", tag)
-    model, folder = (zoo.load(name), TARGET / name / "checkpoint") if trained else train(name)
+    if trained:
+        model, folder, cost = zoo.load(name), TARGET / name / "checkpoint", {}
+    else:
+        model, folder = train(name)
+        cost = {"cpu_seconds": round(seconds)} if (seconds := zoo.Run(folder).position.cpu_seconds) else {}
     model.name = name
-    model.meta = {**model.meta, "card": {**model.meta["card"], "license": "Apache-2.0"}}
+    model.meta = {**model.meta, "card": {**model.meta["card"], **cost, "license": "Apache-2.0"}}
     with atomic_folder(TARGET / name, force=True, marker=everything) as work:
         shutil.copytree(
             folder, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -69,7 +70,8 @@ class Loop:
         objectives = self.batches.objectives
         self.first = next(iter(objectives))
         self.figures = [figure_name(name, output) for name, o in objectives.items() for output in o.loss.outputs]
-        self.at = Position()
+        self.at = Position(cpu_seconds=0.0)
+        self.clock = time.process_time()
         self.best: dict[str, npt.NDArray[Any]] = {}
 
     # ---- what is saved -----------------------------------------------------------------------------------------
@@ -159,6 +161,7 @@ class Loop:
             at.sums[name] = at.sums.get(name, 0.0) + mean
         at.step += 1
         at.curve.add(at.step, figures)
+        self.tick()
         self.report(figures, rate)
 
     @contextmanager
@@ -186,7 +189,15 @@ class Loop:
         at.history.append({EPOCH: epoch, **means, **found})
         at.sums, at.squares = {}, {}
         at.done = is_over(at, self.recipe)
+        self.tick()
         self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
+
+    def tick(self) -> None:
+        """Count the time since the last step."""
+        now = time.process_time()
+        if self.at.cpu_seconds is not None:
+            self.at.cpu_seconds += now - self.clock
+        self.clock = now
 
     def report(self, figures: Mapping[str, float], rate: float) -> None:
         """Tell whoever listens of a step with its `figures`, or without them of the end of an epoch."""

@@ -55,6 +55,7 @@ class Position:
     history: list[Epoch] = field(default_factory=list)
     curve: Curve = field(default_factory=Curve)
     done: bool = False
+    cpu_seconds: float | None = None  # of this process, all its trainings together; None where it was not kept
 
     @property
     def best(self) -> Figure | None:
