@@ -24,13 +24,15 @@ from zoo.data import Dataset
 from zoo.figure import Figure, figures_of
 from zoo.files import atomic_write
 from zoo.io import save_picture
-from zoo.pictures import panels, picture_limit
+from zoo.pictures import panels, picture, picture_limit, side_by_side
 from zoo.spec import FAMILIES, PresetSpec
 
 ROOT = Path(__file__).parents[2]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "zoo.md"
 PICTURES = ROOT / "docs" / "zoo"
-SEED, COLUMNS, ROWS, POINTS, STRINGS = 7, 10, 5, 2000, 8
+# the picture at the top of the README: what each artifact draws
+OPENING = {"clothes": "ddpm.fashion-mnist", "emoji": "ddpm.emoji", "faces": "ddim.pixel-faces"}
+SEED, COLUMNS, OPENING_COLUMNS, ROWS, POINTS, STRINGS = 7, 10, 6, 5, 2000, 8
 Array = npt.NDArray[Any]
 # Of the figures that a preset has: the likelihood beside that of simple densities, and several figures of samples,
 # because none of them sees every fault.
@@ -171,6 +173,19 @@ def classes_of(model: Artifact, count: int) -> npt.NDArray[np.int64] | None:
 # ---- the README -----------------------------------------------------------------------------------------------------
 
 
+def draw_opening() -> None:
+    """Samples of several presets side by side, a few columns of each."""
+    pictures = {}
+    for name, preset in OPENING.items():
+        model = zoo.open(preset, device="cpu")
+        labels = classes_of(model, COLUMNS * ROWS)
+        given = {} if labels is None else {"label": labels}
+        x = model.sample(COLUMNS * ROWS, seed=SEED, **given)
+        few = np.arange(len(x)) % COLUMNS < OPENING_COLUMNS
+        pictures[name] = picture(model.space, x[few], OPENING_COLUMNS)
+    save_picture(ROOT / "docs" / "opening.png", side_by_side(pictures), force=True)
+
+
 def table() -> str:
     """What there is of each family: architectures, and presets with links to their pictures."""
     rows = ["| family | architectures | presets |", "|---|---|---|"]
@@ -198,6 +213,8 @@ def write() -> None:
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        draw_opening()
     for one in presets():
         if one.name in sys.argv[1:] or not sys.argv[1:]:
             print(one.name)

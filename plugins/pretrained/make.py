@@ -40,7 +40,7 @@ MOONS = {"epochs": 60, "batch_size": 256}
 # plain and importance-weighted variational autoencoders of equal size, trained alike
 VAE: dict[str, Any] = {
     "data": "fashion-mnist",
-    "epochs": 12,
+    "epochs": 10,
     "weight_decay": 0.0,
     "config": {"filters": (16, 32), "mixtures": 3},
 }
@@ -97,7 +97,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "vae.fashion-mnist": {**VAE, "config": {**VAE["config"], "latent": 32}},
     "vae.fashion-mnist-weighted": {**VAE, "config": {**VAE["config"], "latent": 32, "draws": 5}},
     "vae.fashion-mnist-plane": {**VAE, "config": {**VAE["config"], "latent": 2}},
-    "wgan.fashion-mnist": {"epochs": 9, "config": {"conditional": True}},
+    "wgan.fashion-mnist": {"epochs": 8, "config": {"conditional": True}},
     "cnn.emoji-book": {"data": "emoji", "epochs": 30},
     "cnn.emoji": {
         "epochs": 60,
