@@ -27,11 +27,11 @@ from rich.progress import Progress
 import zoo
 from zoo import registry
 from zoo.eager import EagerModel
-from zoo.figure import Figure, figures_of
-from zoo.files import Known, atomic_folder, atomic_write
+from zoo.estimate import Estimate, figures_of
 from zoo.network import Recipe
-from zoo.plugins import load_plugins
+from zoo.plugins.loading import load_plugins
 from zoo.spec import PresetSpec
+from zoo.system.files import Known, atomic_folder, atomic_write
 from zoo.training import RECIPE
 from zoo.training.batches import Batches
 from zoo.training.loop import validate
@@ -205,7 +205,7 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def headlines(figures: dict[str, Figure], *, bound: bool) -> Iterator[str]:
+def headlines(figures: dict[str, Estimate], *, bound: bool) -> Iterator[str]:
     of_parts = {"bits_per_dim", "nats_per_character"} & set(figures)
     for name in SHOWN:
         if name not in figures or (name == "nats" and of_parts):
