@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,20 +28,20 @@ def test_the_page_and_the_table_of_presets_are_made_from_their_cards(gallery):
 
 
 def test_a_preset_is_shown_by_several_figures_with_their_errors(gallery):
-    real = Figure(0.5, 0.01, 100)
+    real = Estimate(0.5, 0.01, 100)
     figures = {
-        "nats": Figure(80.0, 1.0, 100),
-        "bits_per_dim": Figure(1.9, 0.02, 100),
-        "bits_per_dim_of_mixture": Figure(2.2, 0.02, 100),
-        "c2st_accuracy": Figure(0.7, 0.02, 100, real),
-        "distinct": Figure(1.0, 0.01, 100, real),
+        "nats": Estimate(80.0, 1.0, 100),
+        "bits_per_dim": Estimate(1.9, 0.02, 100),
+        "bits_per_dim_of_mixture": Estimate(2.2, 0.02, 100),
+        "c2st_accuracy": Estimate(0.7, 0.02, 100, real),
+        "distinct": Estimate(1.0, 0.01, 100, real),
     }
     assert list(gallery.headlines(figures, bound=True)) == [
         "1.900 ± 0.020 bits/dim (bound)",
         "mixture 2.200 ± 0.020",
         "told from data 0.700 ± 0.020 (real 0.500 ± 0.010)",
     ]
-    assert list(gallery.headlines({"nats": Figure(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
+    assert list(gallery.headlines({"nats": Estimate(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
     remarks = ["Its samples are means.", "Its lower bound is no better than a mixture of 5 normals: 0.1 nats above."]
     assert list(gallery.floors(remarks)) == ["no better than a mixture of 5 normals"]
 

@@ -19,13 +19,13 @@ import numpy.typing as npt
 import zoo
 from zoo import registry
 from zoo.artifact import Artifact
-from zoo.beside import held_out_rows
+from zoo.cli.real_rows import held_out_rows
 from zoo.data import Dataset
-from zoo.figure import Figure, figures_of
-from zoo.files import atomic_write
-from zoo.io import save_picture
+from zoo.estimate import Estimate, figures_of
 from zoo.pictures import panels, picture, picture_limit, side_by_side
 from zoo.spec import FAMILIES, PresetSpec
+from zoo.system.files import atomic_write
+from zoo.writers import save_picture
 
 ROOT = Path(__file__).parents[2]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "zoo.md"
@@ -103,7 +103,7 @@ def entry(spec: PresetSpec) -> Iterator[str]:
     yield f"Made by {', '.join(facts)}; {size / 1e6:.1f} MB of ONNX; license {card['license']}."
 
 
-def headlines(figures: dict[str, Figure], *, bound: bool) -> Iterator[str]:
+def headlines(figures: dict[str, Estimate], *, bound: bool) -> Iterator[str]:
     of_parts = {"bits_per_dim", "nats_per_character"} & set(figures)
     for name in SHOWN:
         if name not in figures or (name == "nats" and of_parts):

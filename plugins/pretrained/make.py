@@ -27,9 +27,9 @@ from rich.progress import Progress
 import zoo
 from zoo import registry
 from zoo.eager import EagerModel
-from zoo.files import Known, atomic_folder, atomic_write
 from zoo.network import Recipe
-from zoo.plugins import load_plugins
+from zoo.plugins.loading import load_plugins
+from zoo.system.files import Known, atomic_folder, atomic_write
 from zoo.training import RECIPE
 from zoo.training.batches import Batches
 from zoo.training.loop import validate

@@ -14,20 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import to_builtins
 
-from zoo import interrupts
 from zoo.api import MethodFacts
 from zoo.data import Dataset
 from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import mean as mean_of_rows
-from zoo.figure import Figure
-from zoo.memory import is_shortage
 from zoo.network import Learner, Network
 from zoo.signature import Signature
+from zoo.system import interrupts
+from zoo.system.memory import is_shortage
 from zoo.training import saving
 from zoo.training.batches import Batches
 from zoo.training.history import EPOCH, Epoch, figures_in, mean_of_steps
 from zoo.training.recipe import learning_rate
-from zoo.training.run import STATE, Position, RunRecord, is_over, position_in
+from zoo.training.run_folder import STATE, Position, RunRecord, is_over, position_in
 from zoo.training.saving import Saver, Snapshot
 
 
@@ -47,8 +47,8 @@ class Status:
     epoch: int
     epochs: int
     losses: Mapping[str, float]  # this epoch's mean so far, by objective, and of further outputs
-    validation: Figure | None
-    best: Figure | None
+    validation: Estimate | None
+    best: Estimate | None
     learning_rate: float
     latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
     device_memory: int  # bytes, at the peak, of a device that has its own
@@ -228,7 +228,7 @@ class Loop:
         )
 
 
-def validate(learner: Learner, batches: Batches, objective: str) -> dict[str, Figure]:
+def validate(learner: Learner, batches: Batches, objective: str) -> dict[str, Estimate]:
     """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
     found: dict[str, list[Any]] = {}
     for batch in batches.validation(objective):

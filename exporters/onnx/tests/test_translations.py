@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
-from zoo_onnx.trace import trace
+from zoo_onnx.tracing.trace import trace
 
 from zoo.signature import Tensor
 
