@@ -23,6 +23,7 @@ from zoo_onnx.float64 import without_missing_kernels
 from zoo_onnx.graph import OPSET
 from zoo_onnx.operators import OPERATORS
 from zoo_onnx.reasons import Lines, lowered, random_draws, reason, unknown_rows
+from zoo_onnx.registry import registry_made_once
 from zoo_onnx.translations import translations
 from zoo_onnx.transposed import without_transposed
 
@@ -66,7 +67,7 @@ def trace(
         return lines().place(op)
 
     try:
-        with quiet(), translations():
+        with quiet(), translations(), registry_made_once():
             program = torch.onnx.export(
                 piece,
                 tuple(examples),
