@@ -194,8 +194,9 @@ def test_classes_that_are_called_by_their_numbers_are_not_listed(names, meaning)
 
 
 def test_the_license_is_that_of_the_preset_or_what_is_given(tmp_path):
-    zoo.export("realnvp.moons", tmp_path / "preset", check="quick")
-    zoo.export(zoo.create("realnvp", zoo.Real(2)), tmp_path / "own", license="CC-BY-4.0", check="quick")
+    own = zoo_torch.wrap(sample=lambda z: 2 * z, noise=zoo.Normal(3), space=SPACE)
+    zoo.export("dcgan.digits", tmp_path / "preset", check="quick")
+    zoo.export(own, tmp_path / "own", license="CC-BY-4.0", check="quick")
     for folder, license in (("preset", "Apache-2.0"), ("own", "CC-BY-4.0")):
         assert inspection.inspect(tmp_path / folder / "sample.onnx").description.license == license
         assert zoo.open(tmp_path / folder, device="cpu").manifest.card["license"] == license

@@ -23,6 +23,7 @@ from zoo_onnx.passes.float64_casts import without_missing_kernels
 from zoo_onnx.passes.redundant_copies import without_copies
 from zoo_onnx.passes.transposed_convolutions import without_transposed
 from zoo_onnx.tracing.failures import Lines, lowered, random_draws, reason, unknown_rows
+from zoo_onnx.tracing.onnx_registry import registry_made_once
 from zoo_onnx.tracing.operators import OPERATORS
 from zoo_onnx.tracing.translations import translations
 
@@ -66,7 +67,7 @@ def trace(
         return lines().place(op)
 
     try:
-        with quiet(), translations():
+        with quiet(), translations(), registry_made_once():
             program = torch.onnx.export(
                 piece,
                 tuple(examples),
