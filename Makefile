@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := zoo plugins exporters tests benchmarks docs
 RUNTIMES := tests/runtimes
 LOWEST := .venv-lowest
-LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py io.py untrusted.py) \
+LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py writers.py untrusted.py) \
 	plugins/torch/tests/test_export.py plugins/keras/tests/test_export.py
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 

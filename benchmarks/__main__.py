@@ -25,7 +25,7 @@ import zoo
 from benchmarks import oneshot, readme, timing
 from zoo.artifact import MANIFEST
 from zoo.cli import INTERRUPTED
-from zoo.files import atomic_write, sha256
+from zoo.system.files import atomic_write, sha256
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

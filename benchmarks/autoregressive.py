@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
-from zoo_torch.pixelcnn import gated
+from zoo_torch.architectures.pixelcnn import gated
 
 import zoo
 from benchmarks.driven import Parts, against_step_session

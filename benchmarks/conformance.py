@@ -10,7 +10,7 @@ from benchmarks.broken import BROKEN
 from benchmarks.broken.claims import EXPORT
 from benchmarks.broken.honest import HONEST, Classes, subject_of
 from benchmarks.broken.register import Broken
-from zoo.files import atomic_write
+from zoo.system.files import atomic_write
 from zoo.testing import CHECKS, Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "conformance.md"

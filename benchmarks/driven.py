@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from zoo_onnx import noise
 from zoo_onnx.export import traceable
 from zoo_onnx.graph import Scope
-from zoo_onnx.trace import trace
+from zoo_onnx.tracing.trace import trace
 
 import zoo.noise
 from benchmarks.peers import inputs_of, thread_counts

@@ -12,16 +12,16 @@ import numpy as np
 
 import zoo
 from zoo.data import Dataset, split_rows
+from zoo.estimate import Estimate
 from zoo.evaluation.likelihood import likelihood
-from zoo.evaluation.references import references
+from zoo.evaluation.reference_densities import references
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import compare
 from zoo.evaluation.task import Task
-from zoo.figure import Figure
-from zoo.files import atomic_write
 from zoo.model import Model
 from zoo.signature import Signature, Tensor
 from zoo.spaces import Real
+from zoo.system.files import atomic_write
 
 PAGE = Path(__file__).parents[1] / "docs" / "evaluate.md"
 SURE = 3  # standard errors of the difference to real data: a figure that is so far off is printed in bold
@@ -247,7 +247,7 @@ def markdown(reports: Iterator[tuple[str, Report]], what: str) -> str:
     return "\n".join(lines)
 
 
-def cell(figure: Figure, name: str) -> str:
+def cell(figure: Estimate, name: str) -> str:
     """The value, in bold where it is far from real data's, or a difference far from zero."""
     if figure.real:
         return bold(str(figure), far(figure))
@@ -256,7 +256,7 @@ def cell(figure: Figure, name: str) -> str:
     )
 
 
-def far(figure: Figure) -> bool:
+def far(figure: Estimate) -> bool:
     return abs(figure.value - figure.real.value) > SURE * np.hypot(figure.error, figure.real.error)
 
 

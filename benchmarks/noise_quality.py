@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.files import atomic_write
 from zoo.noise import GOLDEN, U64, row_keys, squares
+from zoo.system.files import atomic_write
 
 RESULTS = Path(__file__).parent / "results" / "noise_quality.json"
 CHUNK = 2**14  # words made at a time: they stay in the cache

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from zoo import noise, parity
+from zoo import noise
 from zoo.eager import EagerModel
 from zoo.model import Model
+from zoo.parity.cases import make_inputs
 from zoo.signature import Loop, Method, Noise, resolve
 
 DRAW = {"normal": torch.randn, "uniform": torch.rand}
@@ -28,7 +29,7 @@ def noises_of(method: Method) -> dict[str, Noise]:
 
 
 def inputs_of(model: Model, method: str, batch: int) -> dict[str, np.ndarray]:
-    return parity.make_inputs(model, model.signature(method), "random", batch)
+    return make_inputs(model, model.signature(method), "random", batch)
 
 
 def artifact_run(artifact: Model, method: str, batch: int, **more: Any) -> Callable[[], dict[str, np.ndarray]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import oneshot
-from zoo.files import atomic_write
+from zoo.system.files import atomic_write
 
 README = Path(__file__).parents[1] / "README.md"
 NONE: Mapping[str, Any] = {"rows": ()}

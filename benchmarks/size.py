@@ -19,7 +19,7 @@ import numpy as np
 
 import zoo
 from benchmarks.timing import Row, known, pairs_of
-from zoo import parity
+from zoo.parity.cases import make_inputs
 from zoo.signature import Loop, Tensor
 
 MIB, GIB = 2**20, 2**30
@@ -152,7 +152,7 @@ def call(what: str, folder: str) -> tuple[Callable[[], object], int]:
     def run() -> None:
         for batch in (1, 64):
             for method, signature in artifact.signatures.items():
-                inputs = parity.make_inputs(artifact, signature, "random", batch)
+                inputs = make_inputs(artifact, signature, "random", batch)
                 artifact.run(method, inputs, count=None if inputs else batch, seed=0)
 
     return run, weights_of(folder)

@@ -13,8 +13,8 @@ import click
 
 import zoo
 from zoo.cli import main
-from zoo.files import atomic_write
 from zoo.model import Model
+from zoo.system.files import atomic_write
 
 PAGE = Path(__file__).with_suffix(".md")
 METHODS = ("sample", "log_prob", "encode", "decode", "predict", "run", "stream", "picture", "release")

@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zoo
-from zoo import parity
 from zoo.artifact import MANIFEST
 from zoo.artifact.sessions import COPIES, SESSION, Sessions
 from zoo.artifact.threads import PART, SHARED, UNCOUNTED
 from zoo.errors import CorruptFile, ExportError, InputError, OutputError, UnknownMethod, ZooError
 from zoo.noise import derive_seed
+from zoo.parity.cases import another, make_inputs
 from zoo.signature import Window
 
 
@@ -371,8 +371,8 @@ def test_a_bound_method_gives_what_run_gives_for_every_seed(artifact):
 def test_every_method_can_be_bound(name):
     artifact = zoo.open(name, device="cpu")
     for method, signature in artifact.signatures.items():
-        inputs = parity.make_inputs(artifact, signature, "random", 3)
-        options = {n: o.given(parity.another(o, "boundary")) for n, o in signature.options.items()}
+        inputs = make_inputs(artifact, signature, "random", 3)
+        options = {n: o.given(another(o, "boundary")) for n, o in signature.options.items()}
         options |= {n: 2 for n in options if n == signature.length}
         count = None if inputs else 3
         expected = artifact.run(method, inputs, count=count, seed=5, **options)

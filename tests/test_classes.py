@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.cli.rows import label_of, read_inputs, with_classes
+from zoo.cli.row_commands import label_of, read_inputs, with_classes
 from zoo.data import load_dataset, split_rows
-from zoo.data.files import read_labels
-from zoo.data.frozen import split_order
+from zoo.data.frozen_random import split_order
+from zoo.data.readers import read_labels
 from zoo.errors import InputError, ZooWarning
 from zoo.evaluation.compare import compare
 from zoo.model import Model

@@ -22,7 +22,7 @@ import zoo
 from zoo import noise
 from zoo.cli import COMMANDS, main
 from zoo.errors import MissingDependency, ZooError
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 from zoo.model import Model
 from zoo.signature import Noise, Option, Signature, Tensor
 from zoo.spaces import Image, Labels, Real, Text
@@ -257,7 +257,7 @@ def test_scores_of_a_file_of_a_data_set_and_of_a_split(run, artifact_folder, tmp
     result = call("score", artifact_folder, "--data", tmp_path / "x.npz")
     assert len(result.stdout.splitlines()) == 6
     scores = np.array([float(line) for line in result.stdout.split()[1:]])
-    figure = Figure(scores.mean(), scores.std(ddof=1) / np.sqrt(5))
+    figure = Estimate(scores.mean(), scores.std(ddof=1) / np.sqrt(5))
     assert f"mean of 5 rows: {figure} nats" in result.stderr
     assert "log-density" in result.stderr
 
@@ -289,7 +289,7 @@ def test_evaluate(artifact_folder):
     printed = call("evaluate", artifact_folder, "--split", "validation").stdout
     for name, figure in report["figures"].items():
         line = next(line for line in printed.splitlines() if line.startswith(f"{name} "))
-        assert str(Figure.from_json(figure)) in line
+        assert str(Estimate.from_json(figure)) in line
         assert "±" in line
     assert all(remark in printed for remark in report["remarks"])
     fresh = json.loads(call("evaluate", artifact_folder, "--json", "--fresh", "1500").stdout)
@@ -308,8 +308,8 @@ def test_show_prints_figures_with_their_errors_and_those_of_older_cards(artifact
         (folder / "manifest.json").write_text(json.dumps({**manifest, "card": {**manifest["card"], "test": test}}))
         return call("show", folder).stdout
 
-    nats, real = Figure(1.5, 0.25, 20), Figure(0.5, 0.01, 20)
-    histogram = {"upper": Figure(0.4, 0.1, 20, real).to_json()}
+    nats, real = Estimate(1.5, 0.25, 20), Estimate(0.5, 0.01, 20)
+    histogram = {"upper": Estimate(0.4, 0.1, 20, real).to_json()}
     test = {"figures": {"nats": nats.to_json()}, "histogram": histogram, "remarks": ["It is no better than chance."]}
     lines = shown(test).splitlines()
     assert any(line.split()[:4] == ["nats", "1.50", "±", "0.25"] for line in lines)
@@ -364,7 +364,7 @@ class Toy(Model):
 @pytest.fixture
 def toy(monkeypatch):
     def use(space, **more):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **_: Toy(space, **more))
+        monkeypatch.setattr("zoo.cli.row_commands.load_or_open", lambda name, **_: Toy(space, **more))
 
     use(Real(2))
     return use
@@ -375,12 +375,12 @@ def test_classes_travel_with_the_rows(toy, tmp_path, suffix):
     x, z, again = (tmp_path / f"{name}.{suffix}" for name in ("x", "z", "again"))
     call("sample", "toy", "-n", 7, "--class", "all", "--start", 1, "--seed", 1, "--chunk", 2, "--out", x)
     expected = ["bee", "cat", "ant"] * 2 + ["bee"]
-    assert list(zoo.data.files.read_labels(x, Toy.classes, "label")) == [Toy.classes.names.index(c) for c in expected]
+    assert list(zoo.data.readers.read_labels(x, Toy.classes, "label")) == [Toy.classes.names.index(c) for c in expected]
     scores = call("score", "toy", "--data", x).stdout.split()[1:]
     assert np.abs(np.array(scores, dtype=float)).max() <= 0.5, "each row is scored under its own class"
     call("encode", "toy", "--data", x, "--out", z)
     call("decode", "toy", "--data", z, "--out", again)
-    rows = [zoo.data.files.read_rows(path, Real(2), "label") for path in (x, again)]
+    rows = [zoo.data.readers.read_rows(path, Real(2), "label") for path in (x, again)]
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
     result = call("predict", "toy", "--data", x, "--label", "label").stdout.splitlines()
     assert result[0] == "class,ant,bee,cat"

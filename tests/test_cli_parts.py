@@ -41,11 +41,11 @@ class Indexed(Model):
 
 @pytest.fixture
 def call(monkeypatch, tmp_path):
-    monkeypatch.setattr("zoo.cli.rows.BLOCK", 4)
+    monkeypatch.setattr("zoo.cli.row_commands.BLOCK", 4)
     monkeypatch.chdir(tmp_path)
 
     def call(*words, space=None, code=0):
-        monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **more: Indexed(space))
+        monkeypatch.setattr("zoo.cli.row_commands.load_or_open", lambda name, **more: Indexed(space))
         result = CliRunner().invoke(main, [*map(str, words)])
         assert result.exit_code == code, result.output
         return result

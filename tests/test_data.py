@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from zoo.data import Dataset, builtin, files, load_dataset, split_rows, tables
-from zoo.data.files import read_labels, read_latents, read_rows
+from zoo.data import Dataset, builtin, load_dataset, readers, split_rows, tables
+from zoo.data.readers import read_labels, read_latents, read_rows
 from zoo.errors import CorruptFile, InputError, MissingDependency, PluginError, UnknownName, ZooError, ZooWarning
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Text
 from zoo.spec import DatasetSpec
@@ -676,7 +676,7 @@ def test_headers_of_tables_take_linear_time(tmp_path: Path) -> None:
     path.write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
     began = time.process_time()
     table = tables.open_table(path)
-    files._choose(table, names[::-1], (), needed=True, what="them")
+    readers._choose(table, names[::-1], (), needed=True, what="them")
     assert time.process_time() - began < 5  # 33 s and more where each name is looked for among all
 
 

@@ -13,17 +13,17 @@ import pytest
 import zoo
 from zoo.data import Dataset, load_dataset, split_rows
 from zoo.errors import InputError
+from zoo.estimate import Estimate, figures_of
 from zoo.evaluation import Report, evaluate, meaning, two_sample, vectors
 from zoo.evaluation.compare import compare as comparison
 from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import RunningMean, below, jackknife, mean, ratio, share
 from zoo.evaluation.judge import frechet_distance
-from zoo.evaluation.library import single_threaded
 from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
-from zoo.evaluation.references import references
+from zoo.evaluation.reference_densities import references
 from zoo.evaluation.samples import compare
+from zoo.evaluation.scikit_learn import single_threaded
 from zoo.evaluation.task import Task
-from zoo.figure import Figure, figures_of
 from zoo.model import Model
 from zoo.signature import Signature, Tensor
 from zoo.spaces import Labels, Real, Text
@@ -103,18 +103,18 @@ def test_a_running_mean_is_the_mean_of_all_values():
 
 
 def test_a_figure_is_printed_with_two_digits_of_its_error():
-    assert str(Figure(1.09023, 0.016416, 2000)) == "1.090 ± 0.016"
-    assert str(Figure(0.5, 0.000998)) == "0.5000 ± 0.0010"
-    assert str(Figure(1234.5, 56.7)) == "1234 ± 57"
-    assert str(Figure(1.864e-07, 2.4e-09)) == "1.864e-07 ± 2.4e-09"
-    assert str(Figure(0.123456789)) == "0.12346"
+    assert str(Estimate(1.09023, 0.016416, 2000)) == "1.090 ± 0.016"
+    assert str(Estimate(0.5, 0.000998)) == "0.5000 ± 0.0010"
+    assert str(Estimate(1234.5, 56.7)) == "1234 ± 57"
+    assert str(Estimate(1.864e-07, 2.4e-09)) == "1.864e-07 ± 2.4e-09"
+    assert str(Estimate(0.123456789)) == "0.12346"
 
 
 def test_figures_survive_json_and_old_cards_are_read():
-    figure = Figure(0.5, 0.1, 9).beside(Figure(0.4, None, 8))
-    assert Figure.from_json(json.loads(json.dumps(figure.to_json()))) == figure
+    figure = Estimate(0.5, 0.1, 9).beside(Estimate(0.4, None, 8))
+    assert Estimate.from_json(json.loads(json.dumps(figure.to_json()))) == figure
     old = {"split": "test", "rows": 20, "nats": 1.5, "nats_standard_error": 0.25, "accuracy": 0.5}
-    assert figures_of(old) == {"nats": Figure(1.5, 0.25, 20), "accuracy": Figure(0.5, None, 20)}
+    assert figures_of(old) == {"nats": Estimate(1.5, 0.25, 20), "accuracy": Estimate(0.5, None, 20)}
     assert figures_of({"figures": {"nats": figure.to_json()}}) == {"nats": figure}
 
 
@@ -693,7 +693,7 @@ def test_the_clusters_of_large_pictures_are_found_in_few_rounds(monkeypatch, pro
         return fit(self, *args, **more)
 
     monkeypatch.setattr(KMeans, "fit", watched)
-    monkeypatch.setattr("zoo.evaluation.references.PRODUCTS", products)
+    monkeypatch.setattr("zoo.evaluation.reference_densities.PRODUCTS", products)
     log_prob_of(DIGITS, "mixture")
     assert rounds == {most}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import files
 from zoo.errors import OutputError
-from zoo.files import Exclusive, lock
+from zoo.system import files
+from zoo.system.files import Exclusive, lock
 
 MARKER = "manifest.json"
 OURS = {"schema": 1, "versions": {"genzoo": "0.1.0"}}

@@ -10,7 +10,9 @@ import onnx
 import pytest
 
 import zoo
-from zoo import parity
+from zoo.parity import comparison
+from zoo.parity.cases import make_cases, make_inputs
+from zoo.parity.differences import SCALES, TOLERANCE, difference, only_rounding
 
 ort = pytest.importorskip("onnxruntime")
 cuda = pytest.mark.skipif(
@@ -154,9 +156,9 @@ def same(expected, got, method, what):
     """As parity has it: floats to its tolerance, levels of an image but for rounding, other integers equal."""
     for name, value in expected.items():
         if value.dtype.kind == "f":
-            assert parity.difference(value, got[name], parity.SCALES.get(method)) <= parity.TOLERANCE, what
+            assert difference(value, got[name], SCALES.get(method)) <= TOLERANCE, what
         else:
-            assert np.array_equal(value, got[name]) or parity.only_rounding(value, got[name]), what
+            assert np.array_equal(value, got[name]) or only_rounding(value, got[name]), what
 
 
 def numbers(outputs):
@@ -167,13 +169,13 @@ def numbers(outputs):
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_method_of_every_preset_on_cuda(name):
     report = zoo.verify(name, device="cuda")
-    assert all(worst <= parity.TOLERANCE for found in report.values() for worst in found.difference.values())
+    assert all(worst <= TOLERANCE for found in report.values() for worst in found.difference.values())
 
 
 @cuda
 @pytest.mark.parametrize("name", PRESETS)
 def test_cuda_gives_the_rows_of_the_cpu(name):
-    parity.check(zoo.open(name, device="cuda"), list(parity.make_cases(zoo.open(name, device="cpu"))))
+    comparison.check(zoo.open(name, device="cuda"), list(make_cases(zoo.open(name, device="cpu"))))
 
 
 @cuda
@@ -181,7 +183,7 @@ def test_cuda_gives_the_rows_of_the_cpu(name):
 def test_bound_methods_on_cuda_give_what_run_gives(name):
     artifact = zoo.open(name, device="cuda")
     for method, signature in artifact.signatures.items():
-        inputs = parity.make_inputs(artifact, signature, "random", 5)
+        inputs = make_inputs(artifact, signature, "random", 5)
         bound = artifact.bind(method, 5, **inputs)
         for seed, start in ((3, 0), (4, 2**33)):
             count = None if inputs else 5
@@ -198,7 +200,7 @@ def test_a_captured_method_follows_its_seed_its_start_and_its_inputs(name):
         bound, seen = artifact.bind(method, 6), []
         assert bound.captured == (signature.length is None), f"{name} {method}"
         for seed, start, kind in ((0, 0, "random"), (7, 5, "boundary"), (-(2**40), 2**33, "tail")):
-            inputs = parity.make_inputs(artifact, signature, kind, 6)
+            inputs = make_inputs(artifact, signature, kind, 6)
             got = numbers(bound(seed, start=start, **inputs))
             count = None if inputs else 6
             expected = artifact.run(method, inputs, count=count, seed=seed, start=start, chunk=6)  # without capture

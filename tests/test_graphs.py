@@ -7,7 +7,7 @@ import platform
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from zoo_onnx.transposed import CHANNELS
+from zoo_onnx.passes.transposed_convolutions import CHANNELS
 
 import zoo
 from zoo import registry

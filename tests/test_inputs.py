@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
-from zoo import plugins, registry
+from zoo import registry
 from zoo.cli import main
 from zoo.data import load_dataset, split_rows
 from zoo.errors import InputError, ZooWarning
+from zoo.plugins import loading
 from zoo.spaces import Image, Labels, Real
 from zoo.testing import network_checks
 
@@ -119,9 +120,9 @@ def plugin(tmp_path_factory):
     (info / "entry_points.txt").write_text("[genzoo]\nmain = shifted_hooks\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        plugins.load_plugins.cache_clear()
+        loading.load_plugins.cache_clear()
         yield
-    plugins.load_plugins.cache_clear()
+    loading.load_plugins.cache_clear()
 
 
 def rows():

@@ -192,7 +192,7 @@ def test_the_check_runs_so_that_a_signal_stops_it(sample, monkeypatch):
         assert run.func.__name__ == "run"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.artifact.description.stoppable", interrupted)
+    monkeypatch.setattr("zoo.artifact.inspection.stoppable", interrupted)
     run(sample, "--check", code=130)
 
 

@@ -14,7 +14,7 @@ import pytest
 BUSY = """
 import hashlib, sys
 from contextlib import nullcontext
-from zoo.interrupts import stops_command, unstoppable
+from zoo.system.interrupts import stops_command, unstoppable
 
 with stops_command(at_once=lambda: print("cleaned up", flush=True)):
     with unstoppable() if sys.argv[1] == "unstoppable" else nullcontext():
@@ -24,8 +24,8 @@ with stops_command(at_once=lambda: print("cleaned up", flush=True)):
 HASHING = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from zoo.files import sha256
-from zoo.interrupts import stops_command
+from zoo.system.files import sha256
+from zoo.system.interrupts import stops_command
 
 with stops_command(at_once=lambda: None), ThreadPoolExecutor() as pool:
     print("begun", flush=True)

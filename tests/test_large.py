@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
-from zoo.beside import held_out_rows, nearest_training_rows
 from zoo.cli.evaluate import command as evaluate
+from zoo.cli.real_rows import held_out_rows, nearest_training_rows
 from zoo.data import Dataset
 from zoo.data.sources import numbers_of
 
@@ -24,7 +24,7 @@ LIMIT = 2**28  # bytes that a process may take beside what its libraries do
 WHOLE = """
 import resource, sys, warnings
 import numpy as np, pyarrow.parquet, torch
-import zoo, zoo.cli.score, zoo.data.files, zoo_torch.realnvp
+import zoo, zoo.cli.score, zoo.data.readers, zoo_torch.architectures.realnvp
 warnings.simplefilter("ignore", zoo.errors.ZooWarning)
 data, out = sys.argv[1:]
 held = pyarrow.allocate_buffer(1)  # Arrow's allocator takes 128 MiB at once
@@ -83,13 +83,13 @@ def test_evaluation_and_real_rows_read_no_split_as_a_whole(monkeypatch):
     pytest.importorskip("sklearn")
     data = Dataset("guarded", zoo.Real(2), Guarded(), Guarded(), Guarded())
     monkeypatch.setattr("zoo.evaluation.available", lambda: 64 * 200 * 8)  # 200 rows of a split
-    monkeypatch.setattr("zoo.data.trained.load_for", lambda *args, **more: data)
-    monkeypatch.setattr("zoo.cli.rows.find", lambda name: (name, "test"))
+    monkeypatch.setattr("zoo.data.model_data.load_for", lambda *args, **more: data)
+    monkeypatch.setattr("zoo.cli.row_commands.find", lambda name: (name, "test"))
     done = CliRunner().invoke(evaluate, ["realnvp.moons", "--data", "guarded"], catch_exceptions=False)
     assert "200 rows of guarded, test" in done.output
     assert "Some rows of each split were taken, evenly spread" in done.output
     near = Guarded()[np.array([987_654])] + 1e-4
-    monkeypatch.setattr("zoo.beside.FIT_BYTES", 800)
+    monkeypatch.setattr("zoo.cli.real_rows.FIT_BYTES", 800)
     found = nearest_training_rows(data, near)
     assert np.abs(found - near).max() < 1e-3
     assert held_out_rows(data, 3).shape == (3, 2)

@@ -12,8 +12,8 @@ from PIL import Image as Pictures
 
 import zoo
 from zoo import latents
-from zoo.beside import held_out_rows, nearest_training_rows
 from zoo.cli import main
+from zoo.cli.real_rows import held_out_rows, nearest_training_rows
 from zoo.data import load_dataset
 from zoo.errors import InputError, UnknownMethod
 from zoo.model import Model
@@ -376,8 +376,8 @@ def test_pictures_of_attributes(tmp_path):
 
 def test_conditional_models_take_a_class(tmp_path, monkeypatch):
     toy = Plain(2, conditional=True)
-    monkeypatch.setattr("zoo.cli.rows.load_or_open", lambda name, **more: toy)
-    monkeypatch.setattr("zoo.cli.rows.where", lambda model: "here")
+    monkeypatch.setattr("zoo.cli.row_commands.load_or_open", lambda name, **more: toy)
+    monkeypatch.setattr("zoo.cli.row_commands.where", lambda model: "here")
     result = call("walk", "toy", code=2)
     assert "plain needs a class: --class NAME; the 2 classes are ant, bee" in result.stderr
     lines = call("walk", "toy", "--class", "bee", "--steps", 2, "--from", 0).stdout.splitlines()

@@ -12,24 +12,12 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo.artifact import Artifact
-from zoo.budget import Cost, Run
 from zoo.eager import EagerModel
 from zoo.errors import ExportError
-from zoo.parity import (
-    TOLERANCE,
-    Comparison,
-    affordable,
-    another,
-    check,
-    difference,
-    empty_case,
-    make_case,
-    make_cases,
-    movement,
-    only_rounding,
-    pack,
-    unpack,
-)
+from zoo.parity.budget import Cost, Run
+from zoo.parity.cases import another, empty_case, make_case, make_cases, movement, pack, unpack
+from zoo.parity.comparison import Comparison, affordable, check
+from zoo.parity.differences import TOLERANCE, difference, only_rounding
 from zoo.signature import Option, Window
 from zoo.spaces import KINDS
 

@@ -11,8 +11,9 @@ from typing import get_args
 import pytest
 
 import zoo
-from zoo import hookspecs, registry, spec
-from zoo.plugins import ARGUMENTS, HOOKS
+from zoo import registry, spec
+from zoo.plugins import hookspecs
+from zoo.plugins.loading import ARGUMENTS, HOOKS
 from zoo.signature import METHODS
 from zoo.spec import DatasetSpec, ExporterSpec
 
@@ -32,7 +33,7 @@ def test_every_hook_has_a_section_with_its_arguments():
     calls = {}
     for hook, kind in HOOKS.items():
         given = list(inspect.signature(getattr(hookspecs, hook)).parameters)
-        assert given == list(ARGUMENTS[hook]), "zoo.plugins gives the arguments that zoo.hookspecs declares"
+        assert given == list(ARGUMENTS[hook]), "the loader gives the arguments that the hookspecs declare"
         calls[f"{hook}({', '.join(given)})"] = f"`{kind.__name__}`"
     assert [name for name in SECTIONS if name.startswith("zoo_")] == list(calls)
     assert rows(PAGE.partition("\n## ")[0]) == calls

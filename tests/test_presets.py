@@ -8,12 +8,12 @@ import pytest
 import zoo
 from zoo import registry
 from zoo.data import load_dataset
+from zoo.estimate import figures_of
 from zoo.evaluation.likelihood import likelihood
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import SAMPLES, compare_neighbors
 from zoo.evaluation.task import Task
-from zoo.figure import figures_of
-from zoo.parity import TOLERANCE, difference
+from zoo.parity.differences import TOLERANCE, difference
 
 UNTRAINED = {"autoencoder", "ddim", "flow-matching", "glow", "wgan"}  # for larger pictures
 PRESETS = zoo.list_models("*.*")

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 import zoo
-from zoo import io
+from zoo import writers
 from zoo.cli import main
 from zoo.errors import InputError
-from zoo.examples import input_examples
+from zoo.parity.inputs import input_examples
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs pipes, holes and limits")
 TERABYTE = 2**40
@@ -41,7 +41,7 @@ def materials(run, tmp_path_factory):
     np.savez(folder / "x.npz", x=x)
     np.save(folder / "x.npy", x)
     for name in ("x.csv", "x.tsv", "x.parquet"):
-        io.write(folder / name, iter([{"x": x}]), zoo.Real(2, ("x", "y")))
+        writers.write(folder / name, iter([{"x": x}]), zoo.Real(2, ("x", "y")))
     (folder / "x.txt").write_text("anna\n")
     (folder / "images").mkdir()
     for number in range(2):

@@ -8,40 +8,42 @@ from pathlib import Path
 
 import pytest
 
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make", ROOT / "plugins" / "pretrained" / "make.py")
+def gallery():
+    spec = importlib.util.spec_from_file_location("gallery", ROOT / "plugins" / "pretrained" / "gallery.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_table_of_presets_is_made_from_their_cards(make):
-    assert make.table() in (ROOT / "README.md").read_text()
+def test_the_page_and_the_table_of_presets_are_made_from_their_cards(gallery):
+    assert gallery.table() in (ROOT / "README.md").read_text(), gallery.__doc__
+    assert gallery.page() == gallery.PAGE.read_text(), gallery.__doc__
+    assert all(gallery.picture_of(spec).exists() for spec in gallery.presets()), gallery.__doc__
 
 
-def test_a_preset_is_shown_by_several_figures_with_their_errors(make):
-    real = Figure(0.5, 0.01, 100)
+def test_a_preset_is_shown_by_several_figures_with_their_errors(gallery):
+    real = Estimate(0.5, 0.01, 100)
     figures = {
-        "nats": Figure(80.0, 1.0, 100),
-        "bits_per_dim": Figure(1.9, 0.02, 100),
-        "bits_per_dim_of_mixture": Figure(2.2, 0.02, 100),
-        "c2st_accuracy": Figure(0.7, 0.02, 100, real),
-        "distinct": Figure(1.0, 0.01, 100, real),
+        "nats": Estimate(80.0, 1.0, 100),
+        "bits_per_dim": Estimate(1.9, 0.02, 100),
+        "bits_per_dim_of_mixture": Estimate(2.2, 0.02, 100),
+        "c2st_accuracy": Estimate(0.7, 0.02, 100, real),
+        "distinct": Estimate(1.0, 0.01, 100, real),
     }
-    assert list(make.headlines(figures, bound=True)) == [
+    assert list(gallery.headlines(figures, bound=True)) == [
         "1.900 ± 0.020 bits/dim (bound)",
         "mixture 2.200 ± 0.020",
         "told from data 0.700 ± 0.020 (real 0.500 ± 0.010)",
     ]
-    assert list(make.headlines({"nats": Figure(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
+    assert list(gallery.headlines({"nats": Estimate(1.0, 0.25)}, bound=False)) == ["1.00 ± 0.25 nats"]
     remarks = ["Its samples are means.", "Its lower bound is no better than a mixture of 5 normals: 0.1 nats above."]
-    assert list(make.floors(remarks)) == ["no better than a mixture of 5 normals"]
+    assert list(gallery.floors(remarks)) == ["no better than a mixture of 5 normals"]
 
 
 def test_the_figures_of_speed_are_the_benchmarks_results(monkeypatch):

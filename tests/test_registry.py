@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
-from zoo import plugins, registry
+from zoo import registry
 from zoo.cli import main
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
+from zoo.plugins import loading
 from zoo.spec import ModelSpec, PresetSpec
 
 GOOD = """
@@ -30,7 +31,7 @@ def zoo_architectures():
 def install(tmp_path, monkeypatch):
     """Installs a distribution with one plugin module, as pip would lay it out."""
     monkeypatch.syspath_prepend(tmp_path)
-    plugins.load_plugins.cache_clear()
+    loading.load_plugins.cache_clear()
 
     def write(distribution, code, entry="main"):
         module = distribution.replace("-", "_")
@@ -41,7 +42,7 @@ def install(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[genzoo]\n{entry} = {module}\n")
 
     yield write
-    plugins.load_plugins.cache_clear()
+    loading.load_plugins.cache_clear()
     for name in [n for n in sys.modules if n.startswith("stranger")]:
         del sys.modules[name]
 
@@ -56,8 +57,8 @@ def test_an_argument_added_to_a_hook_reaches_who_declares_it_and_harms_nobody(in
     assert zoo.list_models("net*") == ["net", "net1"]
     (problem,) = registry.problems()
     assert (problem.plugin, "needs a newer genzoo" in problem.message) == ("stranger-new", True)
-    plugins.load_plugins.cache_clear()
-    monkeypatch.setitem(plugins.ARGUMENTS, "zoo_architectures", {"levels": 4, "colours": 3})
+    loading.load_plugins.cache_clear()
+    monkeypatch.setitem(loading.ARGUMENTS, "zoo_architectures", {"levels": 4, "colours": 3})
     assert zoo.list_models("net*") == ["net", "net4", "net12"]
     assert "any" in zoo.list_models()
     assert registry.problems() == []
@@ -86,7 +87,7 @@ def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path)
     (tmp_path / "stranger_twice-1.0.dist-info" / "entry_points.txt").write_text(
         "[genzoo]\nmain = stranger_twice\nmore = stranger_more\n"
     )
-    plugins.load_plugins.cache_clear()
+    loading.load_plugins.cache_clear()
     assert zoo.list_models("dup") == ["dup"]
     (problem,) = registry.problems()
     assert "gave 'dup' twice; the first counts" in problem.message
@@ -149,18 +150,18 @@ def test_unknown_names_suggest_known_ones():
 
 
 def test_names_of_the_project_that_are_not_installed_say_what_to_install(monkeypatch):
-    for plugin in plugins.load_plugins():
+    for plugin in loading.load_plugins():
         offered = {spec.name for spec in plugin.specs if not isinstance(spec, PresetSpec)}
         assert plugin.name not in registry.FIRST_PARTY or offered == set(registry.FIRST_PARTY[plugin.name])
     monkeypatch.setenv("ZOO_WITHOUT", "genzoo-data,genzoo-torch")
-    plugins.load_plugins.cache_clear()
+    loading.load_plugins.cache_clear()
     try:
         with pytest.raises(UnknownName, match="part of genzoo-data, which is not installed: pip install genzoo-data"):
             zoo.load_dataset("emoji")
         with pytest.raises(UnknownName, match=r"part of genzoo-torch.*pip install genzoo-torch"):
             zoo.create("glow", zoo.Real(2))
     finally:
-        plugins.load_plugins.cache_clear()
+        loading.load_plugins.cache_clear()
 
 
 def test_listing_filters_and_sorts_naturally(install):

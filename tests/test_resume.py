@@ -105,10 +105,11 @@ def test_what_a_machine_has_not_is_said_and_the_run_stays_as_it_is(finished):
 
 
 def test_more_epochs_lay_the_schedule_over_the_new_total(finished):
-    rates = {}
+    rates, before = {}, read_position(finished).cpu_seconds
     zoo.resume(finished, epochs=5, progress=lambda status: rates.setdefault(status.step, status.learning_rate))
     at, record = read_position(finished), read_record(finished)
     assert (len(at.history), record.recipe.epochs, at.done) == (5, 5, True)
+    assert 0 < before < at.cpu_seconds
     total = at.step
     first = min(rates)
     expected = 0.5 * (1 + np.cos(np.pi * (first - 1) / total)) * record.recipe.learning_rate

@@ -15,9 +15,9 @@ from PIL import Image
 import zoo
 from zoo import checkpoint, notebook
 from zoo.errors import InputError
+from zoo.estimate import Estimate
 from zoo.evaluation.compare import Comparison, settle
 from zoo.evaluation.estimates import mean
-from zoo.figure import Figure
 from zoo.network import Objective
 from zoo.pictures import BLUE
 from zoo.signature import Call, Tensor
@@ -80,7 +80,7 @@ def test_runs_of_before_have_bare_numbers(run, tmp_path):
     at |= {"best": 3.5, "best_epoch": 2, "sums": {"nll": 5.0}, "step": 2 * steps // 3 + 1, "done": False}
     del at["squares"], at["history"][2]
     checkpoint.save(old, "training", meta, arrays)
-    assert zoo.Run(old).position.best == Figure(3.5)
+    assert zoo.Run(old).position.best == Estimate(3.5)
     zoo.resume(old)
     *_, last = zoo.Run(old).history.to_pylist()
     assert last["nll_standard_error"] is None  # of its first step nothing is known but the loss
@@ -93,7 +93,7 @@ def test_an_error_that_is_not_known_is_none(total, squares, steps):
 
 
 def test_what_is_not_finite_has_no_error():
-    assert mean(np.array([1.0, np.inf])) == Figure(np.inf, None, 2)
+    assert mean(np.array([1.0, np.inf])) == Estimate(np.inf, None, 2)
 
 
 def test_the_picture_of_the_losses_shows_both_curves_and_errors(run):
@@ -103,7 +103,7 @@ def test_the_picture_of_the_losses_shows_both_curves_and_errors(run):
 
 
 def test_further_outputs_of_a_loss_are_kept_and_shown(tmp_path, monkeypatch):
-    from zoo_torch.realnvp import RealNVP
+    from zoo_torch.architectures.realnvp import RealNVP
 
     def objectives(self):
         def loss(x):

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import parity
 from zoo.artifact import EXAMPLES, WEIGHTS, sessions
 from zoo.artifact.sessions import OPEN, Sessions
 from zoo.errors import CorruptFile
+from zoo.parity import comparison
+from zoo.parity.cases import unpack
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_sessions_that_were_closed_are_opened_again(artifact_folder, opened):
 
 def test_a_comparison_leaves_no_session_open(artifact_folder):
     artifact = zoo.open(artifact_folder, device="cpu")
-    parity.check(artifact, parity.unpack(artifact.files.read(EXAMPLES)))
+    comparison.check(artifact, unpack(artifact.files.read(EXAMPLES)))
     assert not artifact.sessions.open
 
 

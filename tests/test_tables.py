@@ -13,9 +13,9 @@ import pytest
 
 import zoo
 from zoo import columns as c
-from zoo import io
+from zoo import writers
 from zoo.data import load_dataset, tables
-from zoo.data.files import read_rows
+from zoo.data.readers import read_rows
 from zoo.errors import InputError, ZooWarning
 from zoo.spaces import Real, from_json
 
@@ -143,10 +143,10 @@ def test_rows_may_be_dicts():
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_files_hold_values(tmp_path, suffix):
     path, codes = tmp_path / f"x.{suffix}", SPACE.check(ROWS)
-    io.write(path, [codes], SPACE)
+    writers.write(path, [codes], SPACE)
     assert np.array_equal(read_rows(path, SPACE), codes)
     with pytest.raises(InputError, match="npz files cannot hold"):
-        io.write(tmp_path / "x.npz", [codes], SPACE)
+        writers.write(tmp_path / "x.npz", [codes], SPACE)
 
 
 def test_the_density_of_real_numbers_is_one_of_data_units():
@@ -490,7 +490,7 @@ def parquet(tmp_path):
 
 def test_rows_of_a_file_that_cannot_be_mapped_are_refused_before_any_is_read(parquet, monkeypatch):
     monkeypatch.setattr("zoo.data.spool.available", lambda: 2**26)
-    monkeypatch.setattr("zoo.memory._limit", lambda: iter([2**26]))
+    monkeypatch.setattr("zoo.system.memory._limit", lambda: iter([2**26]))
     monkeypatch.setattr(tables.ParquetTable, "selected", None)
     with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of addresses, and .* leaves 0\.1 GiB"):
         tables.open_table(parquet).read([0, 1])
@@ -505,9 +505,9 @@ def test_rows_that_lie_on_the_disk_are_those_of_the_file(parquet, monkeypatch):
 
 
 def test_a_page_that_does_not_fit_into_memory_is_refused_before_it_is_read(parquet, monkeypatch):
-    for place in ("zoo.data.tables.available", "zoo.memory.available"):
+    for place in ("zoo.data.tables.available", "zoo.system.memory.available"):
         monkeypatch.setattr(place, lambda: 2**21)
-    monkeypatch.setattr("zoo.memory.SMALL", 0)
+    monkeypatch.setattr("zoo.system.memory.SMALL", 0)
     with pytest.raises(InputError, match=r"a part of .*x\.parquet needs .* Write it again with smaller row groups"):
         next(tables.open_table(parquet).values())
 

@@ -23,10 +23,11 @@ from click.testing import CliRunner
 from onnx import helper
 
 import zoo
-from zoo import parity
 from zoo.artifact import EXAMPLES, Limits
 from zoo.cli import main
 from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.parity import comparison
+from zoo.parity.cases import unpack
 
 sys.path.append(str(Path(__file__).parent / "robustness"))
 from graphs import ENDLESS, LARGE, OTHER_SHAPE, RANDOM, ZEROS, body, make, node
@@ -77,8 +78,8 @@ def test_classes_and_options_of_loops_arrive(untrusted):
 def test_a_comparison_of_parts_of_a_loop_passes():
     artifact = zoo.open("ddpm.digits", trust=False)
     assert zoo.verify("ddpm.digits", trust=False, check="quick").keys() == artifact.signatures.keys()
-    window = next(c for c in parity.unpack(artifact.files.read(EXAMPLES)) if c.method == "sample")
-    parity.check(artifact, [window.first(1)])
+    window = next(c for c in unpack(artifact.files.read(EXAMPLES)) if c.method == "sample")
+    comparison.check(artifact, [window.first(1)])
 
 
 def test_copies_threads_and_forks_have_processes_of_their_own(untrusted):
@@ -177,7 +178,7 @@ def test_operators_that_are_not_onnx_s_own_are_refused(hostile, what):
     onnx.checker.check_model(onnx.load_from_string(graph), full_check=False)
     with pytest.raises(InputError, match=r"sample\.onnx has the operator .*an untrusted graph may have"):
         zoo.open(hostile(graph), trust=False)
-    assert operator in zoo.artifact.model_file.read_model_file(graph, "it").unusual
+    assert operator in zoo.artifact.onnx_file.read_model_file(graph, "it").unusual
 
 
 def test_presets_have_usual_operators_only():

@@ -18,11 +18,11 @@ __version__ = "0.1.0"
 # name -> module: imported on first use, because listing models must not import what running them needs
 _LAZY = {
     "list_models": "zoo.registry",
-    "hookimpl": "zoo.hookspecs",
+    "hookimpl": "zoo.plugins.hookspecs",
     "create": "zoo.api",
     "load": "zoo.api",
     "open": "zoo.api",
-    "show": "zoo.about",
+    "show": "zoo.metadata",
     "export": "zoo.api",
     "verify": "zoo.api",
     "train": "zoo.training",
@@ -64,16 +64,16 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from zoo.about import show
     from zoo.api import create, export, load, open, verify
     from zoo.columns import Table
     from zoo.data import load_dataset
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate
     from zoo.evaluation.compare import compare
-    from zoo.hookspecs import hookimpl
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
     from zoo.latents import arithmetic, attribute_vector, interpolate, walk
+    from zoo.metadata import show
+    from zoo.plugins.hookspecs import hookimpl
     from zoo.registry import list_models
     from zoo.signature import Call, Loop, Noise, Normal, Option, Tensor, Uniform
     from zoo.spaces import Discrete, Image, Labels, Real, Text, Tokens

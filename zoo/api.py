@@ -14,20 +14,20 @@ import msgspec
 
 from zoo import checkpoint, spaces
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
-from zoo.files import refuse_file
-from zoo.memory import at_most, available, gib, is_shortage
 from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
+from zoo.system.files import refuse_file
+from zoo.system.memory import at_most, available, gib, is_shortage
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact, Limits
     from zoo.artifact.manifest import Compared
-    from zoo.budget import Check
     from zoo.eager import EagerModel
     from zoo.model import Model
     from zoo.network import Network
-    from zoo.parity import Case, Progress
+    from zoo.parity.budget import Check
+    from zoo.parity.cases import Case, Progress
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
@@ -305,10 +305,10 @@ def export(
     "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
     """
     from zoo import registry
-    from zoo.budget import seconds_of
-    from zoo.files import check_output_folder
-    from zoo.parity import silent
-    from zoo.plugins import call_with
+    from zoo.parity.budget import seconds_of
+    from zoo.parity.cases import silent
+    from zoo.plugins.loading import call_with
+    from zoo.system.files import check_output_folder
 
     if weights not in PRECISIONS:
         raise InputError(
@@ -336,7 +336,7 @@ def _takes(function: Callable[..., Any], argument: str) -> bool:
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
     """`CorruptFile` for cases that are none of this artifact's methods, or for nothing to compare."""
-    from zoo.budget import BATCHES
+    from zoo.parity.budget import BATCHES
 
     path = artifact.folder / "examples.safetensors"
     for case in cases:
@@ -382,15 +382,16 @@ def verify(
     export has left for this, or "quick". `trust` and `limits` are as for `open`. `ExportError` says what differs, or
     that there is nothing to compare.
     """
-    from zoo import parity
     from zoo.artifact import EXAMPLES
-    from zoo.budget import seconds_of
+    from zoo.parity import comparison
+    from zoo.parity.budget import seconds_of
+    from zoo.parity.cases import silent, unpack
 
-    seconds, say = seconds_of(check), progress or parity.silent
+    seconds, say = seconds_of(check), progress or silent
     say("reading and hashing the files", 0, 0)
     artifact = open(folder, device=device, trust=trust, limits=limits)
     try:
-        cases = parity.unpack(artifact.files.read(EXAMPLES))
+        cases = unpack(artifact.files.read(EXAMPLES))
         check_cases(artifact, cases)
     except ZooError:
         raise
@@ -401,4 +402,4 @@ def verify(
         raise CorruptFile(
             f"{artifact.folder / EXAMPLES} holds no cases to compare with ({said}). Export the model again."
         ) from error
-    return parity.check(artifact, cases, seconds, say)
+    return comparison.check(artifact, cases, seconds, say)

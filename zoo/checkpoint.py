@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CorruptFile, InputError
-from zoo.failpoints import failpoint
-from zoo.files import MAX_JSON, atomic_write, parse_json, read_bytes, remove_temporaries, sha256
-from zoo.memory import check_fits, is_shortage
+from zoo.system.failpoints import failpoint
+from zoo.system.files import MAX_JSON, atomic_write, parse_json, read_bytes, remove_temporaries, sha256
+from zoo.system.memory import check_fits, is_shortage
 
 SCHEMA = 1
 T = TypeVar("T")

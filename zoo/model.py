@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
-from zoo.memory import available, gib, is_shortage
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
 from zoo.signature import Option, Signature, Tensor, Window, resolve, within
 from zoo.spaces import Labels, Space, as_array, finite
 from zoo.spec import Density
+from zoo.system.memory import available, gib, is_shortage
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName, ZooError, did_you_mean
-from zoo.plugins import Problem, load_plugins
+from zoo.plugins.loading import Problem, load_plugins
 from zoo.signature import METHODS
 from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec, natural
 
@@ -165,13 +165,13 @@ def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> An
     except (ZooError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever a plugin's file does when it is first run, such as sys.exit
-        from zoo.faults import explain_import
+        from zoo.plugins.failures import explain_import
 
         raise explain_import(error, what, spec.target, spec.plugin) from error
     try:
         return getattr(found, attribute)
     except AttributeError:
-        from zoo.faults import remove
+        from zoo.plugins.failures import remove
 
         raise PluginError(f"{what}: module {module} has no {attribute}. {remove(spec.plugin)}") from None
 

@@ -105,7 +105,7 @@ class Real(Space):
 
     def check(self, x: Any, name: str = "x") -> Array:
         if hasattr(x, "__arrow_c_stream__"):
-            from zoo.data.given import columns_of
+            from zoo.data.in_memory import columns_of
 
             x = columns_of(x, self.names, name)
         return super().check(x, name)

@@ -149,8 +149,8 @@ class ExporterSpec(Offer):
     """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with those
     named arguments that it wants.
 
-    `marker` is a JSON file of every export that lists the others (`zoo.files.listed`): `--force` replaces a folder that
-    holds these, unchanged, and nothing else.
+    `marker` is a JSON file of every export that lists the others (`zoo.system.files.listed`): `--force` replaces a
+    folder that holds these, unchanged, and nothing else.
     """
 
     noun = "export format"

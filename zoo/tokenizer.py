@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CorruptFile, InputError, MissingDependency
-from zoo.files import read_bytes
+from zoo.system.files import read_bytes
 
 MAX_BYTES = 2**25  # of a tokenizer's JSON, which lies in several files of an artifact
 BPE = "bpe"

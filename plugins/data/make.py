@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo.files import atomic_write
+from zoo.system.files import atomic_write
 
 NPM = Path(__file__).parent / "npm"
 FILES = Path(__file__).parent / "src" / "zoo_data" / "files"

@@ -5,7 +5,7 @@
     python plugins/pretrained/make.py --export         # without training: new artifacts of the weights that are there
     python plugins/pretrained/make.py --figures        # without either: the figures in the cards alone
 
-and writes the table of the README from the cards.
+and writes docs/zoo.md and the table of the README from the cards (`gallery.py`).
 
 Architectures' defaults are the recipe; what differs stands here. Training is seeded: on one machine, with one
 version of each library and of this code, a recipe gives the same weights. Runs are kept in `runs/` and
@@ -17,47 +17,33 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gallery
 from msgspec import convert
 from rich.progress import Progress
 
 import zoo
 from zoo import registry
 from zoo.eager import EagerModel
-from zoo.figure import Figure, figures_of
-from zoo.files import Known, atomic_folder, atomic_write
 from zoo.network import Recipe
-from zoo.plugins import load_plugins
-from zoo.spec import PresetSpec
+from zoo.plugins.loading import load_plugins
+from zoo.system.files import Known, atomic_folder, atomic_write
 from zoo.training import RECIPE
 from zoo.training.batches import Batches
 from zoo.training.loop import validate
 
 RUNS = Path("runs/presets")
 TARGET = Path(__file__).parent / "src" / "zoo_pretrained" / "presets"
-README = Path(__file__).parents[2] / "README.md"
-# What the README shows of the figures that a preset has: the likelihood beside that of simple densities, and
-# several figures of samples, because none of them sees every fault.
-SHOWN = {
-    "bits_per_dim": "{} bits/dim",
-    "bits_per_dim_of_mixture": "mixture {}",
-    "nats_per_character": "{} nats/character",
-    "nats_per_character_of_ngrams": "n-grams {}",
-    "nats": "{} nats",
-    "nats_of_truth": "truth {}",
-    "nats_of_mixture": "mixture {}",
-    "accuracy": "accuracy {}",
-    "accuracy_of_forest": "random forest {}",
-    "c2st_accuracy": "told from data {}",
-    "nearer_to_training": "nearer to training data {}",
-    "nearer_than_held_out": "nearer than held-out data {}",
-    "coverage": "coverage {}",
-    "labelled_as_asked": "labelled as asked {}",
-}
 MOONS = {"epochs": 60, "batch_size": 256}
+# plain and importance-weighted variational autoencoders of equal size, trained alike
+VAE: dict[str, Any] = {
+    "data": "fashion-mnist",
+    "epochs": 10,
+    "weight_decay": 0.0,
+    "config": {"filters": (16, 32), "mixtures": 3},
+}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "mlp.digits": {},
@@ -96,14 +82,41 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
     },
     "pixelcnn.fashion-mnist": {
-        "epochs": 7,
+        "epochs": 6,
         "batch_size": 32,
         "learning_rate": 3e-3,
         "ema": 0.998,
         "config": {"channels": 48, "layers": 6, "dropout": 0.0, "mixtures": 5},
     },
-    "ddpm.fashion-mnist": {"epochs": 9, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
-    "flow-matching.fashion-mnist": {"epochs": 9, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "ddpm.fashion-mnist": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "flow-matching.fashion-mnist": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "ema": 0.999},
+    "realnvp.fashion-mnist": {"epochs": 20, "config": {"hidden": 512}},
+    "nsf.fashion-mnist": {"epochs": 10, "learning_rate": 1e-3, "config": {"hidden": 256}},
+    "glow.fashion-mnist": {"epochs": 12},
+    "autoencoder.fashion-mnist": {"epochs": 8, "config": {"latent": 2}},
+    "vae.fashion-mnist": {**VAE, "config": {**VAE["config"], "latent": 32}},
+    "vae.fashion-mnist-weighted": {**VAE, "config": {**VAE["config"], "latent": 32, "draws": 5}},
+    "vae.fashion-mnist-plane": {**VAE, "config": {**VAE["config"], "latent": 2}},
+    "wgan.fashion-mnist": {"epochs": 8, "config": {"conditional": True}},
+    "cnn.emoji-book": {"data": "emoji", "epochs": 30},
+    "cnn.emoji": {
+        "epochs": 60,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.05,
+        "config": {
+            "filters": (24, 48, 96),
+            "kernels": (3, 3, 3),
+            "strides": (1, 2, 2),
+            "blocks": 1,
+            "average": True,
+            "flip": True,
+            "shift": 2,
+        },
+    },
+    "ddpm.emoji": {"epochs": 90, "learning_rate": 1e-3, "config": {"attention": 64}},
+    "vae.pixel-faces": {"epochs": 25, "weight_decay": 0.0, "config": {"latent": 32, "mixtures": 5}},
+    "wgan.pixel-faces": {"epochs": 40, "config": {"conditional": True}},
+    "ddim.pixel-faces": {"epochs": 12},
 }
 
 
@@ -133,9 +146,13 @@ def everything(folder: Path) -> dict[str, Known]:
 def make(name: str, *, trained: bool) -> None:
     architecture, _, tag = name.partition(".")
     data = RECIPES[name].get("data", tag)
-    model, folder = (zoo.load(name), TARGET / name / "checkpoint") if trained else train(name)
+    if trained:
+        model, folder, cost = zoo.load(name), TARGET / name / "checkpoint", {}
+    else:
+        model, folder = train(name)
+        cost = {"cpu_seconds": round(seconds)} if (seconds := zoo.Run(folder).position.cpu_seconds) else {}
     model.name = name
-    model.meta = {**model.meta, "card": {**model.meta["card"], "license": "Apache-2.0"}}
+    model.meta = {**model.meta, "card": {**model.meta["card"], **cost, "license": "Apache-2.0"}}
     with atomic_folder(TARGET / name, force=True, marker=everything) as work:
         shutil.copytree(
             folder, work / "checkpoint", ignore=lambda _, files: [f for f in files if not f.startswith("model")]
@@ -193,52 +210,18 @@ def rounded(data: Any) -> Any:
     return float(f"{data:.5g}") if isinstance(data, float) else data
 
 
-def table() -> str:
-    """The presets for the README, with the figures that say most of each."""
-    rows = ["| preset | what it is | paper | test |", "|---|---|---|---|"]
-    for spec in registry.find_models("*.*"):
-        assert isinstance(spec, PresetSpec)
-        base = registry.architecture(spec.architecture)
-        test = spec.card["test"]
-        shown = [*headlines(figures_of(test), bound=spec.density == "lower_bound"), *floors(test["remarks"])]
-        rows.append(f"| `{spec.name}` | {base.summary} ({spec.framework}) | {base.paper} | {'; '.join(shown)} |")
-    return "\n".join(rows)
-
-
-def headlines(figures: dict[str, Figure], *, bound: bool) -> Iterator[str]:
-    of_parts = {"bits_per_dim", "nats_per_character"} & set(figures)
-    for name in SHOWN:
-        if name not in figures or (name == "nats" and of_parts):
-            continue
-        figure = figures[name]
-        kind = " (bound)" if bound and name in ("bits_per_dim", "nats") else ""
-        real = f" (real {figure.real})" if figure.real else ""
-        yield f"{SHOWN[name].format(figure)}{kind}{real}"
-
-
-def floors(remarks: list[str]) -> Iterator[str]:
-    """What a preset is no better than, in words."""
-    for remark in remarks:
-        _, no_better, what = remark.partition(" no better than ")
-        if no_better:
-            yield f"no better than {what.partition(':')[0]}"
-
-
-def write_table() -> None:
-    head, begin, rest = README.read_text().partition("<!-- presets -->\n")
-    _, end, tail = rest.partition("<!-- /presets -->")
-    with atomic_write(README, force=True) as file:
-        file.write(f"{head}{begin}{table()}\n{end}{tail}".encode())
-
-
 if __name__ == "__main__":
     names = [word for word in sys.argv[1:] if not word.startswith("--")]
     figures, trained = "--figures" in sys.argv, "--export" in sys.argv
     there = [name for name in RECIPES if (TARGET / name).exists()]
-    for chosen in names or (there if figures or trained else RECIPES):
+    made = names or (there if figures or trained else list(RECIPES))
+    for chosen in made:
         if figures:
             measure(chosen)
         else:
             make(chosen, trained=trained)
     load_plugins.cache_clear()
-    write_table()
+    for spec in gallery.presets():
+        if spec.name in made:
+            gallery.draw(spec)
+    gallery.write()

@@ -17,7 +17,7 @@ from typing import NoReturn
 import PIL.Image
 
 from zoo.cli import COMMANDS
-from zoo.plugins import load_plugins
+from zoo.plugins.loading import load_plugins
 
 # `hidden` as large as weights must be to lie in a file of their own
 SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", "hidden=16"]
@@ -25,8 +25,8 @@ SMALL = ["--epochs", "2", "--batch-size", "1000", "--set", "layers=2", "--set", 
 
 IMPORTED = (
     *("onnxruntime", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "safetensors.numpy"),
-    *("zoo_onnx.export", "zoo_torch.learner", "zoo_torch.realnvp"),
-    *("zoo.cli.rows", "zoo.evaluation.report", "zoo.figure", "zoo.training", "zoo.artifact.isolation"),
+    *("zoo_onnx.export", "zoo_torch.learner", "zoo_torch.architectures.realnvp"),
+    *("zoo.cli.row_commands", "zoo.evaluation.report", "zoo.estimate", "zoo.training", "zoo.artifact.isolation"),
 )
 
 

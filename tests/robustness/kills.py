@@ -16,7 +16,7 @@ from pathlib import Path
 
 from commands import SMALL, Commands, Outcome
 
-from zoo import failpoints
+from zoo.system import failpoints
 
 RENAMES = {"folder.exchange": "EINVAL"}  # as where names cannot be exchanged
 EXPORT = ["export", "run", "--out", "out/a", "--force"]
@@ -152,7 +152,7 @@ def _killed(
 
 
 def _recover(target: Path) -> None:
-    from zoo import files
+    from zoo.system import files
 
     files._recover(target)
 

@@ -18,7 +18,7 @@ import torch
 import zoo_torch
 
 import zoo
-from zoo.artifact import MANIFEST, WEIGHTS, stored
+from zoo.artifact import MANIFEST, WEIGHTS, hashed_files
 from zoo.cli import main
 from zoo.errors import CorruptFile, InputError, OutputError
 from zoo.signature import Call, Loop, Noise, Option
@@ -229,10 +229,10 @@ def alter(folder: Path, name: str, data: bytes) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("kept", [0, stored.KEPT])
+@pytest.mark.parametrize("kept", [0, hashed_files.KEPT])
 @pytest.mark.parametrize("location", ["/etc/passwd", "../../etc/passwd", "other.bin", "*/_ORT_MEM_ADDR_/*"])
 def test_weights_from_elsewhere_are_refused_in_subgraphs_too(kept, location, source, monkeypatch):
-    monkeypatch.setattr(stored, "KEPT", kept)
+    monkeypatch.setattr(hashed_files, "KEPT", kept)
     proto = onnx.load(source / "sample.onnx", load_external_data=False)
     (loop,) = (node for node in proto.graph.node if node.op_type == "Loop")
     weight = max(loop.attribute[0].g.initializer, key=lambda tensor: np.prod(tensor.dims))
@@ -245,10 +245,10 @@ def test_weights_from_elsewhere_are_refused_in_subgraphs_too(kept, location, sou
         zoo.open(source).sample(1, seed=0)
 
 
-@pytest.mark.parametrize("kept", [0, stored.KEPT])
+@pytest.mark.parametrize("kept", [0, hashed_files.KEPT])
 def test_replacing_the_folder_of_an_open_artifact_never_mixes_two(kept, source, monkeypatch, tmp_path, rows):
     """What was opened is what runs; where it is too large to be kept in memory, the change is said."""
-    monkeypatch.setattr(stored, "KEPT", kept)
+    monkeypatch.setattr(hashed_files, "KEPT", kept)
     artifact = zoo.open(source)
     other = shutil.copytree(source, tmp_path / "other")
     proto = onnx.load(other / "sample.onnx", load_external_data=False)

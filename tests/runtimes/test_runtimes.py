@@ -18,7 +18,9 @@ import pytest
 from packaging.version import Version
 
 import zoo
-from zoo import parity, registry
+from zoo import registry
+from zoo.parity.cases import another, make_inputs
+from zoo.parity.differences import SCALES, difference
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -46,8 +48,8 @@ class Call:
         signature = artifact.signature(method)
         self.preset, self.method = preset, method
         self.model = artifact.folder / artifact.manifest.methods[method].file
-        inputs = parity.make_inputs(artifact, signature, "random", len(SEEDS))
-        options = {name: parity.another(o, "boundary") for name, o in signature.options.items()}
+        inputs = make_inputs(artifact, signature, "random", len(SEEDS))
+        options = {name: another(o, "boundary") for name, o in signature.options.items()}
         rows = {"seed": np.array(SEEDS), "index": np.array(INDICES), **inputs}
         self.inputs = {name: rows[name] for name in signature.row_inputs}
         self.options = {name: np.array(v, signature.options[name].dtype) for name, v in options.items()}
@@ -65,7 +67,7 @@ class Call:
         assert "error" not in result, f"{self}: {result['error']}"
         assert result["outputs"].keys() == self.outputs.keys()
         for name, expected in self.outputs.items():
-            error = parity.difference(expected, decode(result["outputs"][name]), parity.SCALES.get(self.method))
+            error = difference(expected, decode(result["outputs"][name]), SCALES.get(self.method))
             tolerance = CHAINS.get((self.preset, self.method), TOLERANCE) if expected.dtype.kind == "f" else 0
             assert error <= tolerance, f"{self}: {name} differs by {error:.2g}"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo import spaces
+from zoo.artifact.hashed_files import StoredFiles
 from zoo.artifact.limits import Limits
 from zoo.artifact.manifest import (
     EXAMPLES,
@@ -28,13 +29,12 @@ from zoo.artifact.manifest import (
     read_manifest,
 )
 from zoo.artifact.sessions import CPU, CUDA, DEVICES, Sessions, choose_device
-from zoo.artifact.stored import StoredFiles
 from zoo.errors import CorruptFile, InputError
-from zoo.files import sha256
 from zoo.model import Array, Model
 from zoo.rows import Numbers, check_count
 from zoo.signature import Window
 from zoo.spaces import Labels
+from zoo.system.files import sha256
 
 if TYPE_CHECKING:
     from zoo.artifact.binding import Bound

@@ -20,10 +20,10 @@ import onnxruntime as ort
 
 from zoo.artifact.threads import cut, together
 from zoo.errors import InputError
-from zoo.interrupts import stoppable
 from zoo.model import Array
 from zoo.rows import Seeds, read_rows
 from zoo.signature import Tensor, resolve
+from zoo.system.interrupts import stoppable
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact

@@ -27,15 +27,15 @@ from zoo.artifact.limits import Limits
 from zoo.artifact.manifest import Manifest
 from zoo.artifact.sessions import forget_in_forks
 from zoo.errors import CorruptFile, ExportError, InputError, ZooError
-from zoo.memory import check_fits, gib
 from zoo.signature import Tensor, Window, resolve
+from zoo.system.memory import check_fits, gib
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from zoo.model import Array
 
-BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from zoo.artifact.child import main; main(sys.argv[1])"
+BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from zoo.artifact.isolation_child import main; main(sys.argv[1])"
 START = 60.0  # seconds until a child has imported what it needs
 LONGEST = 2**16  # bytes of an answer
 MEMORY = "MemoryError"  # the kind of an error in an answer, or one of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zoo.artifact.manifest import WEIGHTS, FileEntry
 from zoo.errors import OutputError
-from zoo.files import Known, atomic_folder, sha256
+from zoo.system.files import Known, atomic_folder, sha256
 
 
 def real_files(folder: Path, entries: Mapping[str, FileEntry]) -> Path:

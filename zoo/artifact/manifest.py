@@ -68,9 +68,10 @@ class Steps(msgspec.Struct, frozen=True):
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """What was compared of a method with its source. `difference` is the largest for each kind of input: the share of
-    unequal values for integers, elsewhere relative (`zoo.parity.difference`). `tolerance` is that of kinds whose inputs
-    the source itself is sensitive to. `rows` and `batches`, the sizes of the calls, are the largest of all kinds; of a
-    long loop only some `steps` were taken, each time from the initial state. `seconds` is the time that it took."""
+    unequal values for integers, elsewhere relative (`zoo.parity.differences`). `tolerance` is that of kinds whose
+    inputs the source itself is sensitive to. `rows` and `batches`, the sizes of the calls, are the largest of all
+    kinds; of a long loop only some `steps` were taken, each time from the initial state. `seconds` is the time that it
+    took."""
 
     difference: dict[str, float]
     tolerance: dict[str, float] = {}

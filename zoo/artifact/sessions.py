@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.artifact.hashed_files import StoredFiles
 from zoo.artifact.manifest import FIRST_STEP, MOST_STEPS, Manifest, MethodEntry
-from zoo.artifact.stored import StoredFiles
 from zoo.artifact.threads import cut, plan, together
 from zoo.errors import CorruptFile, InputError, MissingDependency
-from zoo.interrupts import stoppable, unstoppable
-from zoo.memory import is_shortage
 from zoo.signature import Window
+from zoo.system.interrupts import stoppable, unstoppable
+from zoo.system.memory import is_shortage
 
 if TYPE_CHECKING:
     import onnxruntime as ort

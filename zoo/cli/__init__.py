@@ -21,9 +21,9 @@ import click
 import zoo
 from zoo.cli import streams
 from zoo.errors import UnknownName, ZooError, ZooWarning, did_you_mean
-from zoo.files import delete_temporaries
-from zoo.interrupts import stops_command
-from zoo.memory import is_shortage
+from zoo.system.files import delete_temporaries
+from zoo.system.interrupts import stops_command
+from zoo.system.memory import is_shortage
 
 COMMANDS = (
     *("list", "show", "data", "plugins"),
@@ -118,7 +118,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _of_the_system(error: OSError) -> str:
-    """What a system call said, in a sentence. Outputs have had theirs in `zoo.files`."""
+    """What a system call said, in a sentence. Outputs have had theirs in `zoo.system.files`."""
     why = error.strerror or str(error)
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {why}. Check the name and its permissions."
@@ -178,7 +178,7 @@ def _environment() -> Iterator[None]:
 
 
 def _forget_plugins() -> None:
-    from zoo.plugins import load_plugins
+    from zoo.plugins.loading import load_plugins
 
     load_plugins.cache_clear()
 
@@ -187,8 +187,8 @@ def _leave_out(names: Iterable[str]) -> None:
     """Have the registry pass over these plugins."""
     from importlib.metadata import entry_points
 
-    from zoo.hookspecs import GROUP
-    from zoo.plugins import WITHOUT, canonical
+    from zoo.plugins.hookspecs import GROUP
+    from zoo.plugins.loading import WITHOUT, canonical
 
     installed = sorted({entry.dist.name for entry in entry_points(group=GROUP) if entry.dist})
     for name in names:

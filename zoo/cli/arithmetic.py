@@ -77,9 +77,9 @@ def command(
     """
     import numpy as np
 
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.cli.grids import deliver_grid
-    from zoo.data.trained import said_of
+    from zoo.data.model_data import said_of
     from zoo.errors import InputError
     from zoo.latents import arithmetic, attribute_vector, latent_shape
     from zoo.pictures import picture, side_by_side
@@ -87,24 +87,28 @@ def command(
 
     if seeds is not None and chosen_rows is not None:
         raise click.UsageError("--seeds is for samples and --rows for given rows; give one of them.")
-    rows.check_early(out, force)
-    model = rows.open_model(name, device)
+    row_commands.check_early(out, force)
+    model = row_commands.open_model(name, device)
     latent_shape(model)
-    rows.check_settings(model, "decode", settings)
+    row_commands.check_settings(model, "decode", settings)
     source = data or said_of(model).data
     if not source:
         raise InputError(f"it is not known on what {model.name} was trained; say which data: --data NAME or FILE.")
-    has = rows.having(model, source, attribute, label)
+    has = row_commands.having(model, source, attribute, label)
     wanted = np.flatnonzero(~has)[:FIRST].tolist() if chosen_rows is None else chosen_rows
-    rows.check_numbers(wanted, len(has), source)
-    rows.check_late(out, force, model.space, len(seeds or wanted) * len(strengths))
-    inputs = rows.read_inputs(model, "encode", source, label, chosen)
-    classes = {rows.LABEL: model.classes.called(inputs[rows.LABEL])} if rows.LABEL in inputs and model.classes else {}
+    row_commands.check_numbers(wanted, len(has), source)
+    row_commands.check_late(out, force, model.space, len(seeds or wanted) * len(strengths))
+    inputs = row_commands.read_inputs(model, "encode", source, label, chosen)
+    classes = (
+        {row_commands.LABEL: model.classes.called(inputs[row_commands.LABEL])}
+        if row_commands.LABEL in inputs and model.classes
+        else {}
+    )
     direction = attribute_vector(model, inputs["x"], has, seed=seed, **classes)
     given: dict[str, Any] = {"strengths": strengths, "seed": seed, **settings}
     starts = None
     if seeds is not None:
-        given |= rows.label_of(model, "decode", chosen)
+        given |= row_commands.label_of(model, "decode", chosen)
         x = arithmetic(model, direction, seeds=seeds, **given)
     else:
         starts = inputs["x"][np.array(wanted)]

@@ -72,12 +72,12 @@ def command(
     """
     import zoo
     from zoo import registry
-    from zoo.cli import progress, rows
+    from zoo.cli import progress, row_commands
     from zoo.errors import InputError, ZooError
 
-    model = rows.open_model(name, device, **opening)
+    model = row_commands.open_model(name, device, **opening)
     for method in methods:
-        rows.check_settings(model, method, settings)
+        row_commands.check_settings(model, method, settings)
     chosen = [m for m in methods or model.signatures if set(settings) <= set(model.signature(m).options)]
     if not chosen:
         raise InputError(f"no method of {model.name} has all the options {', '.join(settings)}: see zoo show {name}")
@@ -126,7 +126,7 @@ def command(
 
 def call(model: Model, method: str, size: int, settings: dict[str, Any]) -> Run:
     """A call of a method with `size` made-up rows."""
-    from zoo.parity import make_inputs
+    from zoo.parity.cases import make_inputs
 
     inputs = make_inputs(model, model.signature(method), "random", size)
     count = None if inputs else size

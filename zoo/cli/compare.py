@@ -39,14 +39,14 @@ def command(
     The likelihood of each row, or whether its class is named: figures, paired differences to the best with their
     standard errors, and which model is the best, if one is by more than chance explains.
     """
-    from zoo.cli import rows
-    from zoo.data.trained import load_for
+    from zoo.cli import row_commands
+    from zoo.data.model_data import load_for
     from zoo.evaluation.compare import compare
 
-    models = [rows.open_model(name, device) for name in names]
+    models = [row_commands.open_model(name, device) for name in names]
     for model, name in zip(models, names, strict=True):
         model.name = name
-    source, split = (None, "test") if data is None else rows.find(data)
+    source, split = (None, "test") if data is None else row_commands.find(data)
     dataset = load_for(models[0], source, label=label, split=split_column)
     found = compare(models, dataset, split, seed=seed)
     if as_json:

@@ -26,6 +26,6 @@ def command(name: str, data: str, **given: Any) -> None:
 
     Without --out, rows are printed.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
 
-    rows.run("decode", name, data, **given)
+    row_commands.run("decode", name, data, **given)

@@ -32,7 +32,7 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
 
     OUT/demo.png shows data, samples of the framework's model, and samples of the artifact, side by side.
     """
-    from zoo import api, io
+    from zoo import api, writers
     from zoo.data import load_dataset
     from zoo.pictures import panels, picture_limit
 
@@ -40,7 +40,7 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
     if not picture_limit(dataset.space):
         raise click.UsageError(f"the demo draws a picture, and there are none of {dataset.space.describe()}.")
     run, artifact, drawn, picture = out / "run", out / "artifact", out / "samples.npz", out / "demo.png"
-    io.check_output(picture, dataset.space, force=force)
+    writers.check_output(picture, dataset.space, force=force)
     again = ["--force"] if force else []
     # a short training wants a short memory of its weights
     _zoo("train", architecture, "--data", data, "--out", run, "--epochs", epochs, "--set", "ema=0.99", *again)
@@ -57,7 +57,7 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
     theirs = source.run("sample", given, count=count, seed=SEED)["x"]
     ours = np.load(drawn)["x"]
     shown = {"data": dataset.test[:count], f"{source.network.framework} samples": theirs, "artifact samples": ours}
-    io.save_picture(picture, panels(dataset.space, shown, COLUMNS), force=force)
+    writers.save_picture(picture, panels(dataset.space, shown, COLUMNS), force=force)
     gap = np.abs(theirs.astype(np.float64) - ours).max()
     note(f"source and artifact, seed {SEED}: {count} rows, largest difference {gap:.2g}")
     note(f"wrote {picture}: data, samples of the source, samples of the artifact")

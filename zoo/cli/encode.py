@@ -24,6 +24,6 @@ def command(name: str, data: str, **given: Any) -> None:
 
     zoo decode takes what this writes. Without --out, the latents are printed.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
 
-    rows.run("encode", name, data, **given)
+    row_commands.run("encode", name, data, **given)

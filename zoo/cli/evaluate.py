@@ -61,19 +61,19 @@ def command(
     Every figure that its methods allow: likelihood beside that of simple densities, accuracy, how well samples match
     the data beside how well real data does. A figure is a value with its standard error.
     """
-    from zoo.cli import progress, rows
-    from zoo.data.trained import load_for
+    from zoo.cli import progress, row_commands
+    from zoo.data.model_data import load_for
     from zoo.evaluation import evaluate
 
-    model = rows.open_model(name, device, **opening)
+    model = row_commands.open_model(name, device, **opening)
     if settings:
-        rows.check_settings(model, "sample", settings)
+        row_commands.check_settings(model, "sample", settings)
     found = None
     if data is not None:
-        found, named = rows.find(data)
+        found, named = row_commands.find(data)
         split = named if data.endswith(f":{named}") else split
     dataset = load_for(model, found, label=label, split=split_column)
-    other = rows.open_model(judge, device) if judge else None
+    other = row_commands.open_model(judge, device) if judge else None
     with progress.stages(f"evaluating {model.name}") as show:
 
         def part(done: int, parts: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import io
-from zoo.cli import rows
+from zoo import writers
+from zoo.cli import row_commands
 from zoo.model import Array, Model
 from zoo.pictures import picture
 
@@ -22,8 +22,8 @@ def deliver_grid(
     flat = x.reshape(-1, *model.space.shape)
     if out is not None and out.suffix.lower() == ".png":
         image = draw() if draw is not None else picture(model.space, flat, x.shape[1])
-        io.save_picture(out, image, force=force)
+        writers.save_picture(out, image, force=force)
         count = len(flat)
     else:
-        count = rows.deliver([{"x": flat}], out, space=model.space, force=force)
-    rows.done(out, count)
+        count = row_commands.deliver([{"x": flat}], out, space=model.space, force=force)
+    row_commands.done(out, count)

@@ -14,7 +14,7 @@ from zoo.cli.streams import say
 
 if TYPE_CHECKING:
     from zoo.artifact import Limits
-    from zoo.artifact.description import Inspected, Value
+    from zoo.artifact.inspection import Inspected, Value
 
 EXAMPLES = """\b
 Examples:
@@ -36,9 +36,9 @@ def command(file: Path, check: bool, opening: dict[str, Any], as_json: bool) -> 
     """
     import msgspec
 
-    from zoo.artifact import SCHEMA, description
+    from zoo.artifact import SCHEMA, inspection
 
-    inspected = description.inspect(file)
+    inspected = inspection.inspect(file)
     checked = run_check(inspected, **opening) if check else None
     if as_json:
         print_json(msgspec.to_builtins(inspected) | ({} if checked is None else {"checked": checked}))
@@ -53,10 +53,10 @@ def command(file: Path, check: bool, opening: dict[str, Any], as_json: bool) -> 
 
 def run_check(inspected: Inspected, trust: bool, limits: Limits | None) -> dict[str, float]:
     """The known answer's differences, from this process or one with limits."""
-    from zoo.artifact import Limits, description
+    from zoo.artifact import Limits, inspection
 
     if trust:
-        return description.check(inspected)
+        return inspection.check(inspected)
     from zoo.artifact.isolation import check_file
 
     return check_file(inspected.file, limits or Limits())

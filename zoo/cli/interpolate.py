@@ -67,7 +67,7 @@ def command(
     --out x.png is a picture with a row for each way: from the first latent to the second, from there to the third, ...
     With --data the images themselves stand at both ends. Other files, and the terminal, get the observations in order.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.cli.grids import deliver_grid
     from zoo.latents import interpolate, latent_shape
     from zoo.pictures import picture, side_by_side
@@ -77,15 +77,15 @@ def command(
         raise click.UsageError("--seeds is for samples and --data for given rows; give one of them.")
     if chosen_rows is not None and data is None:
         raise click.UsageError("--rows are rows of --data, which is not given.")
-    rows.check_early(out, force)
-    model = rows.open_model(name, device)
+    row_commands.check_early(out, force)
+    model = row_commands.open_model(name, device)
     latent_shape(model)
-    rows.check_settings(model, "decode", settings)
+    row_commands.check_settings(model, "decode", settings)
     wanted = [0, 1] if chosen_rows is None else chosen_rows
     ways = len(seeds or wanted) - 1
-    rows.check_late(out, force, model.space, ways * steps)
+    row_commands.check_late(out, force, model.space, ways * steps)
     given: dict[str, Any] = {"steps": steps, "path": path, "seed": seed, **settings}
-    given |= rows.label_of(model, "decode", chosen)
+    given |= row_commands.label_of(model, "decode", chosen)
     if data is None:
         if seeds is None:
             seeds = [secrets.randbits(31), secrets.randbits(31)]
@@ -93,8 +93,8 @@ def command(
         x = interpolate(model, seeds=seeds, **given)
         deliver_grid(model, x, out, force)
         return
-    every = rows.read_inputs(model, "encode", data, None, chosen)["x"]
-    rows.check_numbers(wanted, len(every), data)
+    every = row_commands.read_inputs(model, "encode", data, None, chosen)["x"]
+    row_commands.check_numbers(wanted, len(every), data)
     ends = every[wanted]
     x = interpolate(model, ends, **given)
 

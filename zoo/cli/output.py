@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.cli.streams import UNSAFE, printable, say
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 
 if TYPE_CHECKING:
     from zoo.artifact.manifest import Compared
@@ -34,7 +34,7 @@ def print_json(data: Any) -> None:
 
 def _plain(value: Any) -> Any:
     """`value` of JSON's types; what is no finite number is null."""
-    if isinstance(value, Figure):
+    if isinstance(value, Estimate):
         return _plain(value.to_json())
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -95,10 +95,10 @@ def number(value: object) -> str:
 
 
 def figures(
-    values: Mapping[str, Figure], histogram: Mapping[str, Figure] | None = None, remarks: Sequence[str] = ()
+    values: Mapping[str, Estimate], histogram: Mapping[str, Estimate] | None = None, remarks: Sequence[str] = ()
 ) -> None:
     """Figures with their standard errors, beside those of real data; then the classes of samples, and remarks."""
-    from zoo.evaluation.meaning import meaning
+    from zoo.evaluation.descriptions import meaning
 
     table(
         ["figure", "value", "of real data", "rows", "what it is"],

@@ -27,8 +27,8 @@ A plugin may be left out:
 @options.as_json
 def command(as_json: bool) -> None:
     """List installed plugins, and what is wrong with them."""
-    from zoo.faults import outdated
-    from zoo.plugins import load_plugins
+    from zoo.plugins.failures import outdated
+    from zoo.plugins.loading import load_plugins
     from zoo.registry import problems
     from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec
 

@@ -25,6 +25,6 @@ def command(name: str, data: str, **given: Any) -> None:
 
     Tables have the most probable class as a column beside. Without --out, the rows are printed.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
 
-    rows.run("predict", name, data, **given)
+    row_commands.run("predict", name, data, **given)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from zoo.cli.output import duration, note
 from zoo.cli.streams import printable, say
-from zoo.memory import gib
+from zoo.system.memory import gib
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

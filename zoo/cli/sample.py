@@ -13,7 +13,7 @@ from zoo.cli import options
 from zoo.cli.output import note
 
 if TYPE_CHECKING:
-    from zoo.cli.rows import Chunk
+    from zoo.cli.row_commands import Chunk
     from zoo.data import Dataset
     from zoo.model import Array, Model, Progress
 
@@ -84,7 +84,7 @@ def command(
     --out takes .png, .csv, .tsv, .parquet, .npz, .npy and .txt; without it, rows are printed. Memory stays flat,
     whatever the count.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.rows import check_count
 
     if seeds is not None and seed is not None:
@@ -95,38 +95,38 @@ def command(
         raise click.UsageError("--data is for --beside, which is not given.")
     if count is not None:
         check_count(count)
-    rows.check_early(out, force)
-    model = rows.open_model(name, device, **opening)
+    row_commands.check_early(out, force)
+    model = row_commands.open_model(name, device, **opening)
     model.signature("sample")
-    rows.check_settings(model, "sample", settings)
+    row_commands.check_settings(model, "sample", settings)
     columns = columns_of(model, given, inputs, 0 if seeds else start)
     if count is None:
         count = len(seeds) if seeds else min(map(len, columns.values()), default=COUNT)
     told = told_of_rows(model, given, columns, count)
-    rows.check_late(out, force, model.space, count)
+    row_commands.check_late(out, force, model.space, count)
     if out is not None:
-        rows.check_room(out, model.space, count)
+        row_commands.check_room(out, model.space, count)
     real = load_real(model, data) if beside else None
     if seed is None and seeds is None:
         seed = secrets.randbits(31)
         note(f"seed {seed} (the same rows again: --seed {seed})")
     how = {"seed": seeds or seed, "stream": stream, "chunk": chunk, **settings}
-    with rows.bar("sample", out) as show:
+    with row_commands.bar("sample", out) as show:
         chunks = draw(model, count, start, chosen, how, out, show, told)
         if out is not None and real is not None:
             labels = labels_of(model, chosen, start, count)
             written = save_beside(model, chunks, real, str(beside), labels, out, force)
         else:
-            written = rows.deliver(chunks, out, space=model.space, force=force)
-    rows.done(out, written)
+            written = row_commands.deliver(chunks, out, space=model.space, force=force)
+    row_commands.done(out, written)
 
 
 def columns_of(model: Model, given: Mapping[str, str], source: str | None, first: int) -> dict[str, Array]:
     """What a file says of each sample, by name, from the row `first` on: what is not `given` for all."""
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.errors import InputError
 
-    rows.told(model, "sample", given)
+    row_commands.told(model, "sample", given)
     names = [name for name in model.signature("sample").conditions if name not in given]
     if names and source is None:
         more = " ".join(f"--input {name}=VALUE" for name in names)
@@ -135,7 +135,7 @@ def columns_of(model: Model, given: Mapping[str, str], source: str | None, first
         return {}
     if not names:
         raise InputError(f"sample of {model.name} is told nothing of each row; leave out --inputs.")
-    found = rows.read_conditions(source, names)
+    found = row_commands.read_conditions(source, names)
     for name, column in found.items():
         if first >= len(column):
             raise InputError(f"--start is {first}; {name} of {source} has {len(column):,} rows, numbered from 0.")
@@ -146,7 +146,7 @@ def told_of_rows(model: Model, given: Mapping[str, str], columns: Mapping[str, A
     """What a model is told of `count` samples, by name, (count, ...): by columns, or given for all."""
     import numpy as np
 
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.errors import InputError
 
     for name, column in columns.items():
@@ -154,17 +154,17 @@ def told_of_rows(model: Model, given: Mapping[str, str], columns: Mapping[str, A
             raise InputError(
                 f"{count} samples need as many rows of {name}; --inputs has {len(column)} from --start on."
             )
-    of_all = rows.told(model, "sample", given)
+    of_all = row_commands.told(model, "sample", given)
     same = {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
     return {**same, **{name: column[:count] for name, column in columns.items()}}
 
 
 def load_real(model: Model, data: str | None) -> Dataset:
     """The data that `--beside` shows, as observations of the model."""
-    from zoo.cli import rows
-    from zoo.data.trained import load_for
+    from zoo.cli import row_commands
+    from zoo.data.model_data import load_for
 
-    given = load_for(model, None if data is None else rows.find(data)[0])
+    given = load_for(model, None if data is None else row_commands.find(data)[0])
     return given.fitted(model.space, model.classes)
 
 
@@ -174,8 +174,8 @@ def save_beside(
     """The picture of samples and real rows side by side, each under its name. The number of samples."""
     import numpy as np
 
-    from zoo import io
-    from zoo.beside import held_out_rows, nearest_training_rows
+    from zoo import writers
+    from zoo.cli.real_rows import held_out_rows, nearest_training_rows
     from zoo.pictures import panels
 
     made = np.concatenate([chunk["x"] for chunk in chunks])
@@ -183,7 +183,7 @@ def save_beside(
         real, name = nearest_training_rows(data, made), f"nearest training rows of {data.name}"
     else:
         real, name = held_out_rows(data, len(made), labels), f"test rows of {data.name}"
-    io.save_picture(out, panels(model.space, {f"samples of {model.name}": made, name: real}), force=force)
+    writers.save_picture(out, panels(model.space, {f"samples of {model.name}": made, name: real}), force=force)
     return len(made)
 
 
@@ -191,7 +191,7 @@ def labels_of(model: Model, chosen: str | None, start: int, count: int) -> Array
     """The class of each sample, (count,), where they were asked for."""
     import numpy as np
 
-    from zoo.cli.rows import class_of
+    from zoo.cli.row_commands import class_of
 
     if "label" not in model.signature("sample").inputs:
         return None
@@ -216,7 +216,7 @@ def draw(
     are further inputs, (count, ...) each."""
     import numpy as np
 
-    from zoo.cli.rows import class_of, with_classes
+    from zoo.cli.row_commands import class_of, with_classes
     from zoo.errors import InputError
     from zoo.rows import read_rows
 
@@ -251,7 +251,7 @@ def _blocks(
     """Samples of all classes in turn."""
     import numpy as np
 
-    from zoo.cli.rows import with_classes
+    from zoo.cli.row_commands import with_classes
 
     assert model.classes is not None
     for low in range(0, count, BLOCK):

@@ -12,7 +12,7 @@ from zoo.cli.output import note
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
-    from zoo.cli.rows import Chunk
+    from zoo.cli.row_commands import Chunk
 
 EXAMPLES = """\b
 Examples:
@@ -37,7 +37,7 @@ def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
 
     --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.evaluation.estimates import RunningMean
 
     scores = RunningMean()
@@ -49,6 +49,6 @@ def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
             scores.add(chunk["log_prob"])
             yield chunk if conditionals else {"log_prob": chunk["log_prob"]}
 
-    model = rows.run("log_prob", name, data, watch=watch, **given)
+    model = row_commands.run("log_prob", name, data, watch=watch, **given)
     average = scores.figure()
     note(f"mean of {average.rows:,} rows: {average} nats ({MEANS.get(model.density or '', 'log_prob')})")

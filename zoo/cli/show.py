@@ -10,7 +10,7 @@ import click
 from zoo.cli import options
 from zoo.cli.output import facts, figures, note, parity, precision, print_json, size, table
 from zoo.cli.streams import say
-from zoo.figure import figures_of
+from zoo.estimate import figures_of
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +38,7 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
     if history:
         show_history(name, as_json)
         return
-    from zoo.about import show
+    from zoo.metadata import show
 
     known = show(name)
     if settings:

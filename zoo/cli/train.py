@@ -14,7 +14,7 @@ import click
 from zoo.cli import options
 from zoo.cli.output import duration, facts, note
 from zoo.errors import InputError
-from zoo.figure import figures_of
+from zoo.estimate import figures_of
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
@@ -115,7 +115,7 @@ def command(
     # before the seconds that a framework takes to be imported
     from zoo import registry
     from zoo.data import resolve
-    from zoo.files import check_output_folder
+    from zoo.system.files import check_output_folder
     from zoo.training import files_of
 
     spec = registry.of_model(architecture) if start is None else _begun_with(start)
@@ -181,7 +181,7 @@ def _changes(ctx: click.Context) -> dict[str, Any]:
 def _begun_with(name: str) -> ModelSpec:
     """The architecture of a preset, run or checkpoint."""
     from zoo import registry
-    from zoo.about import show
+    from zoo.metadata import show
 
     path = Path(name).expanduser()
     if not path.is_dir():
@@ -264,7 +264,7 @@ def told_of_preview(model: EagerModel) -> dict[str, Array]:
     """What the samples of the preview are told beside their classes: what the data say of validation rows, in turns."""
     import numpy as np
 
-    from zoo.data.trained import load_for
+    from zoo.data.model_data import load_for
 
     if "sample" not in model.signatures or not (names := model.signatures["sample"].conditions):
         return {}
@@ -277,7 +277,7 @@ def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | N
     """Samples beside the weights: a picture, strings or a table. None where the data do not say what they need."""
     if "sample" not in model.signatures or set(model.signatures["sample"].conditions) - set(told):
         return None
-    from zoo import io
+    from zoo import writers
     from zoo.cli.sample import ALL, draw
     from zoo.spaces import Real
     from zoo.training import preview_name
@@ -288,7 +288,7 @@ def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | N
     count = PREVIEW["points" if points else "picture" if suffix == ".png" else "rows"]
     chosen = ALL if _all(model) else None
     part = {name: array[:count] for name, array in told.items()}
-    io.write(path, draw(model, count, 0, chosen, {"seed": 0}, path, told=part), model.space, force=True, like=run)
+    writers.write(path, draw(model, count, 0, chosen, {"seed": 0}, path, told=part), model.space, force=True, like=run)
     return path
 
 

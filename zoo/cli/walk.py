@@ -52,16 +52,16 @@ def command(
     The first coordinate grows downwards, the second to the right. --out x.png is a picture of the grid; other files,
     and the terminal, get the observations row by row.
     """
-    from zoo.cli import rows
+    from zoo.cli import row_commands
     from zoo.cli.grids import deliver_grid
     from zoo.latents import latent_shape, latents_of_seeds, moving_dims, walk
 
-    rows.check_early(out, force)
-    model = rows.open_model(name, device)
+    row_commands.check_early(out, force)
+    model = row_commands.open_model(name, device)
     latent_shape(model)
-    rows.check_settings(model, "decode", settings)
-    rows.check_late(out, force, model.space, steps**2)
-    given: dict[str, Any] = {"seed": seed, **settings, **rows.label_of(model, "decode", chosen)}
+    row_commands.check_settings(model, "decode", settings)
+    row_commands.check_late(out, force, model.space, steps**2)
+    given: dict[str, Any] = {"seed": seed, **settings, **row_commands.label_of(model, "decode", chosen)}
     if origin is not None:
         given["at"] = latents_of_seeds(model, [origin])[0]
     if dims is None:

@@ -249,7 +249,7 @@ def split_rows(
 
 def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any]]]:
     """The numbers of the rows of each split, where there is no official one."""
-    from zoo.data.frozen import split_order
+    from zoo.data.frozen_random import split_order
 
     if count < MIN_ROWS:
         raise InputError(
@@ -266,7 +266,7 @@ def all_splits(
 ) -> dict[str, npt.NDArray[np.integer[Any]]]:
     """Splits by the numbers of their rows. One that is not there is taken from the training rows, a tenth for
     validation and a fifth for testing, always the same rows."""
-    from zoo.data.frozen import split_order
+    from zoo.data.frozen_random import split_order
 
     if "train" not in splits or len(splits["train"]) < MIN_ROWS:
         count = len(splits.get("train", ()))
@@ -369,7 +369,7 @@ def load_dataset(
     find: Callable[[str], DatasetSpec] | None = None,
 ) -> Dataset:
     """The data set of a name, a file (`zoo.data.SUFFIXES`), a folder, a pattern such as `parts/*.parquet`, or of what
-    is in memory already: arrays, frames, data sets of torch and Hugging Face (`zoo.data.given`).
+    is in memory already: arrays, frames, data sets of torch and Hugging Face (`zoo.data.in_memory`).
 
     A bare name is looked for among the installed data sets first: write `./digits` for a folder called digits.
 
@@ -379,7 +379,7 @@ def load_dataset(
     - `size` is what images of a folder are brought to: 64, "64x48" (width x height), "64:pad" or "64:stretch"; by
       default what is longer is cut.
     - `types` are the kinds of columns of a table, where they are not to be found from the values: {"age": "integer",
-      "id": "drop"}, or "age=integer,id=drop" (`zoo.data.infer`).
+      "id": "drop"}, or "age=integer,id=drop" (`zoo.data.column_inference`).
     - `inputs` are what a model is told of each row beside its class: the names of columns (in NPZ files of arrays),
       which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
       {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
@@ -390,8 +390,8 @@ def load_dataset(
       as.
     - `find` turns a name into its spec; by default `zoo.registry.dataset`.
     """
-    from zoo.data.files import Asked, read_dataset
     from zoo.data.images import Size
+    from zoo.data.readers import Asked, read_dataset
 
     inputs = inputs if isinstance(inputs, Mapping) else input_names(inputs)
     if isinstance(source, Dataset):
@@ -401,7 +401,7 @@ def load_dataset(
         label, split, None if size is None else Size.of(size), types, inputs, tokenizer, length, spaces, space
     )
     if not isinstance(source, (str, Path)):
-        from zoo.data.given import dataset_of
+        from zoo.data.in_memory import dataset_of
 
         return dataset_of(source, asked)
     found = resolve(source, find)

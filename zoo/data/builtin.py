@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data import Dataset, split_rows
-from zoo.data.frozen import split_order
+from zoo.data.frozen_random import split_order
 from zoo.data.idx import read_idx
 from zoo.errors import CorruptFile, InputError, MissingDependency, ZooError
 from zoo.spaces import Image, Labels, Text

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CorruptFile
-from zoo.files import read_bytes
+from zoo.system.files import read_bytes
 
 UNSIGNED_BYTE = 8
 MOST = 2**28  # bytes; those of MNIST and its kin have 47 million

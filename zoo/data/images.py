@@ -23,7 +23,7 @@ from zoo.data.sources import Array, numbers_of
 from zoo.data.spool import SHARE, cache_limit, scratch
 from zoo.data.tables import first_line, shorten
 from zoo.errors import CorruptFile, InputError, MissingDependency, ZooError, ZooWarning
-from zoo.memory import available, check_fits
+from zoo.system.memory import available, check_fits
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data import Dataset, split_rows
-from zoo.data.frozen import uniforms
+from zoo.data.frozen_random import uniforms
 from zoo.noise import draw
 from zoo.signature import Noise
 from zoo.spaces import Labels, Real

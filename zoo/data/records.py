@@ -113,7 +113,7 @@ def _refuse(words: Any, wrong: Any, what: str) -> None:
 def encode_rows(space: Table, x: Any, name: str) -> Codes:
     """The codes of rows that are in Python: a table, a frame, a dict of columns, or a list of dicts."""
     pa = arrow()
-    from zoo.data.given import table_of
+    from zoo.data.in_memory import table_of
 
     if isinstance(x, Mapping):
         x = pa.table({k: v if hasattr(v, "__arrow_c_array__") else np.asarray(v) for k, v in x.items()})

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zoo.data.sources import Parts, Source
 from zoo.errors import InputError
-from zoo.memory import available, check_mappable, gib
+from zoo.system.memory import available, check_mappable, gib
 
 Array = npt.NDArray[Any]
 SHARE = 4  # a quarter of the memory that is free is taken, at most

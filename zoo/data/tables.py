@@ -28,8 +28,8 @@ from zoo.data.arrow import arrow
 from zoo.data.sources import Array, Source, blocks
 from zoo.data.spool import Spool
 from zoo.errors import CorruptFile, InputError, ZooError, ZooWarning, did_you_mean, listed
-from zoo.files import parse_json
-from zoo.memory import available, check_fits, is_shortage
+from zoo.system.files import parse_json
+from zoo.system.memory import available, check_fits, is_shortage
 
 MAX_CLASSES = 1000
 BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it

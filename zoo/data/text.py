@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from zoo.data.tables import FEWER, WORD, check_utf8
 from zoo.errors import InputError, ZooWarning
-from zoo.memory import check_fits
 from zoo.spaces import Strings, Text, Tokens
+from zoo.system.memory import check_fits
 from zoo.tokenizer import make_tokenizer, strings_of
 
 Array = npt.NDArray[Any]

@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.data import Inputs
-from zoo.data.trained import load_for
+from zoo.data.model_data import load_for
 from zoo.errors import InputError
 from zoo.evaluation.classes import prediction
+from zoo.evaluation.descriptions import meaning
 from zoo.evaluation.judge import check_judge, preset_judge
 from zoo.evaluation.latents import representation
 from zoo.evaluation.likelihood import likelihood
-from zoo.evaluation.meaning import meaning
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
-from zoo.evaluation.trained import SHARE, training_data, with_classes, with_training_rows
+from zoo.evaluation.training_data import SHARE, training_data, with_classes, with_training_rows
 from zoo.evaluation.two_sample import classifier_two_sample
-from zoo.memory import available
 from zoo.model import Model, Progress
+from zoo.system.memory import available
 
 PARTS = {"log_prob": likelihood, "predict": prediction, "sample": samples, "encode": representation}
 

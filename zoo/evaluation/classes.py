@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from zoo.errors import InputError
 from zoo.evaluation.estimates import hardly_positive, mean, share
-from zoo.evaluation.library import single_threaded, sklearn
+from zoo.evaluation.scikit_learn import single_threaded, sklearn
 from zoo.evaluation.task import Task
 from zoo.evaluation.vectors import vectorizer
 

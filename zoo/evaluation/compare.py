@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data import Dataset
-from zoo.data.trained import load_for
+from zoo.data.model_data import load_for
 from zoo.errors import InputError
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import ratio
 from zoo.evaluation.likelihood import unit_of
-from zoo.evaluation.trained import SHARE, seen, training_data
-from zoo.figure import Figure
-from zoo.memory import available
+from zoo.evaluation.training_data import SHARE, seen, training_data
 from zoo.model import Model
+from zoo.system.memory import available
 
 Array = npt.NDArray[Any]
 CHANCE = 0.05  # that a verdict among models which are equally good names a best one
@@ -34,8 +34,8 @@ class Comparison:
     data: str
     split: str
     rows: int
-    figures: dict[str, dict[str, Figure]] = field(default_factory=dict)
-    behind: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    figures: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    behind: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ def settle(found: Comparison, what: str, by_model: dict[str, tuple[Array, Array]
         return
     first, size = by_model[best]
     behind = {name: ratio(sign * (by_model[name][0] - first), size) for name in others}
-    found.behind[what] = {best: Figure(0.0, None, len(first)), **behind}
+    found.behind[what] = {best: Estimate(0.0, None, len(first)), **behind}
     sure = NormalDist().inv_cdf(1 - CHANCE / (len(by_model) * len(others)))  # the best was chosen after the fact
     near = [n for n, f in behind.items() if f.error is None or f.value <= sure * f.error]
     found.verdicts[what] = (

@@ -7,22 +7,22 @@ import math
 
 import numpy as np
 
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
 from zoo.evaluation.vectors import Matrix, squared_distances
-from zoo.figure import Figure
 
 NEIGHBORS = 5  # the radius of a real row's ball reaches that many other real rows
 
 
-def spread(samples: Matrix, real: Matrix) -> Figure:
+def spread(samples: Matrix, real: Matrix) -> Estimate:
     """How far two samples are from each other over how far two real rows are, on average: 1 where samples are as
     diverse as data, near 0 where they are one picture with a little noise. The error adds those of both, to first
     order. Not a number where all real rows are equal."""
     (ours, our_error), (theirs, their_error) = (_mean_distance(rows) for rows in (samples, real))
     if not theirs:
-        return Figure(math.nan, None, samples.shape[0])
+        return Estimate(math.nan, None, samples.shape[0])
     value = ours / theirs
-    return Figure(value, math.hypot(our_error, value * their_error) / theirs, samples.shape[0])
+    return Estimate(value, math.hypot(our_error, value * their_error) / theirs, samples.shape[0])
 
 
 def _mean_distance(rows: Matrix) -> tuple[float, float]:
@@ -32,7 +32,7 @@ def _mean_distance(rows: Matrix) -> tuple[float, float]:
     return float(of_row.mean()), float(2 * of_row.std(ddof=1) / math.sqrt(count))
 
 
-def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Figure, Figure]:
+def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Estimate, Estimate]:
     """Density: in how many balls of real rows a sample lies, over how many a real row would: below one where samples
     lie off the data, in many dimensions above it where they keep to its middle. Coverage: the share of real rows whose
     ball has a sample in it.
@@ -46,9 +46,9 @@ def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Figure, Figure]
     n, m = inside.shape
     by_sample, by_row = inside.sum(0) / NEIGHBORS, inside.sum(1) * n / (NEIGHBORS * m)
     spread = by_sample.var(ddof=1) / m + by_row.var(ddof=1) / n
-    density = Figure(float(by_sample.mean()), math.sqrt(float(spread)), m)
+    density = Estimate(float(by_sample.mean()), math.sqrt(float(spread)), m)
 
     covered = share(inside.sum(1) > 0)
     alone = inside[inside.sum(1) == 1].sum(0) / n  # what coverage loses without a sample
     spread = float(((alone - alone.mean()) ** 2).sum() * (m - 1) / m)
-    return density, Figure(covered.value, math.hypot(covered.error or 0.0, math.sqrt(spread)), n)
+    return density, Estimate(covered.value, math.hypot(covered.error or 0.0, math.sqrt(spread)), n)

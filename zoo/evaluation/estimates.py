@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -17,17 +17,17 @@ BLOCKS = 20  # of a jackknife
 SURE = 2  # standard errors
 
 
-def clearly_positive(figure: Figure) -> bool:
+def clearly_positive(figure: Estimate) -> bool:
     """Whether a difference is above zero by more than `SURE` standard errors."""
     return figure.error is not None and figure.value > SURE * figure.error
 
 
-def hardly_positive(figure: Figure) -> bool:
+def hardly_positive(figure: Estimate) -> bool:
     """Whether a difference is not `clearly_positive`. Of one row, whose error is not known, its sign decides."""
     return not figure.value > SURE * (figure.error or 0.0)
 
 
-def mean(values: Array) -> Figure:
+def mean(values: Array) -> Estimate:
     return ratio(values, np.ones(len(values)))
 
 
@@ -47,22 +47,22 @@ class RunningMean:
         self.value += gap * count / rows
         self.rows = rows
 
-    def figure(self) -> Figure:
+    def figure(self) -> Estimate:
         error = math.sqrt(self.squares / (self.rows - 1) / self.rows) if self.rows > 1 else None
-        return Figure(self.value, error, self.rows)
+        return Estimate(self.value, error, self.rows)
 
 
-def ratio(total: Array, size: Array) -> Figure:
+def ratio(total: Array, size: Array) -> Estimate:
     """sum(total) / sum(size) over independent rows, the error by the delta method; none of what is not finite."""
     total, size = total.astype(np.float64), size.astype(np.float64)
     count, value = len(total), float(total.sum() / size.sum())
     if count < 2 or not math.isfinite(value):
-        return Figure(value, None, count)
+        return Estimate(value, None, count)
     error = (total - value * size).std(ddof=1) / size.mean() / math.sqrt(count)
-    return Figure(value, float(error), count)
+    return Estimate(value, float(error), count)
 
 
-def share(hits: Array, groups: Array | None = None) -> Figure:
+def share(hits: Array, groups: Array | None = None) -> Estimate:
     """The share of rows that hit; a half is a tie.
 
     Rows of one of the `groups` (N,) may depend on each other. The error is at least that of a share with one more hit
@@ -75,10 +75,10 @@ def share(hits: Array, groups: Array | None = None) -> Figure:
     if groups is not None:
         sums = np.bincount(np.unique(groups, return_inverse=True)[1].reshape(-1), weights=hits - value)
         error = max(error, math.sqrt(float((sums**2).sum())) / count)
-    return Figure(value, error, count)
+    return Estimate(value, error, count)
 
 
-def below(a: Array, b: Array) -> Figure:
+def below(a: Array, b: Array) -> Estimate:
     """How often a value of `a` is below one of `b`: the area under the ROC curve.
 
     The error is DeLong's (1988), and at least that of a share of none of the fewer rows.
@@ -91,7 +91,7 @@ def below(a: Array, b: Array) -> Figure:
     error = share(np.zeros(fewer)).error or 0.0
     if fewer > 1:
         error = max(error, math.sqrt(of_a.var(ddof=1) / len(a) + of_b.var(ddof=1) / len(b)))
-    return Figure(value, error, len(a))
+    return Estimate(value, error, len(a))
 
 
 def _under(ordered: Array, values: Array) -> Floats:
@@ -100,11 +100,11 @@ def _under(ordered: Array, values: Array) -> Floats:
     return np.asarray((left + right) / (2 * len(ordered)), np.float64)
 
 
-def jackknife(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> Figure:
+def jackknife(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> Estimate:
     """A statistic of two sets of equally many rows; its error by leaving out one of `BLOCKS` blocks of both in turn."""
     block, value = np.arange(len(a)) % BLOCKS, statistic(a, b)
     if len(a) < 2 * BLOCKS:
-        return Figure(value, None, len(a))
+        return Estimate(value, None, len(a))
     without = np.array([statistic(a[block != i], b[block != i]) for i in range(BLOCKS)])
     error = math.sqrt((BLOCKS - 1) / BLOCKS * float(((without - without.mean()) ** 2).sum()))
-    return Figure(value, error, len(a))
+    return Estimate(value, error, len(a))

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from zoo.data import Dataset
 from zoo.errors import InputError
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import jackknife, share
-from zoo.evaluation.library import single_threaded
-from zoo.figure import Figure
+from zoo.evaluation.scikit_learn import single_threaded
 from zoo.model import Model
 from zoo.spec import PresetSpec
 
@@ -56,7 +56,7 @@ def log_odds(judge: Model, x: Array) -> Array:
 
 
 @single_threaded
-def frechet_distance(a: Array, b: Array) -> Figure:
+def frechet_distance(a: Array, b: Array) -> Estimate:
     """The Fréchet distance of the normals with the means and covariances of `a` and of `b` (N, D), equally many rows.
 
     The square of a distance, which few rows make larger: compare with the same figure of real data.
@@ -73,7 +73,7 @@ def _frechet(a: Array, b: Array) -> float:
     return max(float(shift @ shift + np.trace(first) + np.trace(second) - 2 * cross), 0.0)
 
 
-def class_shares(judge: Model, samples: Array, real: Array) -> dict[str, Figure]:
+def class_shares(judge: Model, samples: Array, real: Array) -> dict[str, Estimate]:
     """The share of each class among the samples, and among real rows."""
     assert judge.classes is not None
     made, held_out = (judge.predict(x).argmax(1) for x in (samples, real))
@@ -82,7 +82,7 @@ def class_shares(judge: Model, samples: Array, real: Array) -> dict[str, Figure]
     }
 
 
-def class_difference(judge: Model, samples: Array, real: Array) -> Figure:
+def class_difference(judge: Model, samples: Array, real: Array) -> Estimate:
     """Total variation between the classes of equally many samples and real rows: the share that would have to move."""
     assert judge.classes is not None
     count = len(judge.classes)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import hardly_positive, mean, share
-from zoo.evaluation.library import single_threaded, sklearn
+from zoo.evaluation.scikit_learn import single_threaded, sklearn
 from zoo.evaluation.task import Task
 from zoo.evaluation.vectors import flat
-from zoo.figure import Figure
 
 Array = npt.NDArray[Any]
 
@@ -48,15 +48,15 @@ def _probe(task: Task, z: Array, labels: Array) -> None:
     report.figures["linear_probe_of_raw_data"] = linear_probe(train, y, task.x, labels)
 
 
-def rmse(a: Array, b: Array) -> Figure:
+def rmse(a: Array, b: Array) -> Estimate:
     """The root of the mean square of a - b, both (N, D); its error by the delta method."""
     square = mean(((a - b) ** 2).mean(1))
     root = float(np.sqrt(square.value))
-    return Figure(root, None if square.error is None or not root else square.error / (2 * root), square.rows)
+    return Estimate(root, None if square.error is None or not root else square.error / (2 * root), square.rows)
 
 
 @single_threaded
-def linear_probe(train: Array, labels: Array | None, x: Array, y: Array) -> Figure:
+def linear_probe(train: Array, labels: Array | None, x: Array, y: Array) -> Estimate:
     """Accuracy on `x` of a logistic regression on standardized features, fitted to `train`."""
     first, second = flat(train), flat(x)
     center, scale = first.mean(0), first.std(0)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from zoo import noise
 from zoo.columns import Table
 from zoo.evaluation.estimates import below, hardly_positive, mean, ratio
-from zoo.evaluation.references import Reference, references
+from zoo.evaluation.reference_densities import Reference, references
 from zoo.evaluation.task import Task
 from zoo.spaces import Space, Strings
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import below, share
 from zoo.evaluation.vectors import Matrix, nearest
-from zoo.figure import Figure
 
 
-def nearer_to_training(samples: Matrix, train: Matrix, held_out: Matrix) -> Figure:
+def nearer_to_training(samples: Matrix, train: Matrix, held_out: Matrix) -> Estimate:
     """How often a sample's nearest neighbor in `train` is nearer than that in as many `held_out` rows.
 
     One half where nothing is memorized, however good the samples are: both sets come from one law. Above it are copies
@@ -23,7 +23,7 @@ def nearer_to_training(samples: Matrix, train: Matrix, held_out: Matrix) -> Figu
     return share(hits, np.where(to_train <= to_held_out, a, rows + b))
 
 
-def nearer_than_held_out(train: Matrix, held_out: Matrix) -> Callable[[Matrix], Figure]:
+def nearer_than_held_out(train: Matrix, held_out: Matrix) -> Callable[[Matrix], Estimate]:
     """Of samples, how often one is nearer to the training rows than a held-out row is (Meehan, Chaudhuri and Dasgupta,
     "A non-parametric test to detect data-copying in generative models", arXiv 2004.05675).
 

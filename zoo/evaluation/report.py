@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.figure import Figure
+from zoo.estimate import Estimate
 
 REPORTED = ("model", "data", "split", "rows", "seed", "judge", "options", "remarks")
 
@@ -27,18 +27,18 @@ class Report:
     seed: int
     judge: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Figure] = field(default_factory=dict)
-    histogram: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, Estimate] = field(default_factory=dict)
+    histogram: dict[str, Estimate] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
-    def __getitem__(self, name: str) -> Figure:
+    def __getitem__(self, name: str) -> Estimate:
         return self.figures[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self.figures
 
     def to_json(self) -> dict[str, Any]:
-        def plain(figures: Mapping[str, Figure]) -> dict[str, Any]:
+        def plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
             return {name: figure.to_json() for name, figure in figures.items()}
 
         found = {name: getattr(self, name) for name in REPORTED}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.estimate import Estimate
 from zoo.evaluation import judge as judging
 from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import clearly_positive, mean, share
@@ -17,7 +18,6 @@ from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
 from zoo.evaluation.task import Task
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.evaluation.vectors import Matrix, vectorizer
-from zoo.figure import Figure
 from zoo.model import Model
 
 Array = npt.NDArray[Any]
@@ -108,7 +108,7 @@ def _keys(x: Array) -> list[bytes]:
     return [row.tobytes() for row in np.ascontiguousarray(x)]
 
 
-def _distinct(x: Array) -> Figure:
+def _distinct(x: Array) -> Estimate:
     keys = _keys(x)
     counts = Counter(keys)
     return share(np.array([counts[key] == 1 for key in keys]))
@@ -138,7 +138,7 @@ def compare_neighbors(task: Task, made: Array) -> None:
     figures |= _covered("", held_out[:equal], sampled[:equal], real)
 
 
-def _covered(suffix: str, held_out: Matrix, sampled: Matrix, real: Matrix) -> dict[str, Figure]:
+def _covered(suffix: str, held_out: Matrix, sampled: Matrix, real: Matrix) -> dict[str, Estimate]:
     """Density and coverage of samples, beside those of as many real rows."""
     ours, theirs = (density_and_coverage(held_out, rows) for rows in (sampled, real))
     names = f"density{suffix}", f"coverage{suffix}"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
-from zoo.evaluation.library import single_threaded, sklearn
+from zoo.evaluation.scikit_learn import single_threaded, sklearn
 from zoo.evaluation.vectors import flat, vectorizer
-from zoo.figure import Figure
 from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
@@ -21,7 +21,7 @@ TREES = 100
 @single_threaded
 def classifier_two_sample(
     space: Space, a: Array, b: Array, labels: tuple[Array, Array] | None = None, *, seed: int = 0
-) -> Figure:
+) -> Estimate:
     """How often a classifier, cross-validated, tells rows of `a` from rows of `b`: 0.5 by chance, 1 every time.
 
     A random forest, of text a logistic regression on n-grams of characters. It also sees the classes `labels` of `a`

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.evaluation.library import single_threaded, sklearn
+from zoo.evaluation.scikit_learn import single_threaded, sklearn
 from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from zoo import registry
 from zoo.errors import InputError, OutputError, did_you_mean
-from zoo.files import atomic_folder
-from zoo.plugins import canonical, load_plugins
+from zoo.plugins.loading import canonical, load_plugins
 from zoo.spec import NAME, ModelSpec
+from zoo.system.files import atomic_folder
 
 HERE = Path(__file__).parent
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508

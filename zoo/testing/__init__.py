@@ -11,7 +11,8 @@ Needs `pip install 'genzoo[testing]'`.
 
 from __future__ import annotations
 
-from zoo.testing.check import CHECKS, Nonconformance, NoPower, NotApplicable, Result
+from zoo.testing.check import Nonconformance, NoPower, NotApplicable, Result
+from zoo.testing.checks import CHECKS
 from zoo.testing.subject import Subject
 from zoo.testing.suite import check_network, conformance, network_checks
 

@@ -13,15 +13,16 @@ from typing import Any, Literal, Self
 import numpy as np
 
 import zoo
-from zoo import checkpoint, noise, parity, registry, spaces
+from zoo import checkpoint, noise, registry, spaces
 from zoo.api import MODEL
 from zoo.artifact import MANIFEST
 from zoo.eager import EagerModel
 from zoo.errors import InputError, MissingDependency, ZooError, did_you_mean
-from zoo.examples import input_examples
 from zoo.model import Array, Model
 from zoo.network import Network, Objective
-from zoo.plugins import Plugin, load_plugins
+from zoo.parity.cases import make_inputs
+from zoo.parity.inputs import input_examples
+from zoo.plugins.loading import Plugin, load_plugins
 from zoo.signature import Noise
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text
 from zoo.spec import ModelSpec, PresetSpec
@@ -123,7 +124,7 @@ class Subject:
 
     def inputs(self, method: str, count: int, kind: str = "random") -> dict[str, Array]:
         """Inputs for a method: observations of the space, normal latents, classes."""
-        return parity.make_inputs(self.model, self.model.signature(method), kind, count) | self.labels(method, count)
+        return make_inputs(self.model, self.model.signature(method), kind, count) | self.labels(method, count)
 
     def call(self, method: str, count: int, **more: Any) -> dict[str, Array]:
         """All outputs of a method for `count` rows of made-up inputs."""

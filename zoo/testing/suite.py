@@ -12,11 +12,9 @@ from zoo.errors import InputError, MissingDependency, did_you_mean
 from zoo.network import Network
 from zoo.spaces import Labels, Space
 from zoo.spec import ModelSpec
-from zoo.testing import density, draws, flows, options, rows, samplers, training, upkeep  # each registers its checks
-from zoo.testing.check import CHECKS, Check, Nonconformance, NoPower, Result
+from zoo.testing.check import Check, Nonconformance, NoPower, Result
+from zoo.testing.checks import CHECKS
 from zoo.testing.subject import CLASSES, Subject, find_plugin, network_subject, subjects
-
-MODULES = (rows, draws, options, density, samplers, flows, training, upkeep)
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,18 @@ from zoo.data import Dataset, Inputs, input_names, load_dataset
 from zoo.data.sources import blocks
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooWarning
-from zoo.failpoints import failpoint
-from zoo.files import Exclusive, atomic_folder, atomic_write, check_output_folder
-from zoo.memory import available
 from zoo.network import Network, Recipe
 from zoo.spec import ModelSpec, PresetSpec
+from zoo.system.failpoints import failpoint
+from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder
+from zoo.system.memory import available
 from zoo.training.batches import check_inputs
 from zoo.training.curves import curves
+from zoo.training.initial_weights import Origin, origin_of
 from zoo.training.listeners import Listeners, Logger
 from zoo.training.loop import Interrupted, Loop, Progress
-from zoo.training.origin import Origin, origin_of
 from zoo.training.recipe import merge_recipe
-from zoo.training.run import (
+from zoo.training.run_folder import (
     CURVES,
     LOCK,
     Position,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zoo.data.images import pillow
 from zoo.pictures import BLUE, INK, WHITE, frame
 from zoo.training.history import figures_in
-from zoo.training.run import Position
+from zoo.training.run_folder import Position
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from zoo.figure import ERROR, Figure
+from zoo.estimate import ERROR, Estimate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROWS = 512  # of a curve, at most
 EPOCH = "epoch"
 COUNT = "_rows"  # the end of the name of a column that counts what a figure is about
-Epoch = Mapping[str, float | Figure]  # a row of the history: `epoch`, its number, and figures; bare in runs of before
+Epoch = Mapping[str, float | Estimate]  # a row of the history: `epoch`, its number, and figures; bare in runs of before
 
 
 @dataclass
@@ -51,7 +51,7 @@ def merged(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str,
     return {name: value if name == "step" else (first[name] + value) / 2 for name, value in second.items()}
 
 
-def mean_of_steps(total: float, squares: float | None, steps: int, rows: int) -> Figure:
+def mean_of_steps(total: float, squares: float | None, steps: int, rows: int) -> Estimate:
     """The mean of a loss over the steps of an epoch, of `rows` observations in all, from its sum and that of squares.
 
     A step gives the mean of its batch and no more. So the error is that of these means, and whatever the weights have
@@ -59,14 +59,16 @@ def mean_of_steps(total: float, squares: float | None, steps: int, rows: int) ->
     """
     mean = total / steps
     if squares is None or steps < 2:
-        return Figure(mean, None, rows)
+        return Estimate(mean, None, rows)
     variance = squares / steps - mean * mean
-    return Figure(mean, math.sqrt(max(variance, 0.0) / (steps - 1)) if math.isfinite(variance) else None, rows)
+    return Estimate(mean, math.sqrt(max(variance, 0.0) / (steps - 1)) if math.isfinite(variance) else None, rows)
 
 
-def figures_in(row: Epoch) -> dict[str, Figure]:
+def figures_in(row: Epoch) -> dict[str, Estimate]:
     """The figures of a row of the history, by name."""
-    return {name: value if isinstance(value, Figure) else Figure(value) for name, value in row.items() if name != EPOCH}
+    return {
+        name: value if isinstance(value, Estimate) else Estimate(value) for name, value in row.items() if name != EPOCH
+    }
 
 
 def flat(row: Epoch) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,20 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import to_builtins
 
-from zoo import interrupts
 from zoo.api import MethodFacts
 from zoo.data import Dataset
 from zoo.errors import CorruptFile, InputError, ZooError
+from zoo.estimate import Estimate
 from zoo.evaluation.estimates import mean as mean_of_rows
-from zoo.figure import Figure
-from zoo.memory import is_shortage
 from zoo.network import Learner, Network
 from zoo.signature import Signature
+from zoo.system import interrupts
+from zoo.system.memory import is_shortage
 from zoo.training import saving
 from zoo.training.batches import Batches
 from zoo.training.history import EPOCH, Epoch, figures_in, mean_of_steps
 from zoo.training.recipe import learning_rate
-from zoo.training.run import STATE, Position, RunRecord, is_over, position_in
+from zoo.training.run_folder import STATE, Position, RunRecord, is_over, position_in
 from zoo.training.saving import Saver, Snapshot
 
 
@@ -46,8 +47,8 @@ class Status:
     epoch: int
     epochs: int
     losses: Mapping[str, float]  # this epoch's mean so far, by objective, and of further outputs
-    validation: Figure | None
-    best: Figure | None
+    validation: Estimate | None
+    best: Estimate | None
     learning_rate: float
     latest: Mapping[str, float]  # `losses` of this step alone; empty at the end of an epoch
     device_memory: int  # bytes, at the peak, of a device that has its own
@@ -69,7 +70,8 @@ class Loop:
         objectives = self.batches.objectives
         self.first = next(iter(objectives))
         self.figures = [figure_name(name, output) for name, o in objectives.items() for output in o.loss.outputs]
-        self.at = Position()
+        self.at = Position(cpu_seconds=0.0)
+        self.clock = time.process_time()
         self.best: dict[str, npt.NDArray[Any]] = {}
 
     # ---- what is saved -----------------------------------------------------------------------------------------
@@ -159,6 +161,7 @@ class Loop:
             at.sums[name] = at.sums.get(name, 0.0) + mean
         at.step += 1
         at.curve.add(at.step, figures)
+        self.tick()
         self.report(figures, rate)
 
     @contextmanager
@@ -186,7 +189,15 @@ class Loop:
         at.history.append({EPOCH: epoch, **means, **found})
         at.sums, at.squares = {}, {}
         at.done = is_over(at, self.recipe)
+        self.tick()
         self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
+
+    def tick(self) -> None:
+        """Count the time since the last step."""
+        now = time.process_time()
+        if self.at.cpu_seconds is not None:
+            self.at.cpu_seconds += now - self.clock
+        self.clock = now
 
     def report(self, figures: Mapping[str, float], rate: float) -> None:
         """Tell whoever listens of a step with its `figures`, or without them of the end of an epoch."""
@@ -217,7 +228,7 @@ class Loop:
         )
 
 
-def validate(learner: Learner, batches: Batches, objective: str) -> dict[str, Figure]:
+def validate(learner: Learner, batches: Batches, objective: str) -> dict[str, Estimate]:
     """`validation`, the mean loss of all rows, and `validation.NAME` for further outputs of the objective."""
     found: dict[str, list[Any]] = {}
     for batch in batches.validation(objective):

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from zoo import checkpoint
 from zoo.api import MODEL
-from zoo.failpoints import failpoint
-from zoo.training.run import STATE
+from zoo.system.failpoints import failpoint
+from zoo.training.run_folder import STATE
 
 SHARE = 0.05  # of the time of a training, at most, that its saving takes
 LEAST_SECONDS = 10.0  # between two saves that nobody has asked for

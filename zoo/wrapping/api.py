@@ -11,9 +11,9 @@ from zoo.errors import InputError
 from zoo.signature import Call, Loop, Noise, Option, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
+from zoo.wrapping.arguments import FUNCTIONS, Wish, WrapConfig, WrappedNetwork
 from zoo.wrapping.build import build
 from zoo.wrapping.units import Layout
-from zoo.wrapping.wish import FUNCTIONS, Wish, WrapConfig, WrappedNetwork
 
 Function = Callable[..., Any]
 Method = Function | Call | Loop
@@ -21,17 +21,17 @@ Arguments = Mapping[str, Any]
 
 
 class Wrap:
-    """The `wrap` of a framework. `kind` is its class of modules, `recognise` gives the arguments that a whole model
+    """The `wrap` of a framework. `kind` is its class of modules, `recognize` gives the arguments that a whole model
     stands for, None for one that it does not know, and `known` says which it knows."""
 
     def __init__(
         self,
         network_class: Callable[[Space, WrapConfig, Labels | None, list[Any]], WrappedNetwork],
         kind: type | tuple[type, ...],
-        recognise: Callable[[Any, Space], Arguments | None],
+        recognize: Callable[[Any, Space], Arguments | None],
         known: str,
     ) -> None:
-        self.network_class, self.kind, self.recognise, self.known = network_class, kind, recognise, known
+        self.network_class, self.kind, self.recognize, self.known = network_class, kind, recognize, known
 
     def __call__(
         self,
@@ -137,7 +137,7 @@ class Wrap:
 
     def _fill(self, wish: Wish, model: Any) -> Wish:
         """A wish with what a model says of itself; `InputError` where the wish says something else."""
-        found = self.recognise(model, wish.space) or self._told(wish, model)
+        found = self.recognize(model, wish.space) or self._told(wish, model)
         for name, value in found.items():
             own = getattr(wish, name)
             if own is not None and not (isinstance(own, (str, tuple, Noise)) and own in ("", value)):

@@ -11,15 +11,7 @@ from zoo.errors import InputError
 from zoo.model import FIRST_OUTPUT
 from zoo.signature import Call, Loop
 from zoo.spaces import Labels, Space
-from zoo.wrapping.builder import Builder
-from zoo.wrapping.calling import Given, check_taken
-from zoo.wrapping.diffusion import read_schedule
-from zoo.wrapping.methods import MADE
-from zoo.wrapping.modules import find
-from zoo.wrapping.probe import check_trained, length_of
-from zoo.wrapping.samplers import decoded_noise, sampler
-from zoo.wrapping.units import infer_values
-from zoo.wrapping.wish import (
+from zoo.wrapping.arguments import (
     FUNCTIONS,
     Wish,
     WrapConfig,
@@ -30,6 +22,14 @@ from zoo.wrapping.wish import (
     labels,
     title,
 )
+from zoo.wrapping.builder import Builder
+from zoo.wrapping.calling import Given, check_taken
+from zoo.wrapping.diffusion import read_schedule
+from zoo.wrapping.methods import MADE
+from zoo.wrapping.modules import find
+from zoo.wrapping.probe import check_trained, length_of
+from zoo.wrapping.samplers import decoded_noise, sampler
+from zoo.wrapping.units import infer_values
 
 AFFORDABLE = 5.0  # seconds of sampling, to find the range of an image's floats
 FEWEST = 10  # denoising steps that make an image

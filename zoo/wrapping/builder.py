@@ -9,9 +9,7 @@ from zoo.errors import InputError
 from zoo.signature import Option, Tensor
 from zoo.spec import Density
 from zoo.wrapping import probe
-from zoo.wrapping.calling import Given
-from zoo.wrapping.units import Units, View
-from zoo.wrapping.wish import (
+from zoo.wrapping.arguments import (
     Wish,
     WrappedNetwork,
     check_names,
@@ -21,6 +19,8 @@ from zoo.wrapping.wish import (
     read_options,
     title,
 )
+from zoo.wrapping.calling import Given
+from zoo.wrapping.units import Units, View
 
 
 class Builder:
@@ -72,7 +72,7 @@ class Builder:
     def view(self, what: str, y: Any) -> View:
         """Checks an output that stands for observations."""
         self.probe.check(what, y)
-        view = self.units.recognise(what, tuple(y.shape[1:]), probe.dtype_name(y))
+        view = self.units.recognize(what, tuple(y.shape[1:]), probe.dtype_name(y))
         if self.units.image is None or view.integers:
             values = self.probe.array(y).reshape(len(y), *self.wish.space.shape)  # an image's axes in any order
             self.wish.space.check(values, f"what {what} gives")

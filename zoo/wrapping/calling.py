@@ -146,7 +146,7 @@ def lines_to_blame(error: BaseException | None = None) -> list[tuple[str, int]]:
         frames = list(traceback.walk_stack(None))
     inside = []
     for frame, line in frames:
-        if frame.f_code is running.__code__ or frame.f_globals.get("__name__") == "zoo_onnx.trace":
+        if frame.f_code is running.__code__ or frame.f_globals.get("__name__") == "zoo_onnx.tracing.trace":
             break  # from here on it is who called wrap or export
         inside.append((frame.f_code.co_filename, line))
     return to_blame(inside)

@@ -22,7 +22,7 @@ from zoo.signature import Loop, Noise, Option, Tensor
 from zoo.wrapping.calling import Given
 
 if TYPE_CHECKING:
-    from zoo.wrapping.wish import WrappedNetwork
+    from zoo.wrapping.arguments import WrappedNetwork
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 LEAST = 1e-9  # variance of the noise; far below what float32 has beside 1

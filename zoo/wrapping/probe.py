@@ -15,17 +15,17 @@ import numpy as np
 
 from zoo import noise as reference
 from zoo.errors import InputError
-from zoo.examples import input_examples
 from zoo.model import Model
-from zoo.parity import make_inputs
+from zoo.parity.cases import make_inputs
+from zoo.parity.inputs import input_examples
 from zoo.signature import Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels
 from zoo.wrapping.calling import running
-from zoo.wrapping.memory import Memory
+from zoo.wrapping.state import Memory
 
 if TYPE_CHECKING:
     from zoo.eager import EagerModel
-    from zoo.wrapping.wish import WrappedNetwork
+    from zoo.wrapping.arguments import WrappedNetwork
 
 ROWS = 3
 TURNED = (1, 2, 0)  # their numbers in another order

@@ -56,7 +56,7 @@ class Units:
         shapes["flat"] = (h * w * c,)
         return {self.layout: shapes[self.layout]} if self.layout in shapes else shapes
 
-    def recognise(self, what: str, shape: tuple[int, ...], dtype: str) -> View:
+    def recognize(self, what: str, shape: tuple[int, ...], dtype: str) -> View:
         """The view of a function whose output has this shape (without the batch) and dtype; `InputError` if it is
         none of the space's."""
         if dtype not in INTEGERS + FLOATS:

@@ -16,7 +16,7 @@ from zoo_onnx import describe
 from zoo_onnx.compose import compose
 
 import zoo
-from zoo.artifact import description
+from zoo.artifact import inspection
 from zoo.signature import Call, Loop, Noise, Option
 
 SPACE = zoo.Real(3)
@@ -111,13 +111,13 @@ def test_doc_strings_say_what_goes_in_and_out(folder):
 
 def test_metadata_is_what_the_reader_reads_and_the_known_answer_holds(folder):
     for method in ("sample", "encode"):
-        inspected = description.inspect(folder / f"{method}.onnx")
+        inspected = inspection.inspect(folder / f"{method}.onnx")
         known = inspected.description
         assert (known.model, known.method) == ("chain", method)
         assert known.known_answer.inputs == ({"seed": 7, "index": 3} if method == "sample" else {"x": 0.5})
-        assert max(description.check(inspected).values()) < 1e-5
+        assert max(inspection.check(inspected).values()) < 1e-5
     assert (inspected.description.loop, inspected.description.options) == (None, {})
-    sampled = description.inspect(folder / "sample.onnx").description
+    sampled = inspection.inspect(folder / "sample.onnx").description
     assert sampled.loop == "steps"
     assert sampled.options["way"].choices == ["mean", "draw"]
     assert sampled.options["steps"].default == 4
@@ -142,7 +142,7 @@ def test_what_observations_mean(kind, tmp_path):
     )
     model = zoo_torch.wrap(predict=classify, space=space, classes=("cat", "dog", "owl"), name=kind)
     zoo.export(model, tmp_path / kind)
-    known = description.inspect(tmp_path / kind / "predict.onnx").description
+    known = inspection.inspect(tmp_path / kind / "predict.onnx").description
     assert meaning in known.inputs["x"].meaning
     assert (known.inputs["x"].unit, (known.inputs["x"].low, known.inputs["x"].high)) == (unit, bounds)
     y = known.outputs["y"]
@@ -162,7 +162,7 @@ def test_tokens_are_decoded_by_what_lies_in_the_artifact(tmp_path):
     )
     model = zoo_torch.wrap(sample=draw, space=space, name="tokens")
     zoo.export(model, tmp_path / "tokens", check="quick")
-    known = description.inspect(tmp_path / "tokens" / "sample.onnx").description.outputs["x"]
+    known = inspection.inspect(tmp_path / "tokens" / "sample.onnx").description.outputs["x"]
     assert "token t from 1 on is the id t - 1 of the tokenizer.json" in known.meaning
     assert (known.unit, known.low, known.high) == ("tokens", 0, space.vocabulary)
     strings = model.sample(5, seed=2)
@@ -194,8 +194,9 @@ def test_classes_that_are_called_by_their_numbers_are_not_listed(names, meaning)
 
 
 def test_the_license_is_that_of_the_preset_or_what_is_given(tmp_path):
-    zoo.export("realnvp.moons", tmp_path / "preset", check="quick")
-    zoo.export(zoo.create("realnvp", zoo.Real(2)), tmp_path / "own", license="CC-BY-4.0", check="quick")
+    own = zoo_torch.wrap(sample=lambda z: 2 * z, noise=zoo.Normal(3), space=SPACE)
+    zoo.export("dcgan.digits", tmp_path / "preset", check="quick")
+    zoo.export(own, tmp_path / "own", license="CC-BY-4.0", check="quick")
     for folder, license in (("preset", "Apache-2.0"), ("own", "CC-BY-4.0")):
-        assert description.inspect(tmp_path / folder / "sample.onnx").description.license == license
+        assert inspection.inspect(tmp_path / folder / "sample.onnx").description.license == license
         assert zoo.open(tmp_path / folder, device="cpu").manifest.card["license"] == license

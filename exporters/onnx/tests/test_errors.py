@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
-from zoo_onnx import translations
-from zoo_onnx.trace import trace
+from zoo_onnx.tracing import translations
+from zoo_onnx.tracing.trace import trace
 
 import zoo
 from zoo.errors import ExportError
@@ -103,7 +103,7 @@ CASES = {
     "generator": (lambda x: x + torch.randn(x.shape, generator=torch.Generator()), "itself .torch.randn ", "noise="),
     "no operator": (lambda x: x.median(1)[0], r"torch.median \(test_errors.py:\d+\), for which", "write"),
     "matrix": (lambda x: x @ torch.linalg.inv(NETWORK.weight), r"torch.linalg.inv \(test_errors", "outside"),
-    "gradient": (lambda x: torch.func.grad(lambda v: (v**3).sum())(x), "takes a gradient", r"zoo_torch.gradient"),
+    "gradient": (lambda x: torch.func.grad(lambda v: (v**3).sum())(x), "takes a gradient", r"zoo_torch.layers"),
     "autograd": (langevin, r"takes a gradient \(test_errors.py:\d+\)", r"gradient\(module, x\)"),
 }  # fmt: skip
 
@@ -254,7 +254,7 @@ def test_operations_are_located_by_one_more_trace():
 
 
 def test_an_export_leaves_the_global_random_state_and_its_errors_name_the_model(tmp_path):
-    wrap = pytest.importorskip("zoo_torch.wrapping").wrap
+    wrap = pytest.importorskip("zoo_torch.wrapping.wrap").wrap
     model = wrap(
         sample=lambda z: z * 2, predict=lambda x: x.median(1)[0], noise=zoo.Normal(4), space=zoo.Real(4), name="mine"
     )

@@ -8,7 +8,10 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
-from zoo_onnx.trace import trace
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+from zoo_onnx.graph import OPSET
+from zoo_onnx.tracing import onnx_registry
+from zoo_onnx.tracing.trace import trace
 
 from zoo.signature import Tensor
 
@@ -107,3 +110,17 @@ def test_len_is_python_s_own_afterwards(tmp_path):
     with pytest.raises(Exception, match="cannot be traced"):
         exported(lambda x: x if x.sum() > len(x) else -x, tmp_path)
     assert "len" not in globals()
+
+
+def test_the_table_of_operators_is_made_once_and_each_export_has_its_own(monkeypatch):
+    """What one export adds is in no other's, and PyTorch's own exports make theirs as before."""
+    made, make = [], ONNXRegistry.from_torchlib
+    monkeypatch.setattr(onnx_registry, "_make", lambda opset_version: made.append(0) or make(opset_version))
+    onnx_registry._made.cache_clear()
+    with onnx_registry.registry_made_once():
+        first, second = (ONNXRegistry().from_torchlib(opset_version=OPSET) for _ in range(2))
+    assert len(made) == 1
+    relu = torch.ops.aten.relu.default
+    first.register_op(relu, lambda x: x)
+    assert len(first.get_decomps(relu)) == len(second.get_decomps(relu)) + 1
+    assert ONNXRegistry.from_torchlib == make

@@ -7,13 +7,13 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
-from zoo_torch.gradient import gradient
+from zoo_torch.layers.gradient import gradient
 
 import zoo
 
 
 class Energy(nn.Module):
-    """Every operation whose gradient `zoo_torch.gradient` writes out, in one network."""
+    """Every operation whose gradient `zoo_torch.layers.gradient` writes out, in one network."""
 
     def __init__(self) -> None:
         super().__init__()

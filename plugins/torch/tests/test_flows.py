@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from zoo_torch.maf import MAX_LOG_SCALE
+from zoo_torch.architectures.maf import MAX_LOG_SCALE
 
 import zoo
 from zoo.eager import EagerModel

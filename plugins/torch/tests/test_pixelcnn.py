@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from zoo_torch.pixelcnn import Masked
+from zoo_torch.architectures.pixelcnn import Masked
 
 import zoo
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from zoo_torch.transformer import Transformer
+from zoo_torch.architectures.transformer import Transformer
 
 import zoo
 from zoo.spaces import Text

@@ -300,7 +300,7 @@ def test_an_autoregressive_sampler_starts_from_the_index(tmp_path):
 
 
 def test_a_gradient_inside_a_step(tmp_path):
-    from zoo_torch.gradient import gradient
+    from zoo_torch.layers.gradient import gradient
 
     energy = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
 

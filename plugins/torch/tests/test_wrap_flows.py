@@ -9,7 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from zoo_torch import splines, wrap
+from zoo_torch import wrap
+from zoo_torch.layers import splines
 
 import zoo
 from zoo import noise as reference

@@ -13,7 +13,7 @@ from zoo.signature import Call, Loop, Method, Noise, Signature, named
 from zoo_onnx import noise
 from zoo_onnx.graph import Scope
 from zoo_onnx.loop import LoopBuilder
-from zoo_onnx.trace import Argument, trace
+from zoo_onnx.tracing.trace import Argument, trace
 
 
 def compose(network: nn.Module, method: str, definition: Method, name: str = "") -> ir.Model:

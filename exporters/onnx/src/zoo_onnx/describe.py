@@ -12,10 +12,10 @@ import numpy as np
 import onnx_ir as ir
 
 from zoo.artifact import SCHEMA
-from zoo.artifact.description import PREFIX, TEXT
-from zoo.budget import Cost
+from zoo.artifact.inspection import PREFIX, TEXT
 from zoo.columns import Table
 from zoo.eager import EagerModel
+from zoo.parity.budget import Cost
 from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Discrete, Image, Real, Space, Strings, Text, Tokens
 

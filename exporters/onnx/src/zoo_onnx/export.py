@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo import parity
 from zoo.artifact import (
     EXAMPLES,
     FIRST_STEP,
@@ -27,21 +26,22 @@ from zoo.artifact import (
     MethodEntry,
     Precision,
 )
-from zoo.budget import Check, Cost, Run, plan, seconds_of
 from zoo.eager import EagerModel
 from zoo.errors import CorruptFile, ExportError
-from zoo.files import atomic_folder, sha256
 from zoo.numpy_network import NumpyNetwork
-from zoo.parity import Case, Progress, silent
+from zoo.parity import comparison, costs
+from zoo.parity.budget import Check, Cost, Run, plan, seconds_of
+from zoo.parity.cases import Case, Progress, make_cases, pack, silent
 from zoo.signature import Method
+from zoo.system.files import atomic_folder, sha256
 from zoo.wrapping.probe import STATE
 from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
 from zoo_onnx.graph import OPSET
-from zoo_onnx.precision import deviations, rounded, store
-from zoo_onnx.reasons import IN_FLOAT32
-from zoo_onnx.weights import LIMIT, Weights, computed_bytes
-from zoo_onnx.work import products
+from zoo_onnx.multiplications import products
+from zoo_onnx.passes.weight_precision import deviations, rounded, store
+from zoo_onnx.tracing.failures import IN_FLOAT32
+from zoo_onnx.weight_files import LIMIT, Weights, computed_bytes
 
 
 def export(
@@ -103,7 +103,7 @@ class Export:
         entries, files = {}, Weights(self.work, limit)
         for number, (method, definition) in enumerate(self.methods.items()):
             self.progress(f"tracing {method}", number, len(self.methods))
-            self.costs[method] = parity.time_passes(model, method)
+            self.costs[method] = costs.time_passes(model, method)
             with network.tracing():
                 composed = compose(self.module, method, definition, model.name)
             if self.weights != "float32":
@@ -117,7 +117,7 @@ class Export:
             files.add(file, composed)
         self.progress("writing the files", 0, 0)
         files.write()
-        (self.work / EXAMPLES).write_bytes(parity.pack([]))
+        (self.work / EXAMPLES).write_bytes(pack([]))
         self.manifest = Manifest(
             schema=SCHEMA,
             name=model.name,
@@ -138,12 +138,12 @@ class Export:
         try:
             artifact = Artifact(self.work, device="cpu")
             for method, signature in self.model.signatures.items():
-                cost = parity.time_passes(artifact, method)
+                cost = costs.time_passes(artifact, method)
                 windowed = method in self.windowed
                 self.plans[method] = plan(signature, self.costs[method], cost, self.seconds, windowed)
                 artifact.release()
-            self.cases = list(parity.make_cases(self.model, self.plans, self.progress))
-            found = parity.check(artifact, self.cases, progress=self.progress)
+            self.cases = list(make_cases(self.model, self.plans, self.progress))
+            found = comparison.check(artifact, self.cases, progress=self.progress)
         except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
             said = str(error).replace(f"{self.work}{os.sep}", "")
             said = f"{self.model.name}: the exported graph does not run. {said}"
@@ -153,14 +153,14 @@ class Export:
             if self.weights != "float32":
                 said += f" Rounded to {self.weights}, its weights may make it sensitive to the last bits: try others."
             raise ExportError(low_precision(self.model.name, self.module) or said) from error
-        (self.work / EXAMPLES).write_bytes(parity.pack(self.cases))
+        (self.work / EXAMPLES).write_bytes(pack(self.cases))
         files = {**self.manifest.files, EXAMPLES: file_entry(self.work / EXAMPLES)}
         self.manifest = msgspec.structs.replace(self.manifest, parity=found, files=files)
         write_manifest(self.work, self.manifest)
 
     def state_precision(self, model: EagerModel) -> None:
         """State what rounding the weights of `model` has changed."""
-        exact = list(parity.make_cases(model, self.plans, self.progress))
+        exact = list(make_cases(model, self.plans, self.progress))
         share = float(self.stored[0] / max(self.stored[1], 1))
         held = Precision(self.weights, share, deviations(exact, self.cases))
         self.manifest = msgspec.structs.replace(self.manifest, precision=held)

@@ -20,9 +20,9 @@ import onnx_ir as ir
 from zoo.artifact import FIRST_STEP, MOST_STEPS
 from zoo.signature import Loop, Option, Tensor, named
 from zoo_onnx.graph import DTYPES, Scope, known
-from zoo_onnx.hoist import hoist
-from zoo_onnx.trace import Argument
-from zoo_onnx.work import products
+from zoo_onnx.multiplications import products
+from zoo_onnx.passes.loop_invariants import hoist
+from zoo_onnx.tracing.trace import Argument
 
 if TYPE_CHECKING:
     from zoo_onnx.compose import Composer

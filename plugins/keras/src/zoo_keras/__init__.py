@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from zoo.hookspecs import hookimpl
+from zoo.plugins.hookspecs import hookimpl
 from zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from zoo_keras.wrapping import wrap
+    from zoo_keras.wrapping.wrap import wrap
 
 __all__ = ["wrap", "zoo_architectures"]
 # `zoo_keras.backend` imports Keras after choosing its backend
@@ -21,8 +21,8 @@ REQUIRES = {"torch": "pip install genzoo-keras", "zoo_keras.backend": "pip insta
 def zoo_architectures() -> Iterator[ModelSpec]:
     foster = "Foster 2023, Generative Deep Learning, ch. 2"
     for name, target, summary in (
-        ("mlp", "zoo_keras.mlp:MLP", "Multilayer perceptron classifier"),
-        ("cnn", "zoo_keras.cnn:CNN", "Convolutional classifier"),
+        ("mlp", "zoo_keras.architectures.mlp:MLP", "Multilayer perceptron classifier"),
+        ("cnn", "zoo_keras.architectures.cnn:CNN", "Convolutional classifier"),
     ):
         yield ModelSpec(
             name=name,
@@ -36,7 +36,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         )
     yield ModelSpec(
         name="autoencoder",
-        target="zoo_keras.autoencoder:Autoencoder",
+        target="zoo_keras.architectures.autoencoder:Autoencoder",
         family="vae",
         framework="keras",
         methods=("encode", "decode"),
@@ -46,7 +46,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="vae",
-        target="zoo_keras.vae:VAE",
+        target="zoo_keras.architectures.vae:VAE",
         family="vae",
         framework="keras",
         methods=("sample", "log_prob", "encode", "decode"),
@@ -57,7 +57,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="ddim",
-        target="zoo_keras.ddim:DDIM",
+        target="zoo_keras.architectures.ddim:DDIM",
         family="diffusion",
         framework="keras",
         methods=("sample",),
@@ -67,7 +67,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="wgan",
-        target="zoo_keras.wgan:WGAN",
+        target="zoo_keras.architectures.wgan:WGAN",
         family="gan",
         framework="keras",
         methods=("sample", "decode", "predict"),
@@ -77,7 +77,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="lstm",
-        target="zoo_keras.lstm:LSTM",
+        target="zoo_keras.architectures.lstm:LSTM",
         family="autoregressive",
         framework="keras",
         methods=("sample", "log_prob"),
@@ -92,5 +92,5 @@ def __getattr__(name: str) -> Any:
     """`wrap` is imported when it is used: it needs Keras."""
     if name != "wrap":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()["wrap"] = importlib.import_module("zoo_keras.wrapping").wrap
+    value = globals()["wrap"] = importlib.import_module("zoo_keras.wrapping.wrap").wrap
     return value

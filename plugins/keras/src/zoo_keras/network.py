@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from zoo.examples import input_examples
 from zoo.network import Network, Recipe, choose_device
+from zoo.parity.inputs import input_examples
 from zoo.signature import Call, Noise, Tensor, named, resolve
 from zoo.spaces import Labels, Space
 from zoo_keras.backend import keras

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.hookspecs import hookimpl
+from zoo.plugins.hookspecs import hookimpl
 from zoo.spec import PresetSpec
 
 PRESETS = Path(__file__).parent / "presets"

@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from zoo.hookspecs import hookimpl
+from zoo.plugins.hookspecs import hookimpl
 from zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from zoo_torch.wrapping import wrap
+    from zoo_torch.wrapping.wrap import wrap
 
 __all__ = ["wrap", "zoo_architectures"]
 REQUIRES = {"torch": "pip install genzoo-torch", "lightning_fabric": "pip install genzoo-torch"}
@@ -20,7 +20,7 @@ REQUIRES = {"torch": "pip install genzoo-torch", "lightning_fabric": "pip instal
 def zoo_architectures() -> Iterator[ModelSpec]:
     yield ModelSpec(
         name="realnvp",
-        target="zoo_torch.realnvp:RealNVP",
+        target="zoo_torch.architectures.realnvp:RealNVP",
         family="flow",
         framework="torch",
         methods=("sample", "log_prob", "encode", "decode"),
@@ -31,7 +31,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="nsf",
-        target="zoo_torch.nsf:NSF",
+        target="zoo_torch.architectures.nsf:NSF",
         family="flow",
         framework="torch",
         methods=("sample", "log_prob", "encode", "decode"),
@@ -42,7 +42,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="glow",
-        target="zoo_torch.glow:Glow",
+        target="zoo_torch.architectures.glow:Glow",
         family="flow",
         framework="torch",
         methods=("sample", "log_prob", "encode", "decode"),
@@ -53,7 +53,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="maf",
-        target="zoo_torch.maf:MAF",
+        target="zoo_torch.architectures.maf:MAF",
         family="flow",
         framework="torch",
         methods=("sample", "log_prob", "encode", "decode"),
@@ -64,7 +64,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="made",
-        target="zoo_torch.made:MADE",
+        target="zoo_torch.architectures.made:MADE",
         family="autoregressive",
         framework="torch",
         methods=("sample", "log_prob"),
@@ -75,7 +75,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="transformer",
-        target="zoo_torch.transformer:Transformer",
+        target="zoo_torch.architectures.transformer:Transformer",
         family="autoregressive",
         framework="torch",
         methods=("sample", "log_prob"),
@@ -86,7 +86,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="pixelcnn",
-        target="zoo_torch.pixelcnn:PixelCNN",
+        target="zoo_torch.architectures.pixelcnn:PixelCNN",
         family="autoregressive",
         framework="torch",
         methods=("sample", "log_prob"),
@@ -97,7 +97,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="ebm",
-        target="zoo_torch.ebm:EBM",
+        target="zoo_torch.architectures.ebm:EBM",
         family="energy",
         framework="torch",
         methods=("sample", "log_prob"),
@@ -108,7 +108,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="ddpm",
-        target="zoo_torch.ddpm:DDPM",
+        target="zoo_torch.architectures.ddpm:DDPM",
         family="diffusion",
         framework="torch",
         methods=("sample",),
@@ -118,7 +118,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="flow-matching",
-        target="zoo_torch.flow_matching:FlowMatching",
+        target="zoo_torch.architectures.flow_matching:FlowMatching",
         family="diffusion",
         framework="torch",
         methods=("sample",),
@@ -128,7 +128,7 @@ def zoo_architectures() -> Iterator[ModelSpec]:
     )
     yield ModelSpec(
         name="dcgan",
-        target="zoo_torch.dcgan:DCGAN",
+        target="zoo_torch.architectures.dcgan:DCGAN",
         family="gan",
         framework="torch",
         methods=("sample", "decode", "predict"),
@@ -142,5 +142,5 @@ def __getattr__(name: str) -> Any:
     """`wrap` is imported when it is used: it needs PyTorch."""
     if name != "wrap":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()["wrap"] = importlib.import_module("zoo_torch.wrapping").wrap
+    value = globals()["wrap"] = importlib.import_module("zoo_torch.wrapping.wrap").wrap
     return value

@@ -1,0 +1,1 @@
+"""From a function over PyTorch tensors to an ONNX graph."""

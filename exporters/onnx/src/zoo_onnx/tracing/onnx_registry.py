@@ -1,0 +1,40 @@
+"""PyTorch's table of operators and what they are in ONNX, made once for a process."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+_OWN = vars(ONNXRegistry)["from_torchlib"]
+_make = ONNXRegistry.from_torchlib
+
+
+@contextlib.contextmanager
+def registry_made_once() -> Iterator[None]:
+    """Inside, `torch.onnx.export` gets a copy of one table. By itself it makes one for each graph: it parses the source
+    of some 500 functions, which takes longer than to trace a small network."""
+    ONNXRegistry.from_torchlib = staticmethod(_copied)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = _OWN  # type: ignore[method-assign]
+
+
+@functools.cache
+def _made(opset_version: int, with_torchvision: bool) -> Any:
+    return _make(opset_version=opset_version)
+
+
+def _copied(opset_version: int) -> Any:
+    """A table to which an export may add its own functions. The operators of torchvision are in it once they are
+    imported."""
+    made = _made(opset_version, "torchvision" in sys.modules)
+    twin = copy.copy(made)
+    twin.functions = {operator: [*known] for operator, known in made.functions.items()}
+    return twin

@@ -1,0 +1,1 @@
+"""Base classes that architectures of one kind share."""

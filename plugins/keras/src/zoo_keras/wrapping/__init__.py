@@ -1,0 +1,1 @@
+"""`wrap` for Keras, and the models that it recognizes by their parts."""

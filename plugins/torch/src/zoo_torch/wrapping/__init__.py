@@ -1,0 +1,1 @@
+"""`wrap` for PyTorch, and the models of other libraries that it recognizes."""

@@ -1,0 +1,272 @@
+"""Data that is in Python already: arrays, frames, and the data sets of torch and Hugging Face.
+
+| given | read as |
+|---|---|
+| a numpy array, a memory map, a tensor of torch or JAX | as in an .npy file |
+| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes; X may be a table |
+| a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
+| a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
+| a list of strings | as a text file |
+| `{"x": X, "y": y, "shift": ...}` | as an .npz file: observations, classes if there are any, and inputs by name |
+| `{"train": ..., "test": ...}` of any of these, such as a `DatasetDict` | these splits |
+
+None of these libraries is imported here: what is given brings its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data import SPLITS, Dataset
+from zoo.data.arrow import arrow
+from zoo.data.readers import (
+    NAMES_OF_SPLITS,
+    Asked,
+    Found,
+    images_of,
+    join_arrays,
+    make_dataset,
+    read_inputs,
+    read_splits,
+    read_table,
+    rows_of_parts,
+    rows_of_words,
+)  # fmt: skip
+from zoo.data.tables import BATCH, ArrowTable, ManyTables, Table, Words
+from zoo.data.text import Lines
+from zoo.errors import InputError, listed
+
+NAME = "data"  # what messages call it
+
+
+def dataset_of(data: Any, asked: Asked) -> Dataset:
+    """The data set of what a caller has in Python. `InputError` for what is none."""
+    name = type(data).__name__
+    if isinstance(data, Mapping) and "x" in data:
+        if asked.inputs:
+            raise InputError("both the data and inputs name arrays; give all of them in one.")
+        classes = [data[key] for key in ("y", "label") if key in data]
+        asked = asked._replace(inputs={k: v for k, v in data.items() if k not in ("x", "y", "label")})
+        data = (data["x"], *classes)
+    if isinstance(data, Mapping) and set(map(str, data)) <= set(NAMES_OF_SPLITS):
+        named = {NAMES_OF_SPLITS[str(key)]: part for key, part in data.items()}
+        if len(named) < len(data) or "train" not in named:
+            raise InputError(f"the splits are {', '.join(map(str, data))}; expected train, validation and test.")
+        parts = {split: named[split] for split in SPLITS if split in named}
+        if all(isinstance(part, (str, Path)) for part in parts.values()):
+            found, counts = read_splits(NAME, {split: Path(part) for split, part in parts.items()}, asked)
+            found = _with_inputs(found, asked, list(parts))
+            return make_dataset(Path(parts["train"]).name, found, "", rows_of_parts(counts), asked)
+        found, rows = _joined(list(parts.values()), asked)
+        found = _with_inputs(found, asked, list(parts))
+        return make_dataset(name, found, "", rows_of_parts(dict(zip(parts, rows, strict=True))), asked)
+    found, _ = _joined([data], asked)
+    return make_dataset(name, _with_inputs(found, asked, []), "", rows_of_words(NAME, found.split), asked)
+
+
+def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
+    """What was found, with the inputs that were given as arrays: of all rows, or of each split."""
+    if not isinstance(asked.inputs, Mapping):
+        if set(asked.inputs) - set(found.inputs):
+            raise InputError(f"this data has no columns by name, so no {', '.join(asked.inputs)}; give arrays.")
+        return found
+    inputs: dict[str, Any] = {}
+    for name, given in asked.inputs.items():
+        by_split = {NAMES_OF_SPLITS.get(str(k), k): v for k, v in given.items()} if isinstance(given, Mapping) else {}
+        if set(by_split) != set(splits):
+            what = f"one of each split, {', '.join(splits)}" if splits else "one array, of all rows"
+            raise InputError(f"the input {name!r} is {type(given).__name__}; expected {what}.")
+        inputs[name] = np.concatenate([_array(by_split[split]) for split in splits]) if splits else _array(given)
+    return found._replace(inputs=inputs)
+
+
+def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
+    """The rows of all parts one after another, and how many each has."""
+    if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
+        return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
+    pairs = [_pair(part) for part in parts]
+    classes = [None if y is None else _classes(y) for _, y in pairs]
+    labels = [y for y in classes if y is not None]
+    if asked.label is not None and labels:
+        raise InputError(f"both y and the column {asked.label!r} are given as the class; give one of them.")
+    if 0 < len(labels) < len(pairs):
+        raise InputError("some splits have classes and some have none; expected them in all or none.")
+    tables = [table_of(x) for x, _ in pairs]
+    known = [table for table in tables if table is not None]
+    if len(known) == len(tables):
+        found = _of_features(known[0], asked) if len(known) == 1 else None
+        found = found or read_table(ManyTables(known) if len(known) > 1 else known[0], asked)
+        found = found._replace(classes=np.concatenate(labels)) if labels else found
+        return found, [table.count_rows() for table in known]
+    if asked.label is not None or asked.split is not None or asked.input_names:
+        raise InputError(
+            "arrays have no columns by name; give the classes beside them: (X, y), splits by a dict, and inputs as "
+            'arrays: inputs={"shift": array}.'
+        )
+    arrays = [_array(x) for x, _ in pairs]
+    return join_arrays(NAME, list(zip(arrays, classes, strict=True))), [len(x) for x in arrays]
+
+
+def _strings(strings: Iterable[str]) -> Lines:
+    return Lines(NAME, "string", list(strings))
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    """Observations and classes (None: there are none) of an array, a table, a pair or a `TensorDataset`."""
+    parts = data.tensors if hasattr(data, "tensors") else data if isinstance(data, tuple) else (data,)
+    if len(parts) not in (1, 2):
+        raise InputError(f"{len(parts)} arrays were given; expected the observations, or (X, y) with their classes.")
+    x, *rest = parts
+    return x, rest[0] if rest else None
+
+
+def _array(data: Any) -> Any:
+    """An array as it is, or one over the memory of a tensor."""
+    array = _numpy(data)
+    if array.dtype.kind == "O" or array.ndim == 0:
+        raise InputError(
+            f"data of type {type(data).__name__} is not known; expected the name of a data set, a file or folder, an "
+            "array, (X, y), or a table of pandas, polars or pyarrow; strings as a list: x.tolist()."
+        )
+    return array
+
+
+def _numpy(data: Any) -> Any:
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "detach"):  # a tensor of torch, perhaps on a device
+        data = data.detach().cpu()
+    try:
+        return np.asarray(data)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{type(data).__name__} is no data: {error}") from None
+
+
+def _classes(y: Any) -> Any:
+    """Classes as an array, of strings where they are Python objects."""
+    array = _numpy(y)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim != 1 or array.dtype.kind != "O":
+        return array
+    pa = arrow()
+    try:
+        column = pa.array(array, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError):
+        raise InputError(f"{NAME}: the classes are {_kinds(array)}; expected integers or strings.") from None
+    words = ArrowTable.of_table(NAME, pa.table({"y": column})).words(0)
+    return np.array(words.names)[words.places]
+
+
+def _kinds(values: Any) -> str:
+    """The types of Python objects, in words."""
+    return " and ".join(sorted({type(value).__name__ for value in values}))
+
+
+def table_of(data: Any) -> Table | None:
+    """What is given as a table; None if it is none."""
+    if type(data).__module__.split(".")[0] == "datasets" and hasattr(data, "features"):
+        return FeatureTable(data)
+    is_column = hasattr(data, "to_numpy") and not hasattr(data, "columns")  # a series, or an array of pyarrow
+    if not hasattr(data, "__arrow_c_stream__") or is_column:
+        return None
+    pa = arrow()
+    if isinstance(data, pa.Table):
+        table = data
+    elif type(data).__module__.split(".")[0] == "pandas":
+        table = _of_pandas(data)
+    else:
+        table = pa.table(data)
+    found: Table = ArrowTable.of_table(NAME, table)
+    return found
+
+
+def _of_pandas(frame: Any) -> Any:
+    """A frame as a table of pyarrow. Its index is a column where it has a name, or is more than numbers of rows."""
+    pa = arrow()
+    index, names = frame.index, [str(name) for name in frame.columns]
+    problems = [f"column {name!r} is there {times} times" for name, times in Counter(names).items() if times > 1]
+    for place, name in enumerate(names):
+        column = frame.iloc[:, place]
+        if column.dtype.kind in "Oc":
+            try:
+                pa.array(column, from_pandas=True)
+            except (pa.ArrowException, TypeError, ValueError):
+                kinds = _kinds(column) if column.dtype.kind == "O" else column.dtype
+                problems.append(f"column {name!r} holds {kinds}; make it one kind: frame[{name!r}].astype(str)")
+    if problems:
+        raise listed(NAME, problems)
+    if names != list(frame.columns):
+        frame = frame.set_axis(names, axis=1)
+    is_counted = set(index.names) == {None} and index.dtype.kind in "iu"
+    return pa.Table.from_pandas(frame, preserve_index=not is_counted)
+
+
+def columns_of(data: Any, names: Sequence[str], where: str) -> Any:
+    """The numbers (N, columns) of a table or frame: the columns of these names, or all in their order; a series is
+    one column."""
+    table = table_of(data)
+    if table is None:
+        return _numpy(data)[:, None]
+    table.where = where
+    return table.read([table.column(name) for name in names or table.names])[0][:]
+
+
+# ---- Hugging Face ---------------------------------------------------------------------------------------------------
+
+
+class FeatureTable(ArrowTable):
+    """A `datasets.Dataset`, which lies on disk: its rows are read as they are asked for."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data.with_format("arrow")
+        self.features = data.features
+        super().__init__(NAME, data.features.arrow_schema)
+
+    def count_rows(self) -> int:
+        return len(self.data)
+
+    def selected(self, names: Sequence[str]) -> Iterator[Any]:
+        for table in self.data.select_columns(list(names)).iter(batch_size=BATCH):
+            yield from table.combine_chunks().to_batches()
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The columns whose feature is of this kind, such as "Image"."""
+        return [name for name, feature in self.features.items() if type(feature).__name__ == kind]
+
+
+class FeatureImages(Sequence[Any]):
+    """The images of a column, each a file or its bytes."""
+
+    def __init__(self, table: FeatureTable, column: str) -> None:
+        self.data, self.column = table.data.select_columns([column]), column
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, row: Any) -> Any:
+        value = self.data[int(row) : int(row) + 1].column(self.column)[0].as_py()
+        return BytesIO(value["bytes"]) if value.get("bytes") is not None else Path(value["path"])
+
+
+def _of_features(table: Table, asked: Asked) -> Found | None:
+    """What a Hugging Face data set holds, by its features; None for another table."""
+    if not isinstance(table, FeatureTable):
+        return None
+    images, labels = table.of_kind("Image"), table.of_kind("ClassLabel")
+    label = asked.label or (labels[0] if len(labels) == 1 else None)
+    classes = None if label is None else table.words(table.column(label))
+    if classes is not None and (names := getattr(table.features[label], "names", None)):
+        classes = Words([names[int(word)] for word in classes.names], classes.places)
+    others = [name for name in table.names if name not in (label, *asked.input_names)]
+    inputs = read_inputs(table, asked.input_names)
+    if images:
+        return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
+    if others == ["text"]:
+        return Found(_strings(table.strings(table.column("text"))), None, classes, inputs=inputs)
+    return read_table(table, asked._replace(label=label))._replace(classes=classes)
