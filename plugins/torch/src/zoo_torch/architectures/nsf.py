@@ -38,8 +38,8 @@ class Spline(Coupling):
     def forward(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.spline(half, kept, inverse=False)
 
-    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        return self.spline(half, kept, inverse=True)[0]
+    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.spline(half, kept, inverse=True)
 
 
 class NSF(CouplingFlow):

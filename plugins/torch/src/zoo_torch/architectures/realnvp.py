@@ -27,9 +27,10 @@ class Affine(Coupling):
         log_scale = 2 * torch.tanh(scale)
         return half * log_scale.exp() + shift, log_scale
 
-    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scale, shift = self.conditioner(kept).chunk(2, dim=1)
-        return (half - shift) * (-2 * torch.tanh(scale)).exp()
+        log_scale = -2 * torch.tanh(scale)
+        return (half - shift) * log_scale.exp(), log_scale
 
 
 class RealNVP(CouplingFlow):
