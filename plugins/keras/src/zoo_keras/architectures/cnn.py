@@ -62,7 +62,14 @@ class Residual(layers.Layer):
 
 
 class CNN(Classifier):
-    """Convolutions, each with blocks after it, and dense layers."""
+    """Convolutions, each with blocks after it, and dense layers.
+
+    >>> import zoo
+    >>> config = {"filters": (8, 16), "kernels": (3, 3), "strides": (2, 2)}
+    >>> model = zoo.train("cnn", "digits", "runs/cnn", config=config, epochs=1)
+    >>> model.predict(zoo.load_dataset("digits").test[:2]).shape  # a probability of each class
+    (2, 10)
+    """
 
     Config = Config
     spaces = (Image,)

@@ -34,7 +34,16 @@ class Config:
 
 
 class VAE(Convolutional):
-    """q(z given x) and p(x given z) by strided convolutions; a standard normal prior."""
+    """q(z given x) and p(x given z) by strided convolutions; a standard normal prior.
+
+    >>> import zoo
+    >>> config = {"latent": 2, "filters": (8,), "conditional": True}
+    >>> model = zoo.train("vae", "digits", "runs/vae", config=config, epochs=1)
+    >>> model.sample(2, seed=7, label=3).shape
+    (2, 8, 8, 1)
+    >>> model.log_prob(zoo.load_dataset("digits").test[:2], label=[3, 8], samples=5).shape  # a bound
+    (2,)
+    """
 
     Config = Config
     spaces = (Image,)

@@ -29,7 +29,14 @@ class Config:
 
 class WGAN(KerasNetwork):
     """Images from a standard normal latent; `predict` orders them as the critic does, higher for what is more like the
-    data."""
+    data.
+
+    >>> import zoo
+    >>> config = {"latent": 8, "filters": (8,), "conditional": True}
+    >>> model = zoo.train("wgan", "digits", "runs/wgan", config=config, epochs=1)
+    >>> model.sample(2, seed=7, label=3).shape
+    (2, 8, 8, 1)
+    """
 
     Config = Config
     spaces = (Image,)

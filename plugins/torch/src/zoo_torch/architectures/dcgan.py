@@ -83,7 +83,15 @@ class Discriminator(nn.Module):
 
 
 class DCGAN(TorchNetwork):
-    """Images from a standard normal latent. Outside of training, batch normalization uses its running averages."""
+    """Images from a standard normal latent. Outside of training, batch normalization uses its running averages.
+
+    >>> import zoo
+    >>> model = zoo.train("dcgan", "digits", "runs/gan", config={"channels": 8}, epochs=1)
+    >>> model.sample(2, seed=7).shape
+    (2, 8, 8, 1)
+    >>> model.predict(zoo.load_dataset("digits").test[:2]).shape  # the probability of being real
+    (2,)
+    """
 
     Config = Config
     spaces = (Image,)

@@ -87,6 +87,15 @@ class Split(nn.Module):
 
 
 class Glow(Flow):
+    """Steps of flow at several sizes of the image; half of the channels leave as latents after each size.
+
+    >>> import zoo
+    >>> config = {"scales": 2, "layers": 1, "hidden": 16}
+    >>> model = zoo.train("glow", "digits", "runs/glow", config=config, epochs=1)
+    >>> model.log_prob(model.sample(2, seed=7), samples=4).shape  # a bound, tighter with more samples
+    (2,)
+    """
+
     Config = Config
     spaces = (Image,)
     recipe = Recipe(epochs=100, batch_size=64, learning_rate=1e-3, clip=5.0, patience=20)
