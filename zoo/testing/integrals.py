@@ -102,6 +102,6 @@ def conditionals(subject: Subject, rows: int) -> Iterator[tuple[int, Floats, Arr
             varied[:, d + 1 :] = 0  # what follows does not matter, and this is valid after any character
             alive = alive & (flat[:, d] != 0)
         given = {"x": varied.reshape(-1, *subject.space.shape)}
-        terms = subject.model.run("log_prob", given, **subject.labels("log_prob", len(varied)))["conditionals"]
+        terms = subject.model.run("log_prob", given, **subject.told("log_prob", len(varied)))["conditionals"]
         p = np.exp(terms.reshape(len(varied), -1)[:, d].astype(np.float64)).reshape(len(chosen), -1)
         yield d, p, chosen[:, d]

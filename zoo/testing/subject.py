@@ -123,8 +123,10 @@ class Subject:
         return grid.reshape(-1, *self.space.shape).astype(self.space.dtype)
 
     def inputs(self, method: str, count: int, kind: str = "random") -> dict[str, Array]:
-        """Inputs for a method: observations of the space, normal latents, classes."""
-        return make_inputs(self.model, self.model.signature(method), kind, count) | self.labels(method, count)
+        """Inputs for a method: observations of the space, normal latents, classes, and what else it is told."""
+        told = self.told(method, count)
+        labels = {name: told[name] for name in told if name == "label"}
+        return make_inputs(self.model, self.model.signature(method), kind, count) | labels
 
     def call(self, method: str, count: int, **more: Any) -> dict[str, Array]:
         """All outputs of a method for `count` rows of made-up inputs."""
@@ -132,25 +134,30 @@ class Subject:
         return self.model.run(method, inputs, count=None if inputs else count, **{"seed": 0, **more})
 
     def codes(self, method: str, count: int) -> dict[str, Array]:
-        """The classes of rows as a network gets them, where the method takes them."""
-        if "label" not in self.model.signature(method).inputs:
-            return {}
-        return {"label": np.arange(count) % self.classes if self.given is None else np.full(count, self.given)}
+        """What a network is told of rows, as far as the method takes it: classes in turn, or the one that is given, and
+        of every other input one value for all rows, so that rows of different methods are of one distribution."""
+        signature = self.model.signature(method)
+        first = make_inputs(self.model, signature, "random", 1) if signature.conditions else {}
+        told = {name: np.repeat(first[name], count, axis=0) for name in signature.conditions}
+        if "label" in signature.inputs:
+            told["label"] = np.arange(count) % self.classes if self.given is None else np.full(count, self.given)
+        return told
 
-    def labels(self, method: str, count: int) -> dict[str, Array]:
-        """The classes of rows as a caller gives them, where the method takes them."""
-        return {name: self.called(codes) for name, codes in self.codes(method, count).items()}
+    def told(self, method: str, count: int) -> dict[str, Array]:
+        """What a caller tells a method of rows; see `codes`."""
+        codes = self.codes(method, count)
+        return {name: self.called(value) if name == "label" else value for name, value in codes.items()}
 
     def called(self, codes: Array) -> Array:
         return (self.model.classes or CLASSES).called(codes)
 
     def log_prob(self, x: Array, **more: Any) -> Array:
         """Nats in float64, (N,)."""
-        return self.model.log_prob(x, **self.labels("log_prob", len(x)), **more).astype(np.float64)
+        return self.model.log_prob(x, **self.told("log_prob", len(x)), **more).astype(np.float64)
 
     def sample(self, count: int, seed: int = 0, **more: Any) -> Array:
         """Draws, where by default observations are means; as arrays, whatever callers get."""
-        given = self.model.signature("sample").draws | more | self.labels("sample", count)
+        given = self.model.signature("sample").draws | more | self.told("sample", count)
         return self.model.run("sample", count=count, seed=seed, **given)["x"]
 
     @cached_property

@@ -36,7 +36,7 @@ def decode_inverts_encode(subject: Subject) -> str:
     """decode undoes encode, and encode undoes decode, for latents as far out as noise reaches."""
     model, rows = subject.model, 60
     x = subject.sample(rows, seed=7) if subject.has("sample") else subject.space.examples("random", rows)
-    back = model.decode(model.encode(x, seed=1, **subject.labels("encode", rows)), **subject.labels("decode", rows))
+    back = model.decode(model.encode(x, seed=1, **subject.told("encode", rows)), **subject.told("decode", rows))
     if subject.space.discrete:
         share = float((back != x).mean())
         require(share < 0.01, f"decode(encode(x)) differs from x in {share:.1%} of the values.")
@@ -48,8 +48,8 @@ def decode_inverts_encode(subject: Subject) -> str:
     )
     for reach in (1.0, *REACH):
         z = _latents(subject, rows, reach)
-        x = model.decode(z, **subject.labels("decode", rows))
-        again, far = model.encode(x, **subject.labels("encode", rows)), np.abs(x).max()
+        x = model.decode(z, **subject.told("decode", rows))
+        again, far = model.encode(x, **subject.told("encode", rows)), np.abs(x).max()
         gap = np.abs(again - z).max()
         where = f" where a latent is {reach:g} standard deviations out" if reach > 1 else ""
         require(
@@ -77,7 +77,7 @@ def log_prob_is_the_change_of_variables(subject: Subject) -> str:
         raise NotApplicable("encode is a loop or random: there is no Jacobian to take")
     if not has_normal_base(subject):
         raise NotApplicable("sample is not made of one standard normal of the latents' shape, so the base is not known")
-    labels, codes = subject.labels("encode", rows), subject.codes("encode", rows)
+    labels, codes = subject.told("encode", rows), subject.codes("encode", rows)
     given = {name: eager.network.tensor(np.asarray(o.number, o.dtype)) for name, o in definition.options.items()}
     given |= {name: eager.network.tensor(a) for name, a in codes.items()}
 
@@ -108,7 +108,7 @@ def sample_decodes_its_noise(subject: Subject) -> None:
         raise NotApplicable("sample takes other noise than one latent")
     for reach in (1.0, *REACH):
         z = _latents(subject, rows, reach)
-        x, again = with_noise(subject, "sample", rows, z), eager.decode(z, **subject.labels("decode", rows))
+        x, again = with_noise(subject, "sample", rows, z), eager.decode(z, **subject.told("decode", rows))
         where = f", where an element is {reach:g} standard deviations out" if reach > 1 else ""
         require(
             equal("sample", again, x),
@@ -119,7 +119,7 @@ def sample_decodes_its_noise(subject: Subject) -> None:
 def with_noise(subject: Subject, method: str, rows: int, z: Array) -> Array:
     """A method whose only noise is `z`."""
     eager = subject.eager
-    inputs, options = eager._arguments(method, eager.signature(method), subject.inputs(method, rows), rows)
+    inputs, options = eager._arguments(method, eager.signature(method), subject.told(method, rows), rows)
     return eager.compute(method, inputs, np.arange(rows), options, lambda declared, step=0: dict.fromkeys(declared, z))[
         "x"
     ]
@@ -135,7 +135,7 @@ def decode_answers_far_latents(subject: Subject) -> str:
     def decode(axis: int, value: float) -> Array:
         z = base["z"].copy()
         z.reshape(rows, -1)[:, axis] = value
-        return subject.model.decode(z, **subject.labels("decode", rows))
+        return subject.model.decode(z, **subject.told("decode", rows))
 
     alive, idle = 0, []
     for axis in range(min(size, AXES)):

@@ -320,7 +320,7 @@ def later_dimensions_do_not_change_earlier_ones(subject: Subject) -> None:
     if not subject.has("log_prob") or "conditionals" not in model.signature("log_prob").outputs:
         return
     x, other = (subject.sample(rows, seed=seed) for seed in (3, 4))
-    result = model.run("log_prob", {"x": x}, **subject.labels("log_prob", rows))
+    result = model.run("log_prob", {"x": x}, **subject.told("log_prob", rows))
     total = result["conditionals"].astype(np.float64).sum(1)
     require(
         bool(np.abs(total - result["log_prob"]).max() <= 1e-3 * max(1, np.abs(total).max())),
@@ -330,7 +330,7 @@ def later_dimensions_do_not_change_earlier_ones(subject: Subject) -> None:
         mixed = np.where(np.arange(size) < d, x.reshape(rows, -1), other.reshape(rows, -1))
         if isinstance(subject.space, Strings):
             mixed = np.where(np.cumsum(mixed == 0, axis=1) > 0, 0, mixed)  # nothing after the end
-        moved = model.run("log_prob", {"x": mixed.reshape(x.shape)}, **subject.labels("log_prob", rows))["conditionals"]
+        moved = model.run("log_prob", {"x": mixed.reshape(x.shape)}, **subject.told("log_prob", rows))["conditionals"]
         gap = np.abs(moved[:, :d] - result["conditionals"][:, :d]).max()
         require(
             bool(gap <= 1e-4),

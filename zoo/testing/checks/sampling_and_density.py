@@ -95,7 +95,7 @@ def _latents(subject: Subject) -> dict[str, float]:
     """The transform by the flow itself: its samples, encoded, are standard normal. (That `log_prob` is the density of
     this map is another check, `log_prob_is_the_change_of_variables`.)"""
     x = subject.sample(_draws(subject), seed=6)
-    z = subject.model.encode(x, **subject.labels("encode", len(x)))
+    z = subject.model.encode(x, **subject.told("encode", len(x)))
     return statistics.standard_normal(z.reshape(len(x), -1).astype(np.float64))
 
 

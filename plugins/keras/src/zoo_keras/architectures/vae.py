@@ -16,7 +16,7 @@ from zoo.network import INPUTS, Objective, Recipe, setting, told_tensors
 from zoo.signature import Call, Method, Noise, Option, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
-from zoo_keras.bases.conditional import one_hot, told_of
+from zoo_keras.bases.conditional import Conditional
 from zoo_keras.bases.convolutional import Convolutional
 
 OBSERVE = ("mean", "draw")
@@ -33,7 +33,7 @@ class Config:
     inputs: tuple[str, ...] = setting((), INPUTS)
 
 
-class VAE(Convolutional):
+class VAE(Conditional, Convolutional):
     """q(z given x) and p(x given z) by strided convolutions; a standard normal prior.
 
     >>> import zoo
@@ -47,7 +47,6 @@ class VAE(Convolutional):
 
     Config = Config
     spaces = (Image,)
-    takes_inputs = True
     recipe = Recipe(epochs=150, batch_size=64, learning_rate=2e-3, weight_decay=0.2, clip=10.0, ema=0.99, patience=30)
     density = "lower_bound"
 
@@ -59,7 +58,6 @@ class VAE(Convolutional):
             raise InputError(f"draws={config.draws}; expected at least 1.")
         if config.draws > 1 and config.beta != 1:
             raise InputError(f"beta={config.beta:g} weighs a divergence, which several draws have not: use beta=1.")
-        self.told = told_of(config, classes)
         self.posterior = layers.Dense(2 * config.latent)
         rows = self.likelihood.rows
         self.pixels = layers.Conv2D(rows * config.mixtures, 3, padding="same", data_format="channels_first")
@@ -85,7 +83,7 @@ class VAE(Convolutional):
         return self.base + h * ops.reshape(ops.convert_to_tensor(self.likelihood.scales()), (-1, 1, 1))
 
     def joined(self, h: Any, told: Mapping[str, Any]) -> Any:
-        return ops.concatenate([h, one_hot(told, self.told)], axis=1) if self.told else h
+        return ops.concatenate([h, self.one_hot(told)], axis=1) if self.told else h
 
     def levels(self, x: Any) -> Any:
         """(N, height, width, channels) -> (N, channels, M)."""

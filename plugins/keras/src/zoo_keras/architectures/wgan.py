@@ -14,8 +14,7 @@ from zoo.network import INPUTS, Objective, Recipe, setting, told_tensors
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
-from zoo_keras.bases.conditional import one_hot, told_of
-from zoo_keras.network import KerasNetwork
+from zoo_keras.bases.conditional import Conditional
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Config:
     inputs: tuple[str, ...] = setting((), INPUTS)
 
 
-class WGAN(KerasNetwork):
+class WGAN(Conditional):
     """Images from a standard normal latent; `predict` orders them as the critic does, higher for what is more like the
     data.
 
@@ -40,12 +39,10 @@ class WGAN(KerasNetwork):
 
     Config = Config
     spaces = (Image,)
-    takes_inputs = True
     recipe = Recipe(epochs=300, batch_size=64, learning_rate=3e-4, betas=(0.0, 0.9), schedule="constant", ema=0.995)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        self.told = told_of(config, classes)
         shrink = 2 ** len(config.filters)
         self.grid = (-(-space.height // shrink), -(-space.width // shrink))  # rounded up: the image is cropped
         first, like = "channels_first", {"padding": "same", "data_format": "channels_first"}
@@ -71,7 +68,7 @@ class WGAN(KerasNetwork):
 
     def generate(self, z: Any, told: Mapping[str, Any]) -> Any:
         """(N, Z) -> (N, C, H, W) in [-1, 1]."""
-        h = ops.concatenate([z, one_hot(told, self.told)], axis=1) if self.told else z
+        h = ops.concatenate([z, self.one_hot(told)], axis=1) if self.told else z
         for layer in self.generator:
             h = layer(h)
         return h[:, :, : self.space.height, : self.space.width]
@@ -79,7 +76,7 @@ class WGAN(KerasNetwork):
     def score(self, y: Any, told: Mapping[str, Any]) -> Any:
         """(N, C, H, W) -> (N,)."""
         if self.told:
-            planes = one_hot(told, self.told)[:, :, None, None]
+            planes = self.one_hot(told)[:, :, None, None]
             y = ops.concatenate([y, planes + ops.zeros((1, 1, *self.space.shape[:2]))], axis=1)
         for layer in self.critic:
             y = layer(y)

@@ -7,18 +7,28 @@ from typing import Any
 
 from zoo.errors import InputError
 from zoo.network import category_inputs
-from zoo.spaces import Labels
+from zoo.spaces import Labels, Space
 from zoo_keras.backend import ops
+from zoo_keras.network import KerasNetwork
 
 
-def told_of(config: Any, classes: Labels | None) -> dict[str, int]:
-    """What a network is told of a row, with the number of its values: the class ("label") if `config.conditional`, and
-    `config.inputs`."""
-    if config.conditional and classes is None:
-        raise InputError("conditional=True needs class labels, and this data has none.")
-    return ({"label": len(classes)} if classes and config.conditional else {}) | category_inputs(config.inputs)
+class Conditional(KerasNetwork):
+    """The config has `conditional`, whether the class is told, and `inputs`."""
 
+    takes_inputs = True
 
-def one_hot(told: Mapping[str, Any], counts: Mapping[str, int]) -> Any:
-    """Integers (N,) by name as (N, sum of `counts`) zeros and ones."""
-    return ops.concatenate([ops.one_hot(told[name], k, dtype="float32") for name, k in counts.items()], axis=1)
+    def __init__(self, space: Space, config: Any, classes: Labels | None = None) -> None:
+        super().__init__(space, config, classes)
+        if config.conditional and classes is None:
+            raise InputError("conditional=True needs class labels, and this data has none.")
+
+    @property
+    def told(self) -> dict[str, int]:
+        """What the network is told of a row, with the number of its values. No attribute: tracing sorts the keys of
+        dicts among them."""
+        label = {"label": len(self.classes)} if self.config.conditional else {}
+        return label | category_inputs(self.config.inputs)
+
+    def one_hot(self, told: Mapping[str, Any]) -> Any:
+        """Integers (N,) by name as zeros and ones, (N, values in all)."""
+        return ops.concatenate([ops.one_hot(told[name], k, dtype="float32") for name, k in self.told.items()], axis=1)

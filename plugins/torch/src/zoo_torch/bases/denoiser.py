@@ -57,7 +57,6 @@ class Denoiser(TorchNetwork):
         if classes is not None:
             self.label = self.embedding(len(classes))
         self.inputs = nn.ModuleList(self.embedding(count) for count in category_inputs(config.inputs).values())
-        self.told = told_tensors({name: self.untold(name) for name in self.embeddings})
         alpha, sigma = self.schedule(torch.arange(TIMES + 1) / TIMES)
         for name, table in (("alpha", alpha), ("sigma", sigma), ("half_log_snr", (alpha / sigma).log())):
             self.register_buffer(name, table, persistent=False)
@@ -73,6 +72,11 @@ class Denoiser(TorchNetwork):
         """Of the class and of each input, by name."""
         of_class = {} if self.classes is None else {"label": self.label}
         return of_class | dict(zip(category_inputs(self.config.inputs), self.inputs, strict=True))
+
+    @property
+    def told(self) -> dict[str, Tensor]:
+        """The class and the inputs, as those of methods and losses."""
+        return told_tensors({name: self.untold(name) for name in self.embeddings})
 
     def untold(self, name: str) -> int:
         """The value that stands for none: one more than the last."""
