@@ -10,6 +10,7 @@ sybil and pytest-markdown-docs run Python inside pytest's own process, which can
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 import runpy
@@ -89,7 +90,20 @@ def test_the_page_runs(make_environment, tmp_path, page):
                 namespace.run(line, page, text)
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in registry.find_models() if isinstance(spec, ModelSpec)])
+ARCHITECTURES = [spec.name for spec in registry.find_models() if isinstance(spec, ModelSpec)]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_has_an_example_that_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cls = registry.network_class(registry.architecture(name))
+    examples = doctest.DocTestParser().get_doctest(cls.__doc__ or "", {}, cls.__name__, None, None)
+    assert len(examples.examples) > 1
+    said: list[str] = []
+    assert doctest.DocTestRunner().run(examples, out=said.append).failed == 0, "".join(said)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_setting_says_what_it_means(name):
     cls = registry.network_class(registry.architecture(name))
     assert [f.name for f in (*fields(cls.Config), *fields(cls.recipe)) if not f.metadata.get("meaning")] == []

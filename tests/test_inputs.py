@@ -16,7 +16,7 @@ from zoo.cli import main
 from zoo.data import load_dataset, split_rows
 from zoo.errors import InputError, ZooWarning
 from zoo.plugins import loading
-from zoo.spaces import Labels, Real
+from zoo.spaces import Image, Labels, Real
 from zoo.testing import network_checks
 
 pytest.importorskip("torch")
@@ -310,7 +310,8 @@ def test_a_training_goes_on_with_its_inputs(run, table, tmp_path):
     with pytest.raises(InputError, match="arrays have no columns by name"):
         zoo.resume(twin, epochs=42, data=rows()[0])
     x, shift = rows()
-    zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift, "other": shift}, epochs=1)
+    with pytest.warns(ZooWarning, match="shifted learns nothing of the input 'other'"):
+        zoo.train("shifted", x, tmp_path / "arrays", inputs={"shift": shift, "other": shift}, epochs=1)
     zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": shift, "other": -shift}, epochs=2)
     with pytest.raises(InputError, match="has changed"):
         zoo.resume(tmp_path / "arrays", data=x, inputs={"shift": -shift}, epochs=3)
@@ -433,3 +434,73 @@ def test_what_samples_cannot_be_told(artifact, table, words, message):
     said = call("sample", artifact, "--seed", 1, *(table if w == "TABLE" else w for w in words), code=2)
 
     assert re.search(message, " ".join(said.split())), said
+
+
+# ---- categories that built-in architectures are told ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bars():
+    """Images of 4x4 with one bar, whose place is an input; the class is its direction."""
+    rng = np.random.default_rng(0)
+    place, y = rng.integers(0, 4, 400), rng.integers(0, 2, 400)
+    x = np.zeros((400, 4, 4, 1), np.uint8)
+    for image, p, direction in zip(x, place, y, strict=True):
+        (image if direction else image.swapaxes(0, 1))[p] = 255
+    classes = Labels(("across", "down"))
+    return split_rows("bars", Image(4, 4, 1), x, y, classes=classes, inputs={"place": place, "spare": 1 - y})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config", "recipe"),
+    [
+        ("ddpm", {"channels": 16, "sizes": 1}, {"epochs": 15, "learning_rate": 1e-2}),
+        ("vae", {"conditional": True, "latent": 2, "filters": (16,)}, {"epochs": 8, "learning_rate": 1e-2}),
+    ],
+)
+def test_images_are_as_they_were_told(architecture, config, recipe, bars, tmp_path):
+    more = {"config": config, "batch_size": 16, "ema": 0.0, **recipe}
+    model = zoo.train(architecture, bars, tmp_path / "run", inputs="place", **more)
+    assert model.network.config.inputs == ("place:4",)
+    assert [*model.signature("sample").conditions] == ["place"]
+    place = np.arange(40) % 4
+    x = model.sample(40, seed=1, place=place, label="down")[..., 0].mean(2)
+    assert (x.argmax(1) == place).mean() > 0.9
+    with pytest.raises(InputError, match="expected whole numbers from 0 to 3"):
+        model.sample(1, seed=1, place=4, label="down")
+
+
+def test_a_gan_is_told_in_both_networks(bars, tmp_path):
+    config = {"filters": (4,), "latent": 3, "conditional": True}
+    model = zoo.train("wgan", bars, tmp_path / "run", inputs=["place"], config=config, epochs=1)
+    x, z = bars.test[:2], np.zeros((2, 3))
+    for method, given in (("predict", {"x": x}), ("decode", {"z": z})):
+        a, b, c = (model.run(method, given, place=p, label=y) for p, y in ((0, 0), (3, 0), (0, 1)))
+        name = next(iter(a))
+        assert not np.array_equal(a[name], b[name])
+        assert not np.array_equal(a[name], c[name])
+
+
+def test_inputs_that_are_no_categories(bars, tmp_path):
+    x = bars.train[:40]
+    for values in (np.linspace(0, 1, 40), np.full(40, -1), np.zeros((40, 2), dtype=int)):
+        data = split_rows("some", Image(4, 4, 1), x, inputs={"shift": values})
+        with pytest.raises(InputError, match="'shift' of some is no category; expected an integer from 0"):
+            zoo.train("ddpm", data, tmp_path / "run", inputs="shift")
+    for inputs, says in (
+        (("place",), "has 'place'; expected a name and a number of values from 2"),
+        (("place:1",), "expected a name and a number of values from 2"),
+        (("place:4", "place:4"), "has 'place' twice"),
+        (("label:4",), "has 'label' and it means something else"),
+    ):
+        with pytest.raises(InputError, match=says):
+            zoo.create("ddpm", bars.space, config={"inputs": inputs})
+    data = split_rows("some", Image(4, 4, 1), x, inputs={"place": np.full(40, 3)})
+    with pytest.raises(InputError, match="expected whole numbers from 0 to 1"):
+        zoo.train("ddpm", data, tmp_path / "run", config={"inputs": "place:2"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_inputs_of_which_a_model_learns_nothing(bars, tmp_path):
+    with pytest.warns(ZooWarning, match="dcgan learns nothing of the input 'place'"):
+        zoo.train("dcgan", bars, tmp_path / "run", inputs="place", epochs=1, config={"channels": 2})

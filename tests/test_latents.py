@@ -163,6 +163,86 @@ def test_coordinates_that_are_not_there(dims):
         zoo.walk(Plain(), dims)
 
 
+# ---- along the direction of an attribute ----------------------------------------------------------------------------
+
+
+def test_an_attribute_is_the_difference_of_the_means():
+    x = np.array([[1, 2, 3], [5, 6, 7], [9, 8, 7], [0, 0, 1]], dtype=np.float32)
+    has = np.array([True, False, True, False])
+    np.testing.assert_allclose(zoo.attribute_vector(Plain(), x, has), [2.5, 2, 1])
+    classes = np.array([1, 0, 0, 1])  # each row is encoded with its own
+    found = zoo.attribute_vector(Plain(conditional=True), x, has, label=classes)
+    np.testing.assert_allclose(found, np.array([2.5, 2, 1]) - (0.5 - 0.5))
+    found = zoo.attribute_vector(Plain(conditional=True), x, has, label=np.array([1, 0, 1, 0]))
+    np.testing.assert_allclose(found, np.array([2.5, 2, 1]) - 1)
+
+
+def test_many_rows_count_as_all_of_them(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    has = x[:, 0] > 0.5
+    expected = x[has].mean(0) - x[~has].mean(0)
+    monkeypatch.setattr("zoo.data.sources.BLOCK_BYTES", 7 * x[0].nbytes)
+    np.testing.assert_allclose(zoo.attribute_vector(Plain(), x, has), expected, atol=1e-6)
+    np.testing.assert_allclose(zoo.attribute_vector(Plain(), x.tolist(), has), expected, atol=1e-6)
+    flow, (digits, y) = zoo.open("realnvp.digits", device="cpu"), load_dataset("digits").split("test")
+    z = flow.encode(digits, seed=5)  # random, so each row needs its own index
+    expected = z[y == 7].mean(0, dtype=np.float64) - z[y != 7].mean(0, dtype=np.float64)
+    np.testing.assert_allclose(zoo.attribute_vector(flow, digits, y == 7, seed=5), expected, atol=1e-5)
+
+
+def test_an_attribute_is_added_at_each_strength():
+    moved = zoo.arithmetic(Plain(), [1, 0, 2], z=[[0, 0, 0], [5, 6, 7]], strengths=[-1, 0, 0.5])
+    np.testing.assert_allclose(moved[0], [[-1, 0, -2], [0, 0, 0], [0.5, 0, 1]])
+    np.testing.assert_allclose(moved[1], moved[0] + [5, 6, 7])
+    np.testing.assert_allclose(
+        zoo.arithmetic(Plain(), [1, 0, 2], [[5, 6, 7]], strengths=[1], scale=2)[0, 0], [12, 12, 18]
+    )
+    each = zoo.arithmetic(Plain(conditional=True), [1, 0, 2], z=[[0, 0, 0], [5, 6, 7]], strengths=[0, 1], label=[1, 0])
+    np.testing.assert_allclose(each, [[[1, 1, 1], [2, 1, 3]], [[5, 6, 7], [6, 6, 9]]])
+    assert zoo.arithmetic(Plain(), [1, 0, 2], seeds=[3, 9]).shape == (2, 5, 3)
+
+
+@pytest.mark.parametrize("name", ["vae.digits", "realnvp.digits"])
+def test_digits_become_sevens(name):
+    """By the nearest mean of the pixels of a class: of rows that are no sevens, most are by a strength of 2."""
+    model, data = zoo.open(name, device="cpu"), load_dataset("digits")
+    (x, y), (test, label) = data.split("train"), data.split("test")
+    means = np.stack([x[y == k].mean(0) for k in range(10)])
+
+    def sevens(x):
+        return (((x[:, None].astype(float) - means) ** 2).sum((2, 3, 4)).argmin(1) == 7).mean()
+
+    direction = zoo.attribute_vector(model, x, y == 7)
+    moved = zoo.arithmetic(model, direction, test[label != 7][:50], strengths=[-1, 0, 1, 2])
+    shares = [sevens(moved[:, i]) for i in range(4)]
+    assert shares == sorted(shares)
+    assert shares[1] < 0.1
+    assert shares[3] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "says"),
+    [
+        (zoo.attribute_vector, ([[1, 2, 3]] * 2, [True]), r"has is an array of bool of shape \(1,\); expected true or"),
+        (zoo.attribute_vector, ([[1, 2, 3]] * 2, [1, 0]), "has is an array of int64"),
+        (zoo.attribute_vector, ([[1, 2, 3]] * 2, [True, True]), "all of the 2 rows have the attribute; expected some"),
+        (zoo.attribute_vector, ([[1, 2, 3]] * 2, [False, False]), "none of the 2 rows have the attribute"),
+        (zoo.arithmetic, ([1, 2], [[1, 2, 3]]), r"direction has shape \(2,\); expected finite numbers of shape \(3,\)"),
+        (zoo.arithmetic, ([1, 2, np.nan], [[1, 2, 3]]), "expected finite numbers"),
+        (zoo.arithmetic, ([1, 2, 3],), "nothing given; expected observations x, seeds or latents z"),
+    ],
+)
+def test_attributes_that_cannot_be(function, given, says):
+    with pytest.raises(InputError, match=says):
+        function(Plain(), *given)
+
+
+@pytest.mark.parametrize("strengths", [[], 2, [1, np.inf], ["one"]])
+def test_strengths_that_cannot_be(strengths):
+    with pytest.raises(InputError, match="expected numbers, such as 0, 1, 2"):
+        zoo.arithmetic(Plain(), [1, 2, 3], seeds=[1], strengths=strengths)
+
+
 # ---- beside samples -------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +314,16 @@ def test_commands_give_what_the_functions_give(tmp_path):
         (["walk", "vae.digits", "--dims", "3,77"], "expected two different coordinates from 0 to 15"),
         (["walk", "vae.digits", "--steps", "40"], "a picture holds at most 1024 rows; got 1600"),
         (["walk", "vae.digits", "--class", "3"], "takes no class"),
+        (["arithmetic", "vae.digits"], "Missing option '--attribute'"),
+        (["arithmetic", "made.digits", "--attribute", "label=7"], "made.digits has no latent space"),
+        (["arithmetic", "dcgan.digits", "--attribute", "label=7"], "dcgan.digits has no method 'encode'"),
+        (["arithmetic", "vae.digits", "--attribute", "label=x"], "unknown class 'x'; the 10 classes are 0, 1"),
+        (["arithmetic", "vae.digits", "--attribute", "label"], "--attribute label needs a class: label=CLASS"),
+        (["arithmetic", "vae.digits", "--attribute", "smile"], "digits has no input 'smile'; it has none"),
+        (["arithmetic", "vae.digits", "--attribute", "label=7", "--rows", "999"], "there is no row 999 in digits"),
+        (["arithmetic", "vae.digits", "--attribute", "label=7", "--rows", "1", "--seeds", "1"], "give one of them"),
+        (["arithmetic", "vae.digits", "--attribute", "label=7", "--strengths", "1,b"], "'1,b' is not numbers"),
+        (["arithmetic", "vae.digits", "--attribute", "label=upper", "--data", "moons"], "the model takes images"),
         (["walk", "vae.digits", "--set", "temperature=2"], "decode of vae.digits has no option 'temperature'"),
     ],
 )
@@ -243,7 +333,9 @@ def test_commands_say_what_is_wrong(tmp_path, args, says):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", [["interpolate", "--seeds", "3,9"], ["walk", "--steps", "3"]])
+@pytest.mark.parametrize(
+    "command", [["interpolate", "--seeds", "3,9"], ["walk", "--steps", "3"], ["arithmetic", "--attribute", "label=7"]]
+)
 def test_no_framework_is_imported(tmp_path, command):
     code = (
         "import sys, zoo.cli; zoo.cli.main(sys.argv[1:], standalone_mode=False); "
@@ -251,6 +343,35 @@ def test_no_framework_is_imported(tmp_path, command):
     )
     arguments = [command[0], "vae.digits", *command[1:], "--out", tmp_path / "x.png"]
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+
+
+def test_attributes_of_data_sets_and_files(tmp_path):
+    model, data = zoo.open("vae.digits", device="cpu"), load_dataset("digits")
+    x, y = data.split("test")
+    direction = zoo.attribute_vector(model, x, y == 7)
+    out = tmp_path / "x.npz"
+    call("arithmetic", "vae.digits", "--attribute", "label=7", "--rows", "3,17", "--strengths", "0,1", "--out", out)
+    expected = zoo.arithmetic(model, direction, x[[3, 17]], strengths=[0, 1])
+    np.testing.assert_array_equal(np.load(out)["x"], expected.reshape(-1, 8, 8, 1))
+    np.savez(tmp_path / "rows.npz", x=x, y=y, bright=x.mean((1, 2, 3)) > 5, ink=x.sum((1, 2, 3), dtype=np.int64) // 100)
+    of_file = ["arithmetic", "vae.digits", "--data", tmp_path / "rows.npz", "--strengths", "1", "--seeds", "5"]
+    call(*of_file, "--attribute", "label=7", "--out", out, "--force")
+    expected = zoo.arithmetic(model, direction, seeds=[5], strengths=[1])[0]
+    np.testing.assert_array_equal(np.load(out)["x"], expected)
+    for attribute, has in (("bright", x.mean((1, 2, 3)) > 5), ("ink=3", x.sum((1, 2, 3)) // 100 == 3)):
+        call(*of_file, "--attribute", attribute, "--out", out, "--force")
+        expected = zoo.arithmetic(model, zoo.attribute_vector(model, x, has), seeds=[5], strengths=[1])[0]
+        np.testing.assert_array_equal(np.load(out)["x"], expected)
+
+
+def test_pictures_of_attributes(tmp_path):
+    """A column for each strength, after one of the rows themselves: of the first four that lack the attribute."""
+    out, (x, y) = tmp_path / "x.png", load_dataset("digits").split("test")
+    call("arithmetic", "vae.digits", "--attribute", "label=7", "--strengths", "0,1", "--out", out)
+    cell, gap = 68, 24
+    assert size(out)[0] == 3 * cell + 4 * gap
+    shown = np.asarray(Pictures.open(out).convert("L"))[30::66, gap + 2 : gap + 66 : 8][:4]
+    np.testing.assert_array_equal(shown, np.rint(x[y != 7][:4, 0, :, 0] * (255 / 16)))
 
 
 def test_conditional_models_take_a_class(tmp_path, monkeypatch):

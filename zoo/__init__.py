@@ -31,6 +31,8 @@ _LAZY = {
     "Run": "zoo.training",
     "compare": "zoo.evaluation.compare",
     "evaluate": "zoo.evaluation",
+    "arithmetic": "zoo.latents",
+    "attribute_vector": "zoo.latents",
     "interpolate": "zoo.latents",
     "walk": "zoo.latents",
     "load_dataset": "zoo.data",
@@ -55,10 +57,10 @@ _LAZY = {
     "ZooError": "zoo.errors",
 }
 __all__ = [
-    "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop",
-    "Noise", "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Tokens", "Uniform", "ZooError", "compare",
-    "create", "evaluate", "export", "hookimpl", "interpolate", "list_models", "load", "load_dataset", "open", "resume",
-    "runs", "show", "train", "verify", "walk",
+    "Call", "DensityModel", "Discrete", "Discriminator", "Generator", "Image", "Labels", "LatentModel", "Loop", "Noise",
+    "Normal", "Option", "Real", "Run", "Table", "Tensor", "Text", "Tokens", "Uniform", "ZooError", "arithmetic",
+    "attribute_vector", "compare", "create", "evaluate", "export", "hookimpl", "interpolate", "list_models", "load",
+    "load_dataset", "open", "resume", "runs", "show", "train", "verify", "walk",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     from zoo.evaluation import evaluate
     from zoo.evaluation.compare import compare
     from zoo.interfaces import DensityModel, Discriminator, Generator, LatentModel
-    from zoo.latents import interpolate, walk
+    from zoo.latents import arithmetic, attribute_vector, interpolate, walk
     from zoo.metadata import show
     from zoo.plugins.hookspecs import hookimpl
     from zoo.registry import list_models

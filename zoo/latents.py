@@ -1,4 +1,5 @@
-"""Ways through the latent space of a model: between latents, and over a grid of two coordinates.
+"""Ways through the latent space of a model: between latents, over a grid of two coordinates, and along the direction
+of an attribute.
 
 Latents are taken to be standard normal, as those of flows, variational autoencoders and most GANs are.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo import noise
+from zoo.data.sources import Source, blocks
 from zoo.errors import InputError, did_you_mean
 from zoo.model import Array, Model, check_tensor
 from zoo.rows import check_count
@@ -22,6 +24,7 @@ from zoo.signature import Noise
 PATHS = ("linear", "spherical")
 STEPS = 8
 GRID = 12
+STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 OPPOSITE = 1e-3  # radians short of a half turn: there is no shortest arc between opposite latents
 
 
@@ -75,19 +78,10 @@ def interpolate(
         raise InputError(f"steps is {steps}; expected at least 2, the two ends.")
     if path not in PATHS:
         raise InputError(f"path is {path!r}; expected {' or '.join(PATHS)}.{did_you_mean(path, PATHS)}")
-    given = [name for name, value in (("x", x), ("seeds", seeds), ("z", z)) if value is not None]
-    if len(given) != 1:
-        raise InputError(f"{' and '.join(given) or 'nothing'} given; expected observations x, seeds or latents z.")
     classes = {} if label is None else {"label": label}
-    if x is not None:
-        model.signature("encode")
-        ends = model.encode(x, seed=seed, **classes)
-    elif z is not None:
-        ends = check_tensor(z, model.signature("decode").inputs["z"], "z", {})
-    else:
-        ends = latents_of_seeds(model, seeds)
+    ends = _latents(model, x, seeds, z, seed, classes)
     if len(ends) < 2:
-        raise InputError(f"one latent is given; expected at least two, to go from one to the next: {given[0]}.")
+        raise InputError("one latent is given; expected at least two, to go from one to the next.")
     flat = ends.reshape(len(ends), -1).astype(np.float64)
     if path == "spherical" and flat.shape[1] == 1:
         raise InputError(f"latents of {model.name} have one dimension, and a direction that cannot turn: use linear.")
@@ -160,6 +154,72 @@ def moving_dims(model: Model, *, at: Any = None, label: Any = None, seed: int = 
     return int(first), int(second)
 
 
+def attribute_vector(model: Model, x: Source, has: Any, *, label: Any = None, seed: int = 0) -> npt.NDArray[np.float64]:
+    """The direction of an attribute among latents, (*latent): the mean latent of the rows of `x` (N, *space.shape) that
+    have it minus the mean of those that do not (White, "Sampling Generative Networks", arXiv 1609.04468; Foster's
+    "smile vector", *Generative Deep Learning*, 2nd ed., ch. 3).
+
+    `has` (N,) is true where a row has the attribute. `label` is the class of all rows or of each, for an `encode` that
+    takes one, and `seed` is for an `encode` that is random. `InputError` unless there are rows of both kinds.
+    """
+    shape, owns = latent_shape(model), np.asarray(has)
+    x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    model.signature("encode")
+    if owns.shape != (len(x),) or owns.dtype.kind != "b":
+        raise InputError(
+            f"has is an array of {owns.dtype} of shape {owns.shape}; expected true or false for each of {len(x)} rows."
+        )
+    if owns.all() or not owns.any():
+        who = "all" if owns.any() else "none"
+        raise InputError(f"{who} of the {len(x)} rows have the attribute; expected some that have it and some without.")
+    totals = {True: np.zeros(shape), False: np.zeros(shape)}
+    for rows in blocks(x):
+        classes = {} if label is None else {"label": label if np.ndim(label) == 0 else label[rows]}
+        z = model.encode(x[rows], seed=seed, start=rows.start, **classes).astype(np.float64)
+        for side, total in totals.items():
+            total += z[owns[rows] == side].sum(0)
+    return np.asarray(totals[True] / owns.sum() - totals[False] / (~owns).sum())
+
+
+def arithmetic(
+    model: Model,
+    direction: Any,
+    x: Any = None,
+    *,
+    seeds: Any = None,
+    z: Any = None,
+    strengths: Sequence[float] = STRENGTHS,
+    label: Any = None,
+    seed: int = 0,
+    **options: Any,
+) -> Array:
+    """Observations of latents to which a `direction` (*latent) is added, such as an `attribute_vector`, at each of the
+    `strengths`: (E, strengths, *space.shape). At 0 a latent stays as it is; 1 takes the mean latent of rows without the
+    attribute to that of rows with it.
+
+    The E latents are given as in `interpolate`: by observations `x`, `seeds` or `z`. `label` is the class of all or of
+    each; `seed` and `options` are as in `interpolate`.
+
+    >>> import zoo
+    >>> data, model = zoo.load_dataset("digits"), zoo.open("vae.digits")
+    >>> seven = zoo.attribute_vector(model, data.train, data.labels["train"] == 7)
+    >>> zoo.arithmetic(model, seven, data.test[:3], strengths=[0, 0.5, 1]).shape
+    (3, 3, 8, 8, 1)
+    """
+    shape = latent_shape(model)
+    by, way = np.asarray(strengths), np.asarray(direction)
+    if by.ndim != 1 or by.size == 0 or by.dtype.kind not in "iuf" or not np.isfinite(by).all():
+        raise InputError(f"strengths are {strengths!r}; expected numbers, such as 0, 1, 2.")
+    if way.shape != shape or way.dtype.kind not in "iuf" or not np.isfinite(way).all():
+        raise InputError(f"direction has shape {way.shape}; expected finite numbers of shape {shape}, as a latent.")
+    classes = {} if label is None else {"label": label}
+    starts = _latents(model, x, seeds, z, seed, classes).astype(np.float64)
+    moved = starts[:, None] + by.reshape(-1, *[1] * len(shape)) * way
+    if np.ndim(label) > 0:
+        classes = {"label": np.repeat(label, by.size)}
+    return _decoded(model, moved, 2, seed, classes | options)
+
+
 def quantiles(count: int) -> npt.NDArray[np.float64]:
     """Of a standard normal, in the middles of `count` parts of equal probability."""
     return np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)])
@@ -183,10 +243,22 @@ def check_dims(dims: Any, size: int) -> tuple[int, int]:
     return int(chosen[0]), int(chosen[1])
 
 
+def _latents(model: Model, x: Any, seeds: Any, z: Any, seed: int, classes: dict[str, Any]) -> Array:
+    """Latents (E, *latent) of observations `x`, of `seeds`, or `z` itself: one of them is given."""
+    given = [name for name, value in (("x", x), ("seeds", seeds), ("z", z)) if value is not None]
+    if len(given) != 1:
+        raise InputError(f"{' and '.join(given) or 'nothing'} given; expected observations x, seeds or latents z.")
+    if x is not None:
+        return model.encode(x, seed=seed, **classes)
+    if z is not None:
+        return check_tensor(z, model.signature("decode").inputs["z"], "z", {})
+    return latents_of_seeds(model, seeds)
+
+
 def _decoded(model: Model, z: Array, axes: int, seed: int, given: dict[str, Any]) -> Array:
     """Observations of latents (*before, *latent), where `axes` come before: (*before, *space.shape)."""
     before, rows = z.shape[:axes], z.reshape(-1, *z.shape[axes:]).astype(np.float32)
     return model.decode(rows, seed=seed, **given).reshape(*before, *model.space.shape)
 
 
-__all__ = ["interpolate", "latents_of_seeds", "moving_dims", "walk"]
+__all__ = ["arithmetic", "attribute_vector", "interpolate", "latents_of_seeds", "moving_dims", "walk"]

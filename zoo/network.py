@@ -7,7 +7,7 @@ An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `z
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from inspect import Parameter
@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zoo.errors import InputError, did_you_mean
-from zoo.signature import Call, Method
+from zoo.signature import RESERVED, Call, Method, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
+INPUTS = "that the model is told of each row, with the number of their values: glasses:3,mouth:2 (train --inputs)"
 LARGEST = 2**20  # of the numbers among settings of an architecture: its widths, its layers, what it tells apart
 
 
@@ -103,6 +104,7 @@ class Network:
     recipe: ClassVar[Recipe] = Recipe()
     parallel: ClassVar[bool] = False  # whether its learner takes several devices
     needs_classes: ClassVar[bool] = False  # a classifier, or a model that is always conditional
+    takes_inputs: ClassVar[bool] = False  # whether its setting `inputs` names categories (see `category_inputs`)
 
     space: Space
     classes: Labels | None
@@ -141,6 +143,8 @@ class Network:
         if cls.needs_classes and classes is None:
             raise InputError(f"{cls.__name__} needs class labels, and this data has none.")
         found = parse_config(cls.Config, config or {})
+        if cls.takes_inputs:
+            category_inputs(found.inputs)
         for name, value in asdict(found).items():
             numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
             if any(abs(n) > LARGEST for n in numbers):  # a network would be made layer by layer until memory ends
@@ -269,6 +273,29 @@ def choose_device(device: str, has_cuda: bool) -> str:
     return device
 
 
+def category_inputs(declared: Sequence[str]) -> dict[str, int]:
+    """How many values each input has that is a category, an integer from 0: `{"glasses": 3, "mouth": 2}` of the setting
+    `inputs=("glasses:3", "mouth:2")`. `InputError` for what is not written like this."""
+    found: dict[str, int] = {}
+    for item in declared:
+        name, _, count = item.rpartition(":")
+        if not name or not count.isdecimal() or not 2 <= int(count) <= LARGEST:
+            raise InputError(
+                f"setting inputs has {item!r}; expected a name and a number of values from 2 to {LARGEST:,}, such as "
+                "glasses:3."
+            )
+        if name in found or name in RESERVED:
+            why = "twice" if name in found else "and it means something else"
+            raise InputError(f"setting inputs has {name!r} {why}. Leave it out.")
+        found[name] = int(count)
+    return found
+
+
+def told_tensors(counts: Mapping[str, int]) -> dict[str, Tensor]:
+    """The class ("label") and inputs that are categories, by the number of their values, as inputs of a method."""
+    return {n: Tensor("int64") if n == "label" else Tensor("int64", low=0, high=k - 1) for n, k in counts.items()}
+
+
 def parse_config(cls: type, values: Mapping[str, Any]) -> Any:
     """An instance of the dataclass `cls` from JSON values or the strings of `--set key=value`."""
     known = {f.name: f for f in fields(cls)}
@@ -302,6 +329,6 @@ def _like(default: Any, value: Any, name: str) -> Any:
 
 
 __all__ = [
-    "Learner", "Network", "Objective", "Recipe", "average_decay", "choose_device", "parse_config", "parts_of",
-    "setting",
+    "INPUTS", "Learner", "Network", "Objective", "Recipe", "average_decay", "category_inputs", "choose_device",
+    "parse_config", "parts_of", "setting", "told_tensors",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "runs", "evaluate", "compare"),
     *("sample", "score", "encode", "decode", "predict"),
-    *("interpolate", "walk"),
+    *("interpolate", "walk", "arithmetic"),
     *("export", "verify", "inspect", "bench", "demo"),
     *("new-plugin", "completion"),
 )

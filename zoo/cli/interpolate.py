@@ -69,7 +69,6 @@ def command(
     """
     from zoo.cli import row_commands
     from zoo.cli.grids import deliver_grid
-    from zoo.errors import InputError
     from zoo.latents import interpolate, latent_shape
     from zoo.pictures import picture, side_by_side
     from zoo.spaces import Image
@@ -95,9 +94,7 @@ def command(
         deliver_grid(model, x, out, force)
         return
     every = row_commands.read_inputs(model, "encode", data, None, chosen)["x"]
-    for row in wanted:
-        if not 0 <= row < len(every):
-            raise InputError(f"there is no row {row} in {data}: it has {len(every)}, numbered from 0.")
+    row_commands.check_numbers(wanted, len(every), data)
     ends = every[wanted]
     x = interpolate(model, ends, **given)
 

@@ -38,6 +38,16 @@ def whole_numbers(ctx: click.Context, parameter: click.Parameter, value: str | N
         raise click.BadParameter(f"{value!r} is not whole numbers with commas between, such as 1,64,1024.") from None
 
 
+def numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
+    """`0,0.5,1` as a list."""
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not numbers with commas between, such as 0,0.5,1.") from None
+
+
 given_inputs = click.option(
     "--input",
     "given",

@@ -187,6 +187,51 @@ def read_inputs(
     return inputs | {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
 
 
+def having(model: Model, source: str, attribute: str, label: str | None = None) -> npt.NDArray[np.bool_]:
+    """Which rows have an attribute (N,): `NAME=VALUE` of an input that is a number, `NAME` of one that is not 0, or
+    `label=CLASS`."""
+    name, equals, value = attribute.partition("=")
+    if name == LABEL:
+        classes, labels = classes_of(model, source, label)
+        if not value:
+            raise InputError(f"--attribute {LABEL} needs a class: {LABEL}=CLASS; {classes.describe()}.")
+        return np.asarray(labels == classes.check([value], name="--attribute label")[0])
+    values = np.asarray(read_conditions(source, [name])[name][:])
+    if values.ndim != 1:
+        raise InputError(f"{name} of {source} has shape {values.shape}; expected one number for each row.")
+    if not equals:
+        return np.asarray(values != 0)
+    try:
+        found = values == float(value)
+    except ValueError:
+        raise InputError(f"--attribute {attribute}: {value!r} is no number; expected a value of {name}.") from None
+    if not found.any():
+        there = ", ".join(f"{v:g}" for v in np.unique(values)[:12])
+        raise InputError(f"no row of {source} has {name}={value}; its values are {there}.")
+    return np.asarray(found)
+
+
+def classes_of(model: Model, source: str, label: str | None) -> tuple[Labels, npt.NDArray[np.int64]]:
+    """The classes of the rows of a file or of a split of a data set, and the integer label of each row."""
+    found, split = find(source)
+    if isinstance(found, Path):
+        if model.classes is None:
+            raise InputError(f"{model.name} has no classes, so those of {found} have no names; name an input of it.")
+        return model.classes, read_labels(found, model.classes, label)
+    dataset = load_dataset(found, label=label)
+    if dataset.classes is None:
+        known = f"; its inputs are {', '.join(dataset.inputs)}" if dataset.inputs else ""
+        raise InputError(f"{source} has no classes{known}.")
+    return dataset.classes, dataset.splits[split].take(LABEL)
+
+
+def check_numbers(wanted: Sequence[int], count: int, source: str) -> None:
+    """`InputError` for rows that are not there."""
+    for row in wanted:
+        if not 0 <= row < count:
+            raise InputError(f"there is no row {row} in {source}: it has {count}, numbered from 0.")
+
+
 def as_table(path: Path) -> TableFile | None:
     """The table of a file, of several that a pattern names, or of those in a folder; None where it is none."""
     parts = find_parts(path) or [path]

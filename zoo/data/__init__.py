@@ -393,7 +393,7 @@ def load_dataset(
     from zoo.data.images import Size
     from zoo.data.readers import Asked, read_dataset
 
-    inputs = [name.strip() for name in inputs.split(",")] if isinstance(inputs, str) else inputs or ()
+    inputs = inputs if isinstance(inputs, Mapping) else input_names(inputs)
     if isinstance(source, Dataset):
         _check_inputs(source, inputs)
         return source
@@ -423,6 +423,11 @@ def load_dataset(
         raise PluginError(f"data set {found.name!r}: {found.target} returned {kind}; expected zoo.data.Dataset.")
     _check_inputs(dataset, inputs)
     return dataset
+
+
+def input_names(inputs: Inputs | None) -> list[str]:
+    """The names of inputs: "shift,age", or what has them."""
+    return [name.strip() for name in inputs.split(",")] if isinstance(inputs, str) else list(inputs or ())
 
 
 def _check_inputs(dataset: Dataset, inputs: Sequence[str] | Mapping[str, Any]) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from zoo import registry, spaces
 from zoo.api import load, made_from
-from zoo.data import Dataset, Inputs, load_dataset
+from zoo.data import Dataset, Inputs, input_names, load_dataset
+from zoo.data.sources import blocks
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooWarning
 from zoo.network import Network, Recipe
@@ -77,7 +79,8 @@ def train(
 
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size`,
     `types`, `inputs`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. A loss gets the
-    inputs that it declares; `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
+    inputs that it declares; an architecture with the setting `inputs` is told those of `inputs`, which are categories
+    then: integers from 0. `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
     those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
     begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
@@ -105,7 +108,7 @@ def train(
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
     asked: dict[str, Any] = {"data": source, "label": label, "reading": reading, "unconditional": unconditional}
     asked |= {"device": device, "devices": devices, "precision": precision}
-    record = plan(spec, dataset, asked, config, recipe, origin)
+    record = plan(spec, dataset, asked, config, recipe, origin, input_names(inputs))
     return begin(record, out, replace(given, data=dataset, inputs=None), force)
 
 
@@ -132,8 +135,10 @@ def plan(
     config: Mapping[str, Any] | None,
     recipe: Mapping[str, Any],
     origin: Origin | None,
+    inputs: Sequence[str] = (),
 ) -> RunRecord:
-    """What will be trained, and how; `InputError` for what cannot be."""
+    """What will be trained, and how; `InputError` for what cannot be. `inputs` are the names of those that were asked
+    for."""
     cls = registry.network_class(spec)
     chosen = merge_recipe(cls.recipe, recipe)
     unconditional = bool(asked["unconditional"])
@@ -144,6 +149,8 @@ def plan(
     if origin is not None:  # the weights are of its space, its classes, and its settings
         fitted = origin.fitted(data)
         space, classes, settings = fitted.space, origin.classes, {**origin.record.config, **settings}
+    elif cls.takes_inputs and inputs and "inputs" not in settings:
+        settings["inputs"] = [f"{name}:{values_of(data, name)}" for name in inputs]
     settings = asdict(cls.configure(space, settings, classes))
     record = RunRecord(
         architecture=spec.name,
@@ -168,9 +175,29 @@ def plan(
             stacklevel=3,
         )
     record.inputs = sorted(check_inputs(objectives, data.keeping(data.inputs, classes=not unconditional)))
+    if ignored := [name for name in inputs if name not in record.inputs]:
+        warnings.warn(
+            f"{spec.name} learns nothing of the input{'s' * (len(ignored) > 1)} {', '.join(map(repr, ignored))}.",
+            ZooWarning,
+            stacklevel=3,
+        )
     record.digest = kept(record, data).digest
     record.device = str(network.device)
     return record
+
+
+def values_of(data: Dataset, name: str) -> int:
+    """The number of values of an input that is a category; `InputError` for one that is none."""
+    most = 1
+    for split in data.splits.values():
+        for rows in blocks(split.sources[name]):
+            values = split.take(name, rows)
+            if values.ndim != 1 or not ((values >= 0) & (values == np.floor(values))).all():
+                raise InputError(
+                    f"the input {name!r} of {data.name} is no category; expected an integer from 0 for each row."
+                )
+            most = max(most, int(values.max()))
+    return most + 1
 
 
 def kept(record: RunRecord, data: Dataset) -> Dataset:

@@ -15,7 +15,18 @@ from zoo.spaces import Discrete, Image, Labels, Real
 DIGITS = Labels(tuple("0123456789"))
 
 
-def test_the_network_of_the_book() -> None:
+BOOK = {
+    "filters": (32, 32, 64, 64),
+    "kernels": (3, 3, 3, 3),
+    "strides": (1, 2, 1, 2),
+    "norm": True,
+    "slope": 0.3,
+    "hidden": 128,
+    "dropout": 0.5,
+}
+
+
+def test_the_first_network_of_the_book() -> None:
     """Foster, *Generative Deep Learning*, ch. 2: layer shapes and number of weights on 32x32x3 images."""
     net = zoo.create("cnn", Image(32, 32, 3), classes=DIGITS).network
     shapes = {name: a.shape for name, a in net.arrays().items()}
@@ -53,6 +64,61 @@ def test_cnn_equals_a_plain_keras_model() -> None:
     with torch.no_grad():
         expected = plain(torch.from_numpy(x).float() / 255).numpy()
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_second_network_of_the_book() -> None:
+    """Foster, ch. 2, as printed: the same weights give the same probabilities, in training mode too."""
+    like = {"padding": "same", "data_format": "channels_first"}
+    book = keras.Sequential()
+    for filters, strides in ((32, 1), (32, 2), (64, 1), (64, 2)):
+        book.add(keras.layers.Conv2D(filters, 3, strides=strides, **like))
+        book.add(keras.layers.BatchNormalization(axis=1))
+        book.add(keras.layers.LeakyReLU())
+    book.add(keras.layers.Flatten())
+    book.add(keras.layers.Dense(128))
+    book.add(keras.layers.BatchNormalization())
+    book.add(keras.layers.LeakyReLU())
+    book.add(keras.layers.Dropout(0.5))
+    book.add(keras.layers.Dense(10, activation="softmax"))
+    book.build((None, 3, 32, 32))
+    model = zoo.create("cnn", Image(32, 32, 3), classes=DIGITS, config=BOOK)
+    assert model.network.count_params() == book.count_params() == 592_554
+    moved = {n: a + 0.1 * np.arange(a.size).reshape(a.shape) / a.size for n, a in model.network.arrays().items()}
+    model.network.load_arrays(moved)  # so that no average is 0 and no scale is 1
+    book.set_weights(list(moved.values()))
+    x = model.space.examples("random", 4)
+    pixels = torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(x), book(pixels).numpy(), rtol=1e-4, atol=1e-6)
+        model.network.train()
+        features = model.network.features(torch.from_numpy(x))
+        np.testing.assert_allclose(features, book.layers[-3](book_features(book, pixels)), rtol=1e-3, atol=1e-4)
+
+
+def book_features(book: keras.Sequential, h: torch.Tensor) -> torch.Tensor:
+    """What comes to the last activation, with the averages of the batch."""
+    for layer in book.layers[:-3]:
+        h = layer(h, training=True)
+    return h
+
+
+def test_dropout_leaves_out_what_the_noise_says() -> None:
+    net = zoo.create("cnn", Image(8, 8), classes=DIGITS, config={"hidden": 4, "dropout": 0.5}).network
+    loss = net.objectives()["cross_entropy"].loss
+    assert loss.noise["drop"].shape == (4,)
+    x = torch.from_numpy(Image(8, 8).examples("random", 2))
+    given = {"x": x, "label": torch.tensor([3, 4])}
+    none, some = torch.full((2, 4), 0.9), torch.tensor([[0.9, 0.1, 0.9, 0.1]] * 2)
+    whole = loss.function(**given, drop=some)
+    assert whole.equal(loss.function(**given, drop=none)), "validation sees everything"
+    net.train()
+    kept = net.features(x) * torch.tensor([2.0, 0, 2.0, 0])
+    expected = torch.nn.functional.cross_entropy(net.head(kept), given["label"], reduction="none")
+    torch.testing.assert_close(loss.function(**given, drop=some), expected)
+    wide = zoo.create("cnn", Image(7, 6), classes=DIGITS, config={"dropout": 0.5}).network
+    assert wide.objectives()["cross_entropy"].loss.noise["drop"].shape == (wide.head.kernel.shape[0],)
+    with pytest.raises(InputError, match="dropout=1; expected a share from 0 to below 1"):
+        zoo.create("cnn", Image(8, 8), classes=DIGITS, config={"dropout": 1})
 
 
 def test_cnn_settings() -> None:

@@ -13,7 +13,7 @@ test_conformance = conformance(
         "nsf": {"layers": 2},
         "transformer": {"width": 8, "heads": 2, "layers": 2},
         "pixelcnn": {"channels": 6, "layers": 2, "kernel": 5},
-        "flow-matching": {"channels": 16, "attention": 64},
+        "flow-matching": {"channels": 16, "attention": 64, "inputs": ("hue:3",)},
         "glow": {"layers": 1, "scales": 2, "hidden": 16},
     },
     spaces={"transformer": [zoo.Image(3, 3, 1, levels=5), zoo.Discrete(3, levels=4), Text(4, "ab")]},

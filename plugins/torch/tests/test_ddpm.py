@@ -31,8 +31,8 @@ def step(model, z, **options):
     label = torch.tensor([0, 1])
     with torch.no_grad():
         first = definition.init(torch.arange(2), start=start, label=label, **options)
-        shift = first.pop("label_shift")
-        return definition.step(torch.tensor(5), first, z=z, label=label, label_shift=shift, **options)["y"]
+        shift = first.pop("told_shift")
+        return definition.step(torch.tensor(5), first, z=z, label=label, told_shift=shift, **options)["y"]
 
 
 def test_ddim_steps_use_no_fresh_noise(model):

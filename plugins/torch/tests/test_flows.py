@@ -82,3 +82,30 @@ def test_a_spline_flow_begins_as_the_identity_and_is_it_beyond_its_bound(make):
     x, far = model.decode(z), np.abs(z) > 3
     np.testing.assert_allclose(x[far], z[far], atol=1e-5)
     assert np.abs(x - z)[~far].max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["nsf", "realnvp"])
+def test_both_directions_of_a_coupling_give_its_determinant(name, make):
+    coupling = make(name, zoo.Real(5), layers=1, hidden=16, spread=0.3).network.couplings[0]
+    half, kept = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)).split([2, 3], 1)
+    with torch.no_grad():
+        moved, logs = coupling(half, kept)
+        back, logs_back = coupling.inverse(moved, kept)
+    assert not torch.allclose(moved, half, atol=0.1)
+    torch.testing.assert_close(back, half, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logs_back, -logs, rtol=1e-3, atol=1e-3)
+
+
+def test_both_directions_of_layers_of_glow_give_their_determinants(make):
+    net = make("glow", zoo.Image(8, 8, 2), scales=2, layers=1, hidden=8, spread=0.3).network
+    h = torch.randn(6, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        moved, log_det = net.steps[0][0](h)
+        back, log_det_back = net.steps[0][0].inverse(moved)
+        stay, z, split_det = net.splits[0](h)
+        joined, split_det_back = net.splits[0].inverse(stay, z)
+    assert log_det.abs().min() > 0.1
+    torch.testing.assert_close(back, h, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(log_det_back, -log_det, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(joined, h, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(split_det_back, -split_det, rtol=1e-4, atol=1e-3)

@@ -21,6 +21,15 @@ class Config:
 
 
 class Autoencoder(Convolutional):
+    """Codes of images, and images of codes.
+
+    >>> import zoo
+    >>> model = zoo.train("autoencoder", "digits", "runs/codes", config={"latent": 2, "filters": (8,)}, epochs=1)
+    >>> z = model.encode(zoo.load_dataset("digits").test[:3])
+    >>> z.shape, model.decode(z).shape
+    ((3, 2), (3, 8, 8, 1))
+    """
+
     Config = Config
     recipe = Recipe(epochs=100, batch_size=64, learning_rate=2e-3, clip=10.0, ema=0.99, patience=20)
 

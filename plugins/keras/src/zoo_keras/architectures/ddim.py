@@ -54,6 +54,15 @@ def convolution(width: int, kernel: int, **more: Any) -> Any:
 
 
 class DDIM(KerasNetwork):
+    """Predicts the noise of noised images.
+
+    >>> import zoo
+    >>> config = {"widths": (8, 16), "depth": 1, "embedding": 8}
+    >>> model = zoo.train("ddim", "digits", "runs/ddim", config=config, epochs=1)
+    >>> model.sample(2, seed=7, steps=5).shape
+    (2, 8, 8, 1)
+    """
+
     Config = Config
     spaces = (Image,)
     recipe = Recipe(epochs=100, batch_size=64, learning_rate=1e-3, weight_decay=1e-4, clip=1.0, ema=0.998)

@@ -1,19 +1,20 @@
 """A Wasserstein GAN with gradient penalty (Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, "Improved Training of
 Wasserstein GANs", arXiv 1704.00028), conditional on request as in Foster, *Generative Deep Learning*, 2nd ed., ch. 4:
-the critic sees the class as further channels of the image."""
+the critic sees the class, or what else it is told, as further channels of the image."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from zoo.errors import InputError
-from zoo.network import Objective, Recipe, setting
+from zoo.network import INPUTS, Objective, Recipe, setting, told_tensors
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels, Space
 from zoo_keras.backend import layers, ops
+from zoo_keras.bases.conditional import one_hot, told_of
 from zoo_keras.network import KerasNetwork
 
 
@@ -23,20 +24,28 @@ class Config:
     filters: tuple[int, ...] = setting((48, 96), "of the critic's convolutions, each of which halves the image")
     penalty: float = setting(10.0, "weight of the critic's distance from slopes of one")
     conditional: bool = setting(False, "on the class, in both networks")
+    inputs: tuple[str, ...] = setting((), INPUTS)
 
 
 class WGAN(KerasNetwork):
     """Images from a standard normal latent; `predict` orders them as the critic does, higher for what is more like the
-    data."""
+    data.
+
+    >>> import zoo
+    >>> config = {"latent": 8, "filters": (8,), "conditional": True}
+    >>> model = zoo.train("wgan", "digits", "runs/wgan", config=config, epochs=1)
+    >>> model.sample(2, seed=7, label=3).shape
+    (2, 8, 8, 1)
+    """
 
     Config = Config
     spaces = (Image,)
+    takes_inputs = True
     recipe = Recipe(epochs=300, batch_size=64, learning_rate=3e-4, betas=(0.0, 0.9), schedule="constant", ema=0.995)
 
     def __init__(self, space: Space, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
-        if config.conditional and classes is None:
-            raise InputError("conditional=True needs class labels, and this data has none.")
+        self.told = told_of(config, classes)
         shrink = 2 ** len(config.filters)
         self.grid = (-(-space.height // shrink), -(-space.width // shrink))  # rounded up: the image is cropped
         first, like = "channels_first", {"padding": "same", "data_format": "channels_first"}
@@ -60,17 +69,17 @@ class WGAN(KerasNetwork):
 
     # ---- the two networks --------------------------------------------------------------------------------------
 
-    def generate(self, z: Any, label: Any = None) -> Any:
+    def generate(self, z: Any, told: Mapping[str, Any]) -> Any:
         """(N, Z) -> (N, C, H, W) in [-1, 1]."""
-        h = z if label is None else ops.concatenate([z, ops.one_hot(label, len(self.classes), dtype="float32")], axis=1)
+        h = ops.concatenate([z, one_hot(told, self.told)], axis=1) if self.told else z
         for layer in self.generator:
             h = layer(h)
         return h[:, :, : self.space.height, : self.space.width]
 
-    def score(self, y: Any, label: Any = None) -> Any:
+    def score(self, y: Any, told: Mapping[str, Any]) -> Any:
         """(N, C, H, W) -> (N,)."""
-        if label is not None:
-            planes = ops.one_hot(label, len(self.classes), dtype="float32")[:, :, None, None]
+        if self.told:
+            planes = one_hot(told, self.told)[:, :, None, None]
             y = ops.concatenate([y, planes + ops.zeros((1, 1, *self.space.shape[:2]))], axis=1)
         for layer in self.critic:
             y = layer(y)
@@ -81,47 +90,44 @@ class WGAN(KerasNetwork):
 
     # ---- the methods -------------------------------------------------------------------------------------------
 
-    def decode(self, z: Any, label: Any = None) -> Any:
+    def decode(self, z: Any, **told: Any) -> Any:
         top = self.space.levels - 1
-        levels = ops.clip(ops.round((self.generate(z, label) + 1) * (top / 2)), 0, top)
+        levels = ops.clip(ops.round((self.generate(z, told) + 1) * (top / 2)), 0, top)
         return ops.cast(ops.moveaxis(levels, 1, -1), "uint8")
 
-    def realism(self, x: Any, label: Any = None) -> Any:
+    def realism(self, x: Any, **told: Any) -> Any:
         """The critic's score between 0 and 1: it orders images, and is no probability."""
-        return ops.sigmoid(self.score(self.pixels(x), label))
+        return ops.sigmoid(self.score(self.pixels(x), told))
 
     def methods(self) -> dict[str, Method]:
         x, z = {"x": self.space.tensor}, (self.config.latent,)
-        label = self.label()
+        told = told_tensors(self.told)
         return {
-            "sample": Call(self.decode, label, x, {"z": Noise("normal", z)}),
-            "decode": Call(self.decode, {"z": Tensor("float32", z), **label}, x),
-            "predict": Call(self.realism, {**x, **label}, {"y": Tensor("float32")}),
+            "sample": Call(self.decode, told, x, {"z": Noise("normal", z)}),
+            "decode": Call(self.decode, {"z": Tensor("float32", z), **told}, x),
+            "predict": Call(self.realism, {**x, **told}, {"y": Tensor("float32")}),
         }
-
-    def label(self) -> dict[str, Tensor]:
-        return {"label": Tensor("int64")} if self.config.conditional else {}
 
     # ---- training: real images get noise within their level, or the levels would give them away ------------------
 
-    def critic_loss(self, x: Any, z: Any, u: Any, e: Any, label: Any = None) -> Any:
+    def critic_loss(self, x: Any, z: Any, u: Any, e: Any, **told: Any) -> Any:
         """The Wasserstein distance from below, and the penalty at points between real and generated images."""
         real = self.pixels(x) + (2 * u - 1) / (self.space.levels - 1)
         with torch.no_grad():
-            fake = self.generate(z, label)
+            fake = self.generate(z, told)
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             between = (real + e[:, None, None, None] * (fake - real)).detach().requires_grad_(True)
-            total = self.score(between, label).sum()
+            total = self.score(between, told).sum()
             (slope,) = torch.autograd.grad(total, between, create_graph=training)
         length = (slope.flatten(1).square().sum(1) + 1e-12).sqrt()
-        return self.score(fake, label) - self.score(real, label) + self.config.penalty * (length - 1) ** 2
+        return self.score(fake, told) - self.score(real, told) + self.config.penalty * (length - 1) ** 2
 
-    def generator_loss(self, x: Any, z: Any, label: Any = None) -> Any:
-        return -self.score(self.generate(z, label), label)
+    def generator_loss(self, x: Any, z: Any, **told: Any) -> Any:
+        return -self.score(self.generate(z, told), told)
 
     def objectives(self) -> dict[str, Objective]:
-        inputs, loss = {"x": self.space.tensor, **self.label()}, {"loss": Tensor("float32")}
+        inputs, loss = {"x": self.space.tensor, **told_tensors(self.told)}, {"loss": Tensor("float32")}
         z, u = Noise("normal", (self.config.latent,)), Noise("uniform", (self.space.channels, *self.space.shape[:2]))
         noise = {"z": z, "u": u, "e": Noise("uniform")}
         return {

@@ -24,9 +24,7 @@ class Classifier(KerasNetwork):
         return ops.softmax(self.logits(x), axis=-1)
 
     def cross_entropy(self, x: Any, label: Any) -> Any:
-        logits = ops.cast(self.logits(x), "float32")
-        chosen = torch.gather(logits, -1, label[:, None])[:, 0]
-        return ops.logsumexp(logits, axis=-1) - chosen
+        return cross_entropy(self.logits(x), label)
 
     def methods(self) -> dict[str, Method]:
         y = Tensor("float32", (len(self.classes),))
@@ -35,3 +33,10 @@ class Classifier(KerasNetwork):
     def objectives(self) -> dict[str, Objective]:
         inputs = {"x": self.space.tensor, "label": Tensor("int64")}
         return {"cross_entropy": Objective(Call(self.cross_entropy, inputs, {"loss": Tensor("float32")}))}
+
+
+def cross_entropy(logits: Any, label: Any) -> Any:
+    """-log p(label) in nats (N,) of logits (N, classes)."""
+    logits = ops.cast(logits, "float32")
+    chosen = torch.gather(logits, -1, label[:, None])[:, 0]
+    return ops.logsumexp(logits, axis=-1) - chosen

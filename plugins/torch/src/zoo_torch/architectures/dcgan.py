@@ -3,12 +3,15 @@ Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs", a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.errors import InputError
 from zoo.network import Objective, Recipe, setting
 from zoo.signature import Call, Method, Noise, Tensor
 from zoo.spaces import Image, Labels
@@ -19,12 +22,22 @@ from zoo_torch.network import TorchNetwork
 @dataclass(frozen=True)
 class Config:
     latent: int = setting(32, "numbers of a latent")
-    channels: int = setting(32, "at half size; twice as many at a quarter")
+    channels: int = setting(32, "at half size; twice as many at each half of it")
+    halvings: int = setting(2, "how often an image is halved: 4 for 64x64 as in the paper")
+
+    def __post_init__(self) -> None:
+        if self.halvings < 1:
+            raise InputError(f"halvings={self.halvings}; expected at least 1.")
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels at half size, at a quarter, ..."""
+        return [self.channels * 2**n for n in range(self.halvings)]
 
 
-def quarter(space: Image) -> tuple[int, int]:
-    """A quarter of the size, rounded up: what is made too large is cropped."""
-    return -(-space.height // 4), -(-space.width // 4)
+def smallest(space: Image, config: Config) -> tuple[int, int]:
+    """The size after all halvings, rounded up: what is made too large is cropped."""
+    return -(-space.height // 2**config.halvings), -(-space.width // 2**config.halvings)
 
 
 class Generator(nn.Module):
@@ -32,20 +45,23 @@ class Generator(nn.Module):
 
     def __init__(self, space: Image, config: Config) -> None:
         super().__init__()
-        c, self.space, self.start = config.channels, space, (2 * config.channels, *quarter(space))
-        self.project = nn.Linear(config.latent, self.start[0] * self.start[1] * self.start[2], bias=False)
-        self.grow = nn.Sequential(
-            nn.BatchNorm2d(2 * c),
-            nn.ReLU(),
-            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(c),
-            nn.ReLU(),
-            nn.ConvTranspose2d(c, space.channels, 4, stride=2, padding=1),
-            nn.Tanh(),
-        )
+        widths, self.space = config.widths[::-1], space
+        self.start = (widths[0], *smallest(space, config))
+        self.project = nn.Linear(config.latent, math.prod(self.start), bias=False)
+        self.grow = nn.Sequential()
+        for width, next_width in pairwise(widths):
+            self.grow += doubling(width, next_width, bias=False)
+        self.grow += doubling(widths[-1], space.channels, bias=True)
+        self.grow.append(nn.Tanh())
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return self.grow(self.project(z).reshape(-1, *self.start))[:, :, : self.space.height, : self.space.width]
+
+
+def doubling(width: int, out: int, bias: bool) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, out, 4, stride=2, padding=1, bias=bias)
+    )
 
 
 class Discriminator(nn.Module):
@@ -53,24 +69,29 @@ class Discriminator(nn.Module):
 
     def __init__(self, space: Image, config: Config) -> None:
         super().__init__()
-        c, (height, width) = config.channels, quarter(space)
-        self.spare = (0, 4 * width - space.width, 0, 4 * height - space.height)
-        self.net = nn.Sequential(
-            nn.Conv2d(space.channels, c, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(c, 2 * c, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(2 * c),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            nn.Linear(2 * c * height * width, 1),
-        )
+        widths, (height, width), whole = config.widths, smallest(space, config), 2**config.halvings
+        self.spare = (0, whole * width - space.width, 0, whole * height - space.height)
+        self.net = nn.Sequential(nn.Conv2d(space.channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2))
+        for before, after in pairwise(widths):
+            self.net += nn.Sequential(
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)
+            )
+        self.net += nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * height * width, 1))
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         return self.net(F.pad(y, self.spare, value=-1.0)).squeeze(1)
 
 
 class DCGAN(TorchNetwork):
-    """Images from a standard normal latent. Outside of training, batch normalization uses its running averages."""
+    """Images from a standard normal latent. Outside of training, batch normalization uses its running averages.
+
+    >>> import zoo
+    >>> model = zoo.train("dcgan", "digits", "runs/gan", config={"channels": 8}, epochs=1)
+    >>> model.sample(2, seed=7).shape
+    (2, 8, 8, 1)
+    >>> model.predict(zoo.load_dataset("digits").test[:2]).shape  # the probability of being real
+    (2,)
+    """
 
     Config = Config
     spaces = (Image,)

@@ -16,6 +16,15 @@ from zoo_torch.bases.denoiser import Denoiser
 
 
 class DDPM(Denoiser):
+    """Predicts the velocity of noised images.
+
+    >>> import zoo
+    >>> config = {"channels": 16, "sizes": 2}
+    >>> model = zoo.train("ddpm", "digits", "runs/ddpm", config=config, epochs=1)
+    >>> model.sample(2, seed=7, label=[3, 8], steps=5).shape
+    (2, 8, 8, 1)
+    """
+
     recipe = Recipe(epochs=150, batch_size=64, learning_rate=2e-3, clip=1.0, ema=0.998)
 
     def schedule(self, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

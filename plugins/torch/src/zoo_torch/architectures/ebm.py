@@ -57,7 +57,13 @@ class Energy(nn.Module):
 
 
 class EBM(TorchNetwork):
-    """p(x) is proportional to exp(-energy(x)) over images scaled to [-1, 1], or standardized real vectors."""
+    """p(x) is proportional to exp(-energy(x)) over images scaled to [-1, 1], or standardized real vectors.
+
+    >>> import zoo
+    >>> model = zoo.train("ebm", "moons", "runs/energy", epochs=1)
+    >>> model.log_prob([[0.0, 0.5], [9.0, 9.0]]).argmax()  # up to a constant
+    np.int64(0)
+    """
 
     Config = Config
     spaces = (Real, Image)

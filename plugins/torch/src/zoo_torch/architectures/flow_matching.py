@@ -1,8 +1,8 @@
 """Flow matching: images along straight paths from noise (Lipman, Chen, Ben-Hamu, Nickel, Le, "Flow Matching for
 Generative Modeling", arXiv 2210.02747; Liu, Gong, Liu, "Rectified Flow", arXiv 2209.03003).
 
-On the path x_t = (1 - t) data + t noise the network predicts its direction, noise - data. As few steps are taken along
-it as along the paths of `ddpm`, by the same solver: order 1 is Euler's method."""
+On the path x_t = (1 - t) data + t epsilon the network predicts its direction, epsilon - data: in the notation of
+`zoo.diffusion`, whose solver takes the steps, alpha is 1 - t and sigma is t. Its order 1 is Euler's method here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from zoo_torch.bases.denoiser import TIMES, Denoiser
 
 
 class FlowMatching(Denoiser):
+    """Predicts the direction of straight paths from images to noise.
+
+    >>> import zoo
+    >>> config = {"channels": 16, "sizes": 2}
+    >>> model = zoo.train("flow-matching", "digits", "runs/paths", config=config, epochs=1)
+    >>> model.sample(2, seed=7, label=[3, 8], steps=4, order=1).shape  # Euler's method
+    (2, 8, 8, 1)
+    """
+
     recipe = Recipe(epochs=150, batch_size=64, learning_rate=2e-3, clip=1.0, ema=0.998)
     steps = Option(10, low=1, high=TIMES, help="steps along the path")
 

@@ -28,6 +28,13 @@ class MADE(Autoregressive):
     """A level goes in as `rank` features and comes out as `rank` weights of learned log-probability curves, on top of
     the marginals of the training data. With one hidden layer, drawing a dimension needs only the running sums of what
     the hidden units have seen: a step costs as much as one column of the weights.
+
+    >>> import zoo
+    >>> model = zoo.train("made", "digits", "runs/made", epochs=1)
+    >>> model.sample(2, seed=7).shape
+    (2, 8, 8, 1)
+    >>> model.log_prob(zoo.load_dataset("digits").test[:2]).shape  # nats
+    (2,)
     """
 
     Config = Config

@@ -66,7 +66,13 @@ class Conditioners(nn.Module):
 
 
 class MAF(Flow):
-    """A stack of autoregressive layers over a normal base."""
+    """A stack of autoregressive layers over a normal base.
+
+    >>> import zoo
+    >>> model = zoo.train("maf", "moons", "runs/maf", config={"layers": 2, "hidden": 16}, epochs=1)
+    >>> model.log_prob(model.sample(3, seed=7)).shape
+    (3,)
+    """
 
     Config = Config
     recipe = Recipe(epochs=150, learning_rate=2e-3, weight_decay=1e-2, clip=5.0, ema=0.99, patience=20)

@@ -38,11 +38,20 @@ class Spline(Coupling):
     def forward(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.spline(half, kept, inverse=False)
 
-    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        return self.spline(half, kept, inverse=True)[0]
+    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.spline(half, kept, inverse=True)
 
 
 class NSF(CouplingFlow):
+    """Couplings that are splines, whose knots are networks of the half that stays.
+
+    >>> import zoo
+    >>> model = zoo.train("nsf", "moons", "runs/spline", config={"layers": 2, "bins": 4}, epochs=1)
+    >>> z = model.encode([[0.0, 0.5]])
+    >>> model.decode(z).round(3)
+    array([[0. , 0.5]], dtype=float32)
+    """
+
     Config = Config
     coupling = Spline
     recipe = Recipe(epochs=200, batch_size=256, learning_rate=5e-3, weight_decay=1e-5, clip=5.0, ema=0.995, patience=40)

@@ -60,7 +60,14 @@ class Masked(nn.Module):
 
 class PixelCNN(Autoregressive):
     """Logits are on top of the marginals of the training data. The channels of a pixel are drawn one after another, as
-    pixels of a wider image. Every pixel has a bias of its own, which tells it where it is, and of which channel."""
+    pixels of a wider image. Every pixel has a bias of its own, which tells it where it is, and of which channel.
+
+    >>> import zoo
+    >>> config = {"channels": 8, "layers": 1}
+    >>> model = zoo.train("pixelcnn", "digits", "runs/pixels", config=config, epochs=1)
+    >>> model.sample(2, seed=7, temperature=0.9).shape
+    (2, 8, 8, 1)
+    """
 
     Config = Config
     spaces = (Image,)

@@ -73,7 +73,16 @@ class Block(nn.Module):
 
 
 class Transformer(Autoregressive):
-    """Drawing a position takes that position alone through the network: keys and values of those before it are kept."""
+    """Drawing a position takes that position alone through the network: keys and values of those before it are kept.
+
+    >>> import zoo
+    >>> config = {"width": 16, "heads": 2, "layers": 1}
+    >>> model = zoo.train("transformer", "names", "runs/names", config=config, epochs=1)
+    >>> len(model.space.decode(model.sample(3, seed=7)))
+    3
+    >>> model.log_prob(["anna", "xqzw"]).argmax()
+    np.int64(0)
+    """
 
     Config = Config
     spaces = (Image, Discrete, Strings, Table)

@@ -35,10 +35,12 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.conditioner[-1].bias)
 
     def forward(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The transformed half (N, changed), and the logs of its derivatives (N, changed)."""
+        """The transformed half (N, changed), and the logs of its derivatives (N, changed): their sum over dimensions
+        is the log-determinant."""
         raise NotImplementedError
 
-    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    def inverse(self, half: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The half that `forward` transforms to this one, and the logs of the derivatives of this direction."""
         raise NotImplementedError
 
 
@@ -75,6 +77,6 @@ class CouplingFlow(Flow):
         even, odd = self.widths
         halves = list(self.padded(z, even + odd).split(self.widths, 1))
         for change, coupling in zip(reversed(self.changes), reversed(self.couplings), strict=True):
-            halves[change] = coupling.inverse(halves[change], halves[1 - change])
+            halves[change], _ = coupling.inverse(halves[change], halves[1 - change])
         halves[1] = self.padded(halves[1], even)
         return torch.stack(halves, 2).flatten(1)[:, : self.dim]
