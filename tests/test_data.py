@@ -403,6 +403,30 @@ def test_a_fault_in_csv_is_shown_by_line_and_column(make: Make, text: str | byte
     assert str(path) in message
 
 
+def test_all_faults_of_a_table_of_numbers_are_said_together(make: Make, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lines = [f"{i},{i},a" for i in range(20)]
+    lines[2], lines[3], lines[4], lines[5] = "2,,a", "x,3,a", "4,4", "5,5,"
+    lines[10:18] = ["inf,1,a"] * 8
+    said = problem(InputError, load_dataset, make("a.csv", "\n".join(["u,v,w", *lines])), spaces=(Real,), label="w")
+    assert said.splitlines()[1:] == [
+        "  line 4, column 'v' is empty; expected a finite float32 number.",
+        "  line 5, column 'u' is 'x'; expected a finite float32 number. If it is the class, say so: --label u; or "
+        "leave it out: --types u=drop.",
+        "  line 6 has 2 columns; the first line has 3.",
+        "  line 7, column 'w' is empty; expected a class.",
+        *(f"  line {number}, column 'u' has the value inf." for number in range(12, 16)),
+        "  column 'u': 4 more",
+    ]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"u": [1.0, None, *[2.0] * 70_000, np.inf], "v": [np.nan] * 70_003}), path)
+    said = problem(InputError, load_dataset, path, spaces=(Real,))
+    for words in ("row 2, column 'u'", "row 70003, column 'u'", "row 5, column 'v'", "column 'v': 69,998 more"):
+        assert words in said
+
+
 def test_a_column_of_words_may_be_the_class(make: Make) -> None:
     path = make("a.csv", "x,y,kind\n" + ROWS)
     assert "say so: --label kind" in problem(InputError, load_dataset, path, spaces=(Real,))

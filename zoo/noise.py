@@ -34,6 +34,7 @@ WORDS = (
 # would stay, and the first of the four rounds would mix little.
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+HALF = np.uint64(32)  # bits of a word
 ROUNDS = 8  # of the cipher that orders
 CACHED = 2**14  # numbers that are drawn at a time: what they are made from stays in the processor's cache
 U64 = npt.NDArray[np.uint64]
@@ -43,35 +44,36 @@ Numbers = npt.NDArray[np.int64]
 def squares(counter: U64, key: U64) -> U64:
     """Squares32: 32 random bits (as uint64) for each counter and odd key, which broadcast."""
     with np.errstate(over="ignore"):
-        y = counter * key
-        z = y + key
-        x = y
-        for addend in (y, z, y):
-            x = _swap(x * x + addend)
-        out: U64 = (x * x + z) >> np.uint64(32)
-        return out
+        y = np.asarray(counter * key)
+        bits = _four_rounds(y, np.asarray(y + key))
+        bits >>= HALF
+        return bits
+
+
+def _four_rounds(y: U64, z: U64) -> U64:
+    """Four rounds of Squares, the last without its swap, in place: to make arrays takes as long as to compute."""
+    x, upper = y.copy(), np.empty_like(y)
+    for addend in (y, z, y):
+        x *= x
+        x += addend
+        np.right_shift(x, HALF, out=upper)
+        x <<= HALF
+        x |= upper
+    x *= x
+    x += z
+    return x
 
 
 def row_keys(seed: Numbers | int, index: Numbers, stream: str = "") -> U64:
     """The odd 64-bit keys of rows, shape (N,): the two words of seed and index through the five rounds of Squares64,
     whose last addition is a xor in the paper, twice that, and the odd number of the stream."""
-    half = np.uint64(32)
     with np.errstate(over="ignore"):
         s, i = np.asarray(seed, dtype=np.int64).astype(np.uint64), index.astype(np.uint64)
-        y, z = (s * np.uint64(a) + i * np.uint64(b) + np.uint64(c) for a, b, c in WORDS)
-        x = y
-        for addend in (y, z, y):
-            x = _swap(x * x + addend)
-        last = x * x + z
-        x = _swap(last)
-        keys: U64 = (last + ((x * x + y) >> half)) * np.uint64(2) + np.uint64(stream_offset(stream))
+        y, z = (np.asarray(s * np.uint64(a) + i * np.uint64(b) + np.uint64(c)) for a, b, c in WORDS)
+        last = _four_rounds(y, z)
+        x = (last >> HALF) | (last << HALF)
+        keys: U64 = (last + ((x * x + y) >> HALF)) * np.uint64(2) + np.uint64(stream_offset(stream))
         return keys
-
-
-def _swap(x: U64) -> U64:
-    half = np.uint64(32)
-    swapped: U64 = (x >> half) | (x << half)
-    return swapped
 
 
 def stream_offset(name: str) -> int:
@@ -96,8 +98,12 @@ def counters(step: int, count: int) -> U64:
 
 def uniform_bits(counter: U64, key: U64) -> npt.NDArray[np.float32]:
     """Uniforms strictly inside (0, 1): 23 bits and a half, so that every value is exact in float32."""
-    bits = squares(counter, key) >> np.uint64(9)
-    return (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+    bits = squares(counter, key)
+    bits >>= np.uint64(9)
+    uniforms = bits.view(np.int64).astype(np.float32)  # which takes less than from uint64
+    uniforms += np.float32(0.5)
+    uniforms *= np.float32(2.0**-23)
+    return uniforms
 
 
 def draw(

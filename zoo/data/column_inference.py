@@ -50,29 +50,33 @@ class Unclear(Exception):
 
 
 def parse_types(given: Mapping[str, str] | str | None) -> dict[str, str]:
-    """`"age=integer,id=drop"` or a dict as the kind of each column by name."""
+    """`"age=integer,id=drop"` or a dict as what is said of each column by name: see `wrong_types`."""
     if given is None:
         return {}
     if isinstance(given, str):
         pairs = [part.partition("=") for part in given.split(",")]
-        given = {name.strip(): kind.strip() for name, _, kind in pairs}
-    for name, kind in given.items():
-        known = kind.partition(":")[0]
-        if known not in KINDS:
-            raise InputError(
-                f"the type {kind!r} of column {name!r} is not known; expected {', '.join(KINDS)}: "
-                f"--types {name}=category.{did_you_mean(known, KINDS)}"
-            )
+        return {name.strip(): kind.strip() for name, _, kind in pairs}
     return dict(given)
 
 
-def unknown_names(table: tables.Table, types: Mapping[str, str]) -> list[str]:
-    """What is wrong with types of columns that are not there."""
-    return [
-        f"no column {name!r}; its columns are {tables.shorten(table.titles)}.{did_you_mean(name, table.titles)}"
-        for name in types
-        if name not in table.titles
-    ]
+def is_kind(said: str) -> bool:
+    """Whether what is said of a column begins with one of `KINDS`."""
+    return said.partition(":")[0] in KINDS
+
+
+def wrong_types(table: tables.Table, types: Mapping[str, str]) -> list[str]:
+    """What is wrong with `types` of a table, all of it: columns that are not there, and kinds that there are not."""
+    found = []
+    for name, said in types.items():
+        if name not in table.titles:
+            near = did_you_mean(name, table.titles)
+            found.append(f"no column {name!r}; its columns are {tables.shorten(table.titles)}.{near}")
+        if not is_kind(said):
+            found.append(
+                f"the type {said!r} of column {name!r} is not known; expected {', '.join(KINDS)}: "
+                f"--types {name}=category.{did_you_mean(said.partition(':')[0], KINDS)}"
+            )
+    return found
 
 
 @dataclass
@@ -229,7 +233,8 @@ def infer(
     One `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
     columns: list[AnyColumn] = []
-    problems, notes = unknown_names(table, wanted), list[str]()
+    problems, notes = wrong_types(table, wanted), list[str]()
+    wanted = {name: said for name, said in wanted.items() if is_kind(said)}
     names = [name for name in table.titles if wanted.get(name) != "drop" and name not in besides]
     sketches = [Sketch(name, pattern=pattern_of(wanted.get(name, ""))) for name in names]
     places = {name: place for place, name in enumerate(table.titles)}

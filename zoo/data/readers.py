@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from zoo.columns import Table as Records
 from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
-from zoo.data.column_inference import infer, parse_types, remarks_of_rows, say_kinds, unknown_names
+from zoo.data.column_inference import infer, parse_types, remarks_of_rows, say_kinds, wrong_types
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.records import read_codes
 from zoo.data.sources import Mapped, Parts, Source, blocks, check_rows
@@ -53,7 +53,7 @@ from zoo.data.tables import (
     warn_of_merged,
 )  # fmt: skip
 from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
-from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean, listed
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, is_whole
 from zoo.spec import natural
 from zoo.system.files import open_regular
@@ -362,8 +362,8 @@ def _read_records(table: Table, asked: Asked) -> Found:
 
 def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found:
     """Rows of a table as real vectors, without the columns that `types` leave out."""
-    if unknown := unknown_names(table, types):
-        raise InputError(f"{table.where} has {'; '.join(unknown)}")
+    if wrong := wrong_types(table, types):
+        raise listed(table.where, wrong)
     others = [table.column(name) for name in (asked.label, asked.split) if name is not None]
     inputs = [i for name in asked.input_names for i in input_columns(table, name)]
     dropped = [i for i, name in enumerate(table.titles) if types.get(name) == "drop"]

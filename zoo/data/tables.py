@@ -83,7 +83,7 @@ class Table:
         raise NotImplementedError
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
-        """Raise the error of the first value that is at fault, where a second reading can tell more of it."""
+        """Raise the error of all values that are at fault, where a second reading can tell more of them."""
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ class Table:
         spool, row = Spool(self.where, self.rows * len(numbers) * np.dtype(np.float32).itemsize), 0
         known: list[dict[str, int]] = [{} for _ in words]
         places: list[list[npt.NDArray[np.int32]]] = [[] for _ in words]
-        merged = Merged(2**53 if self.typed else 10**18)
+        merged, faults = Merged(2**53 if self.typed else 10**18), Faults(self.where)
         for batch in self.batches(numbers, words):
             block = np.empty((batch.num_rows, len(numbers)), dtype=np.float32)
             columns = [_floats(self, i, batch.column(place)) for place, i in enumerate(numbers)]
@@ -111,18 +111,29 @@ class Table:
                 with np.errstate(over="ignore", invalid="ignore"):
                     block[:, place] = values
             if not np.isfinite(block).all():
-                self.explain(numbers, ())
-                _refuse_missing(self, block, row, numbers)
-            for i, values in zip(numbers, columns, strict=True):
-                merged.add(values[:, None], [i])
+                self.explain(numbers, words)
+                self._add_missing(faults, block, numbers, row)
+            elif not faults:
+                for i, values in zip(numbers, columns, strict=True):
+                    merged.add(values[:, None], [i])
             for n, i in enumerate(words):
                 places[n].append(self._places(batch.column(len(numbers) + n), i, known[n], row))
             spool.add(block)
             row += len(block)
         if not row:
             raise InputError(f"{self.where} is empty: it has {self.width} columns and 0 rows.")
+        faults.check()
         merged.warn(self.where, self.names)
         return spool.finish(), [Words(list(k), np.concatenate(p)) for k, p in zip(known, places, strict=True)]
+
+    def _add_missing(self, faults: Faults, block: Array, numbers: Sequence[int], row: int) -> None:
+        """What is no finite number in a block of rows, the first of which is number `row`."""
+        for i, values in zip(numbers, block.T, strict=True):
+            rows, column = np.flatnonzero(~np.isfinite(values)), f"column {self.titles[i]!r}"
+            for at in rows[:SHOWN]:
+                problem = f"row {row + at + 1}, {column} is missing or not finite ({values[at]})"
+                faults.add(column, problem, "; expected float32 numbers everywhere. Drop the row or fill it in.")
+            faults.counts[column] += len(rows[SHOWN:])
 
     def words(self, column: int) -> Words:
         """One column as words, none of them missing."""
@@ -232,12 +243,31 @@ def warn_of_merged(where: str, x: Source) -> None:
     merged.warn(where, ())
 
 
-def _refuse_missing(table: Table, block: Array, row: int, numbers: Sequence[int]) -> None:
-    at, place = (int(i) for i in np.argwhere(~np.isfinite(block))[0])
-    raise InputError(
-        f"{table.where}, row {row + at + 1}, column {table.titles[numbers[place]]!r} is missing or not finite "
-        f"({block[at, place]}); expected float32 numbers everywhere. Drop the row or fill it in."
-    )
+class Faults:
+    """Problems of cells and rows of a table as one error, which shows the first of each column."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.counts = where, Counter[str]()
+        self.shown: list[str] = []
+        self.said: set[str] = set()  # advice
+
+    def __bool__(self) -> bool:
+        return bool(self.shown)
+
+    def add(self, of: str, problem: str, advice: str = ".") -> None:
+        """A problem of a column, or of the rows, and what to do: how its sentence goes on, which is said once."""
+        self.counts[of] += 1
+        if self.counts[of] <= SHOWN:
+            self.shown.append(problem + (advice if advice not in self.said else "."))
+            self.said.add(advice)
+
+    def check(self) -> None:
+        """`InputError` if there are any."""
+        if len(self.shown) == 1:
+            raise InputError(f"{self.where}, {self.shown[0]}")
+        if self.shown:
+            more = {of: count - SHOWN for of, count in self.counts.items() if count > SHOWN}
+            raise listed(self.where, [*self.shown, *(f"{of}: {n:,} more" for of, n in more.items())])
 
 
 def shorten(names: Sequence[str], most: int = 12) -> str:
@@ -503,19 +533,22 @@ class CsvTable(Table):
     def batches(self, numbers: Sequence[int], words: Sequence[int] = ()) -> Iterator[Any]:
         pa = arrow()
         kinds = [pa.float64()] * len(numbers) + [pa.dictionary(pa.int32(), pa.string())] * len(words)
-        return self._stream([*numbers, *words], kinds, numbers)
+        needed = words if numbers else ()  # words alone may be text, of which a row may be empty
+        return self._stream([*numbers, *words], kinds, numbers, needed)
 
     def values(self) -> Iterator[Any]:
-        return self._stream(range(self.width), [arrow().string()] * self.width, ())
+        return self._stream(range(self.width), [arrow().string()] * self.width)
 
-    def _stream(self, columns: Sequence[int], kinds: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
+    def _stream(
+        self, columns: Sequence[int], kinds: Sequence[Any], numbers: Sequence[int] = (), words: Sequence[int] = ()
+    ) -> Iterator[Any]:
         pa = arrow()
         titles, ragged = self.titles, []
         wanted = [titles[i] for i in columns]
         if self.problems is not None:
             self.problems += self.faults
-        else:
-            self._check_header()
+        elif self.faults:
+            self.explain(numbers, words)
 
         def skip(row: Any) -> str:
             ragged.append(row)
@@ -547,7 +580,7 @@ class CsvTable(Table):
         except MemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
-            self.explain(numbers, ())
+            self.explain(numbers, words)
             raise InputError(f"{self.path} cannot be read as CSV: {first_line(error)}") from None
         if ragged and self.problems is not None:
             self.problems += _ragged(_rows(self.path, self.delimiter), self.width, len(ragged))
@@ -561,7 +594,7 @@ class CsvTable(Table):
             raise InputError(f"{self.where}, {'; '.join(self.faults)}")
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
-        _diagnose(self.path, self.delimiter, self.titles, numbers, words, bool(self.names))
+        _diagnose(self.path, self.delimiter, self.titles, numbers, words, bool(self.names), self.faults)
 
 
 def _delimiter(path: Path) -> str:
@@ -644,9 +677,18 @@ def _ragged(rows: Iterator[tuple[int, list[str]]], width: int, count: int) -> li
 
 
 def _diagnose(
-    path: Path, delimiter: str, names: Sequence[str], numbers: Sequence[int], strings: Sequence[int], header: bool
+    path: Path,
+    delimiter: str,
+    names: Sequence[str],
+    numbers: Sequence[int],
+    strings: Sequence[int],
+    header: bool,
+    problems: Sequence[str],
 ) -> None:
-    """Raise the error of the first cell that is at fault; return if there is none."""
+    """Raise the error of all rows and cells that are at fault, and of a header with `problems`; return if none is."""
+    found = Faults(str(path))
+    for problem in problems:
+        found.add("header", problem.removesuffix("."))
     rows = _rows(path, delimiter)
     if header:
         next(rows)
@@ -654,15 +696,18 @@ def _diagnose(
         if _plain(cells, numbers, strings, len(names)):
             continue
         if len(cells) != len(names):
-            raise InputError(f"{path}, line {line} has {len(cells)} columns; the first line has {len(names)}.")
-        empty = next((i for i in strings if not cells[i]), None)
-        if empty is not None:
-            raise InputError(f"{path}, line {line}, column {names[empty]!r} is empty; expected a class.")
+            found.add("rows", f"line {line} has {len(cells)} columns; the first line has {len(names)}")
+            continue
+        for i in strings:
+            if not cells[i]:
+                column = f"column {names[i]!r}"
+                found.add(column, f"line {line}, {column} is empty", "; expected a class.")
         for i in numbers:
             if problem := _fault(cells[i]):
                 hint = label_hint(names[i]) if header and problem.startswith("is '") else ""
-                where = f"column {names[i]!r}" if header else names[i]
-                raise InputError(f"{path}, line {line}, {where} {problem}; expected a finite float32 number.{hint}")
+                column = f"column {names[i]!r}" if header else names[i]
+                found.add(column, f"line {line}, {column} {problem}", f"; expected a finite float32 number.{hint}")
+    found.check()
 
 
 def _plain(cells: list[str], numbers: Sequence[int], strings: Sequence[int], width: int) -> bool:

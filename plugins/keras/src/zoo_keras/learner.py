@@ -81,8 +81,10 @@ class KerasLearner:
                 loss = outputs["loss"].mean()
                 optimizer.scale_loss(loss if share == 1 else loss * share).backward()
                 for name, value in outputs.items():
-                    means[name] = means.get(name, 0.0) + share * float(value.detach().mean())
-            grads = [torch.zeros_like(v.value) if v.value.grad is None else v.value.grad for v in variables]
+                    mean = loss if name == "loss" else value.mean()
+                    means[name] = means.get(name, 0.0) + share * float(mean.detach())
+            values = [v.value for v in variables]
+            grads = [torch.zeros_like(value) if value.grad is None else value.grad for value in values]
             with torch.no_grad():
                 optimizer.apply(grads, variables)
         self.counts[objective] += 1
