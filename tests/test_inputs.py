@@ -426,7 +426,7 @@ def test_evaluation_tells_it_what_the_held_out_rows_say(run, artifact, table):
         (("--input", "shift=11"), "shift has 11.0 in row 0; expected numbers from -10 to 10"),
         (("--inputs", "TABLE", "-n", "500"), "500 samples need as many rows of shift; --inputs has 400"),
         (("--inputs", "TABLE", "--start", "400"), "--start is 400; shift of .* has 400 rows"),
-        (("--input", "shift=1", "--inputs", "TABLE"), "told nothing of each row; leave out --inputs"),
+        (("--input", "shift=1", "--inputs", "TABLE"), "has no inputs for each row; omit --inputs"),
     ],
 )
 def test_what_samples_cannot_be_told(artifact, table, words, message):

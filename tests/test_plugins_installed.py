@@ -303,4 +303,4 @@ def test_a_clash_of_architectures_does_not_hide_a_preset(zoo):
 
 def test_a_run_whose_plugin_is_left_out_is_not_called_missing(zoo, run):
     refused = zoo("", "--without", "genzoo-torch", "sample", str(run), "-n", "1", code=2)
-    assert "was made by a plugin that is not here, or is left out" in refused.stderr
+    assert "needs a plugin that is missing or disabled" in refused.stderr
