@@ -187,7 +187,7 @@ def test_show(run, artifact_folder):
     words = [line.split()[:4] for line in call("show", "vae.digits").stdout.splitlines()]
     assert ["sample", "observe=mean", "mean,", "draw"] in words
     fails("show", "realnvq", says="Did you mean 'realnvp'")
-    fails("show", artifact_folder.parent, says="no run, checkpoint or artifact")
+    fails("show", artifact_folder.parent, says="not a run, checkpoint or artifact")
 
 
 # ---- usage ----------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def spec(name, target):
 def zoo_architectures():
     yield spec("shifted", "Shifted")
     yield spec("perhaps-shifted", "PerhapsShifted")
-    yield spec("labelled-shifted", "LabelledShifted")
+    yield spec("labeled-shifted", "LabeledShifted")
 """
 CODE = '''
 import math
@@ -102,7 +102,7 @@ class PerhapsShifted(Shifted):
     def loss(self, x, shift=None, label=None):
         return -self.log_prob(x, torch.zeros(len(x)) if shift is None else shift, label)
 
-class LabelledShifted(Shifted):
+class LabeledShifted(Shifted):
     needs_classes = True
 '''
 ROWS = 400
@@ -343,7 +343,7 @@ def test_a_loss_with_a_default_gets_what_the_data_have(told, tmp_path):
     np.testing.assert_allclose(slope, [2, -1] if told else [0, 0], atol=0.05)
 
 
-def test_labelled_data_without_their_classes(tmp_path):
+def test_labeled_data_without_their_classes(tmp_path):
     x, shift = rows()
     labels = (np.arange(ROWS) % 2).astype(np.int64)
     data = split_rows("rows", Real(2), x, labels, classes=Labels(("a", "b")), inputs={"shift": shift})
@@ -353,7 +353,7 @@ def test_labelled_data_without_their_classes(tmp_path):
     assert "label" not in model.signatures["sample"].inputs
     zoo.resume(tmp_path / "without", data=data, epochs=2)
     with pytest.raises(InputError, match="needs the classes of its data"):
-        zoo.train("labelled-shifted", data, tmp_path / "labelled", unconditional=True)
+        zoo.train("labeled-shifted", data, tmp_path / "labeled", unconditional=True)
 
 
 @pytest.mark.parametrize("name", ["shifted", "perhaps-shifted"])

@@ -101,8 +101,8 @@ def test_ways_between_given_rows_options_and_classes():
     ("given", "says"),
     [
         ({"seeds": [1]}, "one latent is given; expected at least two"),
-        ({"seeds": 7}, "seeds are 7; expected whole numbers, one for each"),
-        ({"seeds": [1, 2.5]}, "expected whole numbers"),
+        ({"seeds": 7}, "seeds are 7; expected integers, one for each"),
+        ({"seeds": [1, 2.5]}, "expected integers"),
         ({}, "nothing given; expected observations x, seeds or latents z"),
         ({"seeds": [1, 2], "z": [[0, 0, 0]]}, "seeds and z given"),
         ({"z": [[0, 0]]}, r"z has shape \(1, 2\); expected \(N, 3\)"),

@@ -395,7 +395,7 @@ def verify(
         check_cases(artifact, cases)
     except ZooError:
         raise
-    except Exception as error:  # the file is as its hash says, and is no file of cases
+    except Exception as error:  # the file is as its hash says, and is not a file of cases
         if is_shortage(error):
             raise
         said = f"{type(error).__name__}: {error}"

@@ -136,7 +136,7 @@ class Model(ABC):
         A method without observations as inputs has `count` rows, or as many as there are seeds or indices; elsewhere
         the inputs give their number. Row i has the index `start + i`, or, where each row has a seed of its own, 0.
 
-        By keyword, a class goes by its name: `label=3` is the class "3" where classes are whole numbers. In `inputs`
+        By keyword, a class goes by its name: `label=3` is the class "3" where classes are integers. In `inputs`
         are arrays as the graph of an artifact takes them, and an integer is a class's place in `classes.names`.
         """
         signature = self.signature(method)
@@ -200,7 +200,7 @@ class Model(ABC):
     # ---- checking ----------------------------------------------------------------------------------------------
 
     def called(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a caller gave by keyword, with integer labels for classes that are called by whole numbers."""
+        """What a caller gave by keyword, with integer labels for classes that are called by integers."""
         if self.classes is None or given.get("label") is None:
             return given
         return {**given, "label": self.classes.named(given["label"])}
@@ -356,7 +356,7 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         or (high is not None and number > high)
         or (whole and number != int(number))
     ):
-        kind = "whole number" if whole else "number"
+        kind = "integer" if whole else "number"
         raise InputError(f"option {name}={value!r}; expected a {kind}{within(low, high)}.")
     return np.int64(number) if whole else np.float32(number)
 

@@ -53,7 +53,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss to minimise: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
+    """A loss to minimize: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
     noise, and an output `loss` of shape `(N,)`. Further outputs, such as the parts of the loss, are logged: their means
     over a batch. `parameters` are the attributes of the network that it trains (empty: all of them)."""
 
@@ -76,13 +76,13 @@ class Learner(Protocol):
     world_size: int
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> Mapping[str, float]:
-        """One optimiser step on a batch; the means of the objective's outputs, `loss` and the others."""
+        """One optimizer step on a batch; the means of the objective's outputs, `loss` and the others."""
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> Arrays:
         """The objective's outputs on a batch, `loss` (N,) and the others, with the weights that would be saved."""
 
     def state(self) -> Arrays:
-        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimiser. Copies, which later
+        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimizer. Copies, which later
         steps leave as they are."""
 
     def load_state(self, arrays: Arrays) -> None: ...

@@ -50,7 +50,7 @@ class Tensor:
         for bound in (b for b in (self.low, self.high) if b is not None):
             least, most = RANGES[self.dtype]
             if not (math.isfinite(bound) and least <= bound <= most) or (whole and bound != int(bound)):
-                raise InputError(f"{bound} is no bound of a tensor of {self.dtype}.")
+                raise InputError(f"{bound} is not a bound of a tensor of {self.dtype}.")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise InputError(f"a tensor has low={self.low} and high={self.high}; expected low to be the smaller.")
 
@@ -61,11 +61,11 @@ class Tensor:
         return least if self.low is None else self.low, most if self.high is None else self.high
 
     def describe(self) -> str:
-        """What its values may be, as in "whole numbers from 0 to 49407"."""
+        """What its values may be, as in "integers from 0 to 49407"."""
         if self.dtype == "bool":
             return "true or false"
         low, high = self.bounds if self.dtype == "uint8" else (self.low, self.high)
-        return f"{'numbers' if self.dtype == 'float32' else 'whole numbers'}{within(low, high)}"
+        return f"{'numbers' if self.dtype == 'float32' else 'integers'}{within(low, high)}"
 
 
 def advised(dtype: str, verb: str = "Declare") -> str:
@@ -83,7 +83,7 @@ def within(low: float | int | None, high: float | int | None) -> str:
 
 
 def _plain(number: float | int) -> float | int:
-    """1 for 1.0: bounds of whole numbers may be declared as floats."""
+    """1 for 1.0: bounds of integers may be declared as floats."""
     return int(number) if abs(number) < 2**53 and number == int(number) else number
 
 
@@ -117,7 +117,7 @@ def Uniform(*shape: int | str) -> Noise:
 def _noise(kind: Literal["normal", "uniform"], shape: Shape) -> Noise:
     for d in shape:
         if isinstance(d, bool) or not isinstance(d, (int, str)) or (isinstance(d, int) and d < 1):
-            raise InputError(f"noise has the shape {shape}; expected whole numbers of at least 1, or names of options.")
+            raise InputError(f"noise has the shape {shape}; expected integers of at least 1, or names of options.")
     return Noise(kind, shape)
 
 

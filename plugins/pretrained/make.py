@@ -55,7 +55,7 @@ SHOWN = {
     "nearer_to_training": "nearer to training data {}",
     "nearer_than_held_out": "nearer than held-out data {}",
     "coverage": "coverage {}",
-    "labelled_as_asked": "labelled as asked {}",
+    "labelled_as_asked": "labeled as asked {}",
 }
 MOONS = {"epochs": 60, "batch_size": 256}
 

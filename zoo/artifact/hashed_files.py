@@ -76,7 +76,7 @@ class StoredFiles:
         outside = found.locations - ({WEIGHTS} if self.external else set())
         if outside:
             raise CorruptFile(
-                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is no file of it."
+                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is not a file of it."
             )
         if not self.trust:
             check_standard(found, self.folder / name)

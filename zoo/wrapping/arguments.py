@@ -151,7 +151,7 @@ def check_names(
     inputs: Mapping[str, Tensor],
     conditional: bool,
 ) -> None:
-    """`InputError` for a name that means something else already. Noise is no argument of a caller's."""
+    """`InputError` for a name that means something else already. Noise is not an argument of a caller's."""
     for kind, names, taken in (
         ("noise", noises, {"index", "label", "i", "state"}),
         ("step_noise", fresh, {"index", "label", "i", "state", *noises}),
@@ -220,7 +220,7 @@ def read_latent(latent: Any) -> tuple[int, ...] | None:
         return None
     shape = (latent,) if isinstance(latent, int) else tuple(latent)
     if not all(isinstance(d, int) and d > 0 for d in shape):
-        raise InputError(f"latent is {latent!r}; expected a whole number, or the shape of one latent.")
+        raise InputError(f"latent is {latent!r}; expected an integer, or the shape of one latent.")
     return shape
 
 
