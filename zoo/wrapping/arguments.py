@@ -94,7 +94,7 @@ class WrappedNetwork(Network):
 
 
 @dataclass(frozen=True)
-class Wish:
+class WrapArguments:
     """The arguments of `wrap`, the same in every framework; its docstring says what they mean."""
 
     space: Space
@@ -125,11 +125,11 @@ class Wish:
     modules: Sequence[Any] = ()
 
 
-def check_used(wish: Wish, given: Mapping[str, Any]) -> None:
+def check_used(arguments: WrapArguments, given: Mapping[str, Any]) -> None:
     """`InputError` for an argument that would do nothing."""
     ways = {w for w, f in given.items() if not isinstance(f, (Call, Loop)) or w == "log_prob"}
     for name, beside in ONLY.items():
-        if getattr(wish, name) is not None and not ways & set(beside):
+        if getattr(arguments, name) is not None and not ways & set(beside):
             *others, last = (f"{w}=" for w in beside)
             either = f"{', '.join(others)} or {last}" if others else last
             raise InputError(f"{name}= does nothing here: it belongs to a function {either}.")
