@@ -130,7 +130,7 @@ def test_a_tokenizer_comes_from_a_file_or_as_it_is(tokens, tmp_path):
     data = load_dataset(LINES, tokenizer=own)
     assert np.array_equal(data.train, tokens.train), "padding and truncation are the space's"
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match=r"no tokenizer\.json that this version of tokenizers reads"):
+    with pytest.raises(InputError, match=r"not a tokenizer\.json that this version of tokenizers reads"):
         load_dataset(LINES, tokenizer=tmp_path / "tokenizer.json")
 
 

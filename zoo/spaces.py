@@ -69,7 +69,7 @@ class Space:
         raise NotImplementedError
 
     def shown(self, array: Array) -> Any:
-        """Observations as a caller gets them."""
+        """Observations as the caller receives them."""
         return array
 
     def describe(self) -> str:
@@ -182,10 +182,10 @@ class Image(Space):
 class Strings(Space):
     """Base class of spaces of strings of at most `length` tokens, as int64 token vectors.
 
-    Token 0 ends a string and fills what is left of it; a string of `length` tokens has no end token.
+    Token 0 ends and pads a string; a string of `length` tokens has no end token.
     """
 
-    unit: ClassVar[str]  # what a token is, for messages
+    unit: ClassVar[str]  # the name of a token, in messages
     length: int
 
     @property
