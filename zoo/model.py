@@ -357,8 +357,8 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         or (high is not None and number > high)
         or (whole and number != int(number))
     ):
-        kind = "integer" if whole else "number"
-        raise InputError(f"option {name}={value!r}; expected a {kind}{within(low, high)}.")
+        kind = "an integer" if whole else "a number"
+        raise InputError(f"option {name}={value!r}; expected {kind}{within(low, high)}.")
     return np.int64(number) if whole else np.float32(number)
 
 
