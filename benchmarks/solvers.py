@@ -1,5 +1,5 @@
 """What the second-order solver gains: ddpm.digits by DPM-Solver++ (order 2) against DDIM (order 1) at even times, in as
-many steps, from the same noise. ddpm's order 2 walks down at times closer together towards the end, the power 3/2 of
+many steps, from the same noise. ddpm's order 2 walks down at times closer together toward the end, the power 3/2 of
 even ones: what that does alone, and the solver alone, has rows of its own. The ratio is of each sample's distance from
 what 1000 steps of DDIM make of that noise, so of the solvers' own errors: the equation is the same. Distances are root
 mean squares over pixels between -1 and 1. Notes have, before those of DDIM, that of all samples, how often a random
@@ -62,7 +62,7 @@ def row_of(what: str, made: list[dict[str, np.ndarray]], exact, x: np.ndarray, l
     figures = {
         "of all": [np.sqrt(square.mean()) for square in squares],
         "two-sample test": [classifier_two_sample(judge.space, one["x"], x).value for one in made],
-        "labelled as asked": [(judge.predict(one["x"]).argmax(1) == label).mean() for one in made],
+        "labeled as asked": [(judge.predict(one["x"]).argmax(1) == label).mean() for one in made],
     }
     note = "; ".join(f"{name} " + ", ".join(f"{value:.4f}" for value in values) for name, values in figures.items())
     return pairs_of(what, len(x), "DDIM", *np.sqrt(squares), unit="RMS", note=note)

@@ -140,7 +140,7 @@ def test_without_a_seed_every_call_differs(artifact):
     assert not np.array_equal(artifact.sample(4), artifact.sample(4))
 
 
-def test_an_example_does_not_depend_on_its_neighbours(artifact):
+def test_an_example_does_not_depend_on_its_neighbors(artifact):
     x = artifact.space.examples("tail", 9)
     alone = np.concatenate([artifact.log_prob(row[None]) for row in x])
     np.testing.assert_allclose(artifact.log_prob(x), alone, rtol=1e-5)
@@ -239,7 +239,7 @@ assert max(max(compared.difference.values()) for compared in report.values()) < 
     [
         (lambda m: m.sample(0), "at least 1"),
         (lambda m: m.sample(-3), "at least 1"),
-        (lambda m: m.sample(2.5), "whole number"),
+        (lambda m: m.sample(2.5), "integer"),
         (lambda m: m.sample(10**12), "in chunks"),
         (lambda m: m.sample(3, start=-1), "start"),
         (lambda m: m.sample(3, seed="a"), "seed"),
@@ -257,7 +257,7 @@ assert max(max(compared.difference.values()) for compared in report.values()) < 
             r"seed is 9223372036854775808 in row 999; .* from -2\*\*63 to 2",
         ),
         (lambda m: m.sample(seed=[1, 2.5]), r"seed is 2\.5 in row 1;"),
-        (lambda m: m.sample(index=np.array([3, 4, -1])), r"index is -1 in row 2; expected a whole number from 0 to 2"),
+        (lambda m: m.sample(index=np.array([3, 4, -1])), r"index is -1 in row 2; expected an integer from 0 to 2"),
         (lambda m: m.sample(3, seed="a" * 999), r"seed is 'a+\.\.\.a+';"),
         (lambda m: m.sample(seed=[1, "a"]), "seed"),
         (lambda m: m.sample(seed=[]), "seed"),

@@ -187,7 +187,7 @@ def test_show(run, artifact_folder):
     words = [line.split()[:4] for line in call("show", "vae.digits").stdout.splitlines()]
     assert ["sample", "observe=mean", "mean,", "draw"] in words
     fails("show", "realnvq", says="Did you mean 'realnvp'")
-    fails("show", artifact_folder.parent, says="no run, checkpoint or artifact")
+    fails("show", artifact_folder.parent, says="not a run, checkpoint or artifact")
 
 
 # ---- usage ----------------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_decode_takes_what_encode_writes(artifact_folder, tmp_path):
         call("encode", artifact_folder, "--data", tmp_path / "x.npz", "--out", z)
         call("decode", artifact_folder, "--data", z, "--out", again)
         np.testing.assert_allclose(np.load(again)["x"], x, atol=1e-4)
-    fails("decode", artifact_folder, "--data", "moons", says="Make latents first: zoo encode")
+    fails("decode", artifact_folder, "--data", "moons", says="Encode them first: zoo encode")
 
 
 def test_a_run_gives_the_rows_of_its_artifact(run, artifact_folder):
@@ -591,7 +591,7 @@ def test_a_framework_that_is_missing(run, artifact_folder, empty, monkeypatch):
         (["realnvp", "--data", "moons", "--label", "x"], "brings its own classes"),
         (["realnvp", "--data", "names"], "models Real or Image or Discrete spaces"),
         (["realnvp", "--data", "moons", "--device", "cuda"], "CUDA was asked for"),
-        (["realnvp", "--data", "moons", "--resume", "run"], "leave out"),
+        (["realnvp", "--data", "moons", "--resume", "run"], "omit"),
     ],
 )
 def test_a_training_that_cannot_begin_leaves_nothing(empty, args, says):
@@ -646,7 +646,7 @@ def test_a_run_is_extended_and_is_the_start_of_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call("train", "realnvp", "--data", "moons", "--out", "run", *SMALL, "--epochs", 1, "--batch-size", 1000)
     fails("train", "--resume", "run", "--epochs", 1, says="has trained 1 epochs; got epochs=1")
-    fails("train", "--resume", "run", "--seed", 1, says=["leave out --seed", "but for --device"])
+    fails("train", "--resume", "run", "--seed", 1, says=["omit --seed", "except --device"])
     assert "epoch 2 of at most 2" in call("train", "--resume", "run", "--epochs", 2, "--device", "cpu").stdout
     tune = ["--data", "moons", "--epochs", 1, "--batch-size", 1000]
     fails("train", "maf", "--from", "run", *tune, "--out", "tuned", says="fit no maf")

@@ -125,7 +125,7 @@ def test_both_sides_get_the_same_options(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["realnvp.moons", "--batch", "1,x"], "whole numbers"),
+        (["realnvp.moons", "--batch", "1,x"], "integers"),
         (["realnvp.moons", "--batch", "0"], "at least 1"),
         (["realnvp.moons", "--seconds", "nan"], "no number"),
         (["realnvp.moons", "--method", "predict"], "no method 'predict'"),

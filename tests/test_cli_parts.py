@@ -95,7 +95,7 @@ def test_columns_of_the_data_stay_beside(call, parts, suffix):
 
 def test_only_tables_have_columns_to_keep(call, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 1)))
-    assert "is no table" in call("score", "m", "--data", "x.npy", "--keep", "id", code=2).output
+    assert "is not a table" in call("score", "m", "--data", "x.npy", "--keep", "id", code=2).output
 
 
 def test_samples_of_a_table_are_values(call):

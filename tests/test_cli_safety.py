@@ -277,7 +277,7 @@ def test_a_state_of_an_optimizer_that_is_not_all_there_is_a_sentence(run, tmp_pa
     else:
         arrays["now/network.more"] = np.zeros(3)
     checkpoint.save(folder, "training", meta, arrays)
-    fails("train", "--resume", folder, says="is no state of this training")
+    fails("train", "--resume", folder, says="is not a state of this training")
 
 
 @pytest.mark.parametrize("steps", [-1.0, -1e38, np.nan, 0.5, True])
@@ -288,7 +288,7 @@ def test_a_number_of_steps_that_no_optimizer_can_take_is_a_sentence(run, tmp_pat
     meta["position"] |= {"done": False, "step": 0, "best_epoch": 0}
     arrays["now/optimizer.nll.0.step"] = np.array(steps)
     checkpoint.save(folder, "training", meta, arrays)
-    fails("train", "--resume", folder, says="is no state of this training")
+    fails("train", "--resume", folder, says="is not a state of this training")
 
 
 def test_settings_that_no_training_could_have_are_refused(tmp_path, monkeypatch):

@@ -598,7 +598,7 @@ def test_a_photo_is_turned_the_way_it_was_taken(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "a.jpg", Image(4, 3)).shape == (1, 4, 3, 1)
 
 
-def test_one_colour_image_makes_all_colour(tmp_path: Path) -> None:
+def test_one_color_image_makes_all_color(tmp_path: Path) -> None:
     for i in range(10):
         save_image(tmp_path / f"{i}.png", mode="RGB" if i == 5 else "L")
     assert load_dataset(tmp_path).space == Image(3, 4, 3)

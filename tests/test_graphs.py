@@ -39,12 +39,12 @@ IN_LOOPS = {  # casts, and convolutions' inputs and outputs laid out anew, in th
 
 
 @pytest.fixture(params=METHODS, ids=" ".join)
-def optimised(request, tmp_path):
-    """The graphs of a method, those of loops included, after onnxruntime has optimised them for a CPU."""
+def optimized(request, tmp_path):
+    """The graphs of a method, those of loops included, after onnxruntime has optimized them for a CPU."""
     name, method = request.param
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     ort.InferenceSession(
         str(zoo.open(name, device="cpu").folder / f"{method}.onnx"), options, providers=["CPUExecutionProvider"]
     )
@@ -52,8 +52,8 @@ def optimised(request, tmp_path):
     return request.param, [model.graph, *model.graph.subgraphs()]
 
 
-def test_no_copies_transposes_or_casts_of_casts_are_left(optimised):
-    which, graphs = optimised
+def test_no_copies_transposes_or_casts_of_casts_are_left(optimized):
+    which, graphs = optimized
     nodes = [node for graph in graphs for node in graph]
     kinds = [node.op_type for node in nodes]
     assert kinds.count("Transpose") == TRANSPOSED.get(which, 0)
@@ -64,8 +64,8 @@ def test_no_copies_transposes_or_casts_of_casts_are_left(optimised):
     assert {node.domain for node in nodes if node.op_type in ("Conv", "FusedConv")} <= {"com.microsoft.nchwc"}
 
 
-def test_loops_have_no_more_casts_and_layouts_than_they_had(optimised):
-    which, (_, *bodies) = optimised
+def test_loops_have_no_more_casts_and_layouts_than_they_had(optimized):
+    which, (_, *bodies) = optimized
     kinds = [node.op_type for body in bodies for node in body]
     layouts = kinds.count("ReorderInput") + kinds.count("ReorderOutput")
     casts_known, layouts_known = IN_LOOPS.get(which, (0, 0))
@@ -73,8 +73,8 @@ def test_loops_have_no_more_casts_and_layouts_than_they_had(optimised):
     assert layouts <= layouts_known
 
 
-def test_a_loop_computes_nothing_that_is_the_same_in_every_step(optimised):
-    _, (_, *bodies) = optimised
+def test_a_loop_computes_nothing_that_is_the_same_in_every_step(optimized):
+    _, (_, *bodies) = optimized
     for body in bodies:
         for node in body:
             made_here = [v for v in node.inputs if v is not None and v.graph is body and not v.is_initializer()]

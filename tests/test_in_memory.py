@@ -392,7 +392,7 @@ def test_images_of_mixed_sizes_are_brought_to_one(tmp_path, size, fit):
         load_dataset(tmp_path, size="huge")
 
 
-def test_16_bits_of_colour_are_not_cut(tmp_path):
+def test_16_bits_of_color_are_not_cut(tmp_path):
     """A PNG of 2x2 pixels of 16 bits a channel, which Pillow opens as one of 8."""
     import struct
     import zlib

@@ -34,7 +34,7 @@ def spec(name, target):
 def zoo_architectures():
     yield spec("shifted", "Shifted")
     yield spec("perhaps-shifted", "PerhapsShifted")
-    yield spec("labelled-shifted", "LabelledShifted")
+    yield spec("labeled-shifted", "LabeledShifted")
 """
 CODE = '''
 import math
@@ -102,7 +102,7 @@ class PerhapsShifted(Shifted):
     def loss(self, x, shift=None, label=None):
         return -self.log_prob(x, torch.zeros(len(x)) if shift is None else shift, label)
 
-class LabelledShifted(Shifted):
+class LabeledShifted(Shifted):
     needs_classes = True
 '''
 ROWS = 400
@@ -344,7 +344,7 @@ def test_a_loss_with_a_default_gets_what_the_data_have(told, tmp_path):
     np.testing.assert_allclose(slope, [2, -1] if told else [0, 0], atol=0.05)
 
 
-def test_labelled_data_without_their_classes(tmp_path):
+def test_labeled_data_without_their_classes(tmp_path):
     x, shift = rows()
     labels = (np.arange(ROWS) % 2).astype(np.int64)
     data = split_rows("rows", Real(2), x, labels, classes=Labels(("a", "b")), inputs={"shift": shift})
@@ -354,7 +354,7 @@ def test_labelled_data_without_their_classes(tmp_path):
     assert "label" not in model.signatures["sample"].inputs
     zoo.resume(tmp_path / "without", data=data, epochs=2)
     with pytest.raises(InputError, match="needs the classes of its data"):
-        zoo.train("labelled-shifted", data, tmp_path / "labelled", unconditional=True)
+        zoo.train("labeled-shifted", data, tmp_path / "labeled", unconditional=True)
 
 
 @pytest.mark.parametrize("name", ["shifted", "perhaps-shifted"])
@@ -427,7 +427,7 @@ def test_evaluation_tells_it_what_the_held_out_rows_say(run, artifact, table):
         (("--input", "shift=11"), "shift has 11.0 in row 0; expected numbers from -10 to 10"),
         (("--inputs", "TABLE", "-n", "500"), "500 samples need as many rows of shift; --inputs has 400"),
         (("--inputs", "TABLE", "--start", "400"), "--start is 400; shift of .* has 400 rows"),
-        (("--input", "shift=1", "--inputs", "TABLE"), "told nothing of each row; leave out --inputs"),
+        (("--input", "shift=1", "--inputs", "TABLE"), "has no inputs for each row; omit --inputs"),
     ],
 )
 def test_what_samples_cannot_be_told(artifact, table, words, message):

@@ -101,8 +101,8 @@ def test_ways_between_given_rows_options_and_classes():
     ("given", "says"),
     [
         ({"seeds": [1]}, "one latent is given; expected at least two"),
-        ({"seeds": 7}, "seeds are 7; expected whole numbers, one for each"),
-        ({"seeds": [1, 2.5]}, "expected whole numbers"),
+        ({"seeds": 7}, "seeds are 7; expected integers, one for each"),
+        ({"seeds": [1, 2.5]}, "expected integers"),
         ({}, "nothing given; expected observations x, seeds or latents z"),
         ({"seeds": [1, 2], "z": [[0, 0, 0]]}, "seeds and z given"),
         ({"z": [[0, 0]]}, r"z has shape \(1, 2\); expected \(N, 3\)"),
@@ -293,7 +293,7 @@ def test_commands_give_what_the_functions_give(tmp_path):
     expected = zoo.walk(model, seed=4, observe="draw")
     np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), expected.reshape(-1, 8, 8, 1))
     first, second = latents.moving_dims(model, seed=4, observe="draw")
-    assert f"--dims {first},{second} (they move observations most)" in told
+    assert f"--dims {first},{second} (they change observations most)" in told
     told = call("interpolate", "nsf.moons", "--steps", 2, "--out", tmp_path / "a.csv").stderr
     seeds = told.partition("--seeds ")[2].split()[0]
     call("interpolate", "nsf.moons", "--steps", 2, "--seeds", seeds, "--out", tmp_path / "b.csv")
@@ -305,7 +305,7 @@ def test_commands_give_what_the_functions_give(tmp_path):
     ("args", "says"),
     [
         (["interpolate", "vae.digits", "--seeds", "3,9", "--data", "digits"], "give one of them"),
-        (["interpolate", "vae.digits", "--rows", "3,9"], "--rows are rows of --data"),
+        (["interpolate", "vae.digits", "--rows", "3,9"], "--rows needs --data"),
         (["interpolate", "vae.digits", "--data", "digits", "--rows", "3,999"], "there is no row 999 in digits"),
         (["interpolate", "vae.digits", "--seeds", "3"], "expected at least two"),
         (["interpolate", "vae.digits", "--steps", "2000"], "a picture holds at most 1024 rows; got 2000"),
@@ -414,7 +414,7 @@ def test_real_rows_beside_samples(tmp_path):
         (["--out", tmp_path / "y.png", "--data", "moons"], "the model takes images"),
     ):
         assert says in call("sample", "vae.digits", "--beside", "data", *more, code=2).stderr
-    assert "--data is for --beside" in call("sample", "vae.digits", "--data", "digits", code=2).stderr
+    assert "--data needs --beside" in call("sample", "vae.digits", "--data", "digits", code=2).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 

@@ -140,7 +140,7 @@ def test_a_hundred_million_rows_cost_nothing_before_the_first_is_made():
         (Option(1.0), -1e300, "too large"),
         pytest.param(Option(1.0), 10**400, "expected a number", id="an int beyond float64"),
         (Option(1), 2**63, "too large; expected a number that int64 holds"),
-        (Option(1, low=1.0, high=1000.0), 1001, r"expected a whole number from 1 to 1000\."),
+        (Option(1, low=1.0, high=1000.0), 1001, r"expected an integer from 1 to 1000\."),
         (Option(0.5, low=0.25, high=1.0), 2, r"expected a number from 0\.25 to 1\.$"),
         (Option(1), True, "is not a number"),
         (Option(1.0), np.True_, "is not a number"),

@@ -44,7 +44,7 @@ def test_levels_may_differ_as_rounding_does_and_no_more(changed, by, passes):
     b = a.copy()
     b.flat[:changed] += np.uint8(by % 256)
     assert only_rounding(a, b) is passes
-    assert not only_rounding(a.astype(np.int64), b.astype(np.int64))  # tokens and counts have no neighbours
+    assert not only_rounding(a.astype(np.int64), b.astype(np.int64))  # tokens and counts have no neighbors
 
 
 @given(st.floats(-5, 5), st.floats(0, 3), st.floats(0, 3), st.sampled_from(["random", "boundary", "tail"]))
@@ -110,7 +110,7 @@ def test_one_row_of_a_sampler_may_be_drawn_otherwise_and_no_more():
 
 
 def test_never_nothing():
-    """A comparison without cases of a method, or with NaN alone, is no comparison."""
+    """A comparison without cases of a method, or with NaN alone, is not a comparison."""
     source = zoo.create("made", zoo.Discrete(6, levels=4))
     cases = list(make_cases(source))
     with pytest.raises(ExportError, match="nothing to compare log_prob with"):

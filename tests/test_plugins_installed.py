@@ -1,4 +1,4 @@
-"""Bad neighbours do no harm: real distributions, built and installed by pip, and commands in processes of their own."""
+"""Bad neighbors do no harm: real distributions, built and installed by pip, and commands in processes of their own."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def project(folder: Path, name: str, code: str) -> Path:
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
     """All the distributions, installed by pip and then taken apart: a folder for each, by its own list of files."""
-    root = tmp_path_factory.mktemp("neighbours")
+    root = tmp_path_factory.mktemp("neighbors")
     everything = {name: code for name, (code, *_) in FAULTS.items()} | GOOD
     sources = [project(root, name, code) for name, code in everything.items()]
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-compile"]
@@ -159,8 +159,8 @@ def installed(tmp_path_factory):
 def zoo(installed, tmp_path):
     """Run `zoo` in a fresh process beside some of the distributions."""
 
-    def run(neighbours, *args, code=0, **variables):
-        paths = os.pathsep.join(str(installed / name) for name in neighbours.split())
+    def run(neighbors, *args, code=0, **variables):
+        paths = os.pathsep.join(str(installed / name) for name in neighbors.split())
         result = subprocess.run(
             [sys.executable, "-P", "-m", "zoo", *args],
             env={**VARIABLES, "PYTHONPATH": paths, **variables},
@@ -181,17 +181,17 @@ def names(result):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_neighbour_is_named_and_the_rest_works(zoo, fault):
+def test_a_bad_neighbor_is_named_and_the_rest_works(zoo, fault):
     _, said, remedy = FAULTS[fault]
-    neighbours = f"{fault} good-one"
-    listed = zoo(neighbours, "list")
+    neighbors = f"{fault} good-one"
+    listed = zoo(neighbors, "list")
     assert {"one", "vae", "realnvp.moons"} <= names(listed)
     assert any(line.split()[0].endswith("realnvp") for line in listed.stdout.splitlines())
     (warning,) = listed.stderr.splitlines()
     assert warning.startswith(f"warning: plugin {fault}: ")
     for words in (*said, remedy):
         assert words in warning
-    found = json.loads(zoo(neighbours, "plugins", "--json").stdout)
+    found = json.loads(zoo(neighbors, "plugins", "--json").stdout)
     (problem,) = found["problems"]
     assert problem["plugin"] == fault
     assert remedy in problem["remedy"]
@@ -199,7 +199,7 @@ def test_a_bad_neighbour_is_named_and_the_rest_works(zoo, fault):
 
 
 @pytest.mark.parametrize("fault", ["bad-exit", "bad-clash"])
-def test_a_bad_neighbour_can_be_left_out(zoo, fault):
+def test_a_bad_neighbor_can_be_left_out(zoo, fault):
     for spelling in (fault, fault.replace("-", "_").upper()):  # as PEP 503 has it
         for result in (zoo(fault, "--without", spelling, "list"), zoo(fault, "list", ZOO_WITHOUT=f"x, {spelling}")):
             assert result.stderr == ""
@@ -207,13 +207,13 @@ def test_a_bad_neighbour_can_be_left_out(zoo, fault):
 
 
 def test_without_autoloading_only_genzoo_itself_is_there(zoo):
-    neighbours = "bad-exit good-one"
-    result = zoo(neighbours, "plugins", "--json", ZOO_AUTOLOAD="0")
+    neighbors = "bad-exit good-one"
+    result = zoo(neighbors, "plugins", "--json", ZOO_AUTOLOAD="0")
     assert result.stderr == ""
     found = json.loads(result.stdout)
     assert [p["name"] for p in found["plugins"]] == ["genzoo"]
     assert found["problems"] == []
-    assert "moons" in zoo(neighbours, "data", ZOO_AUTOLOAD="0").stdout
+    assert "moons" in zoo(neighbors, "data", ZOO_AUTOLOAD="0").stdout
 
 
 def test_the_table_of_plugins_says_what_to_do(zoo):
@@ -226,7 +226,7 @@ def test_the_table_of_plugins_says_what_to_do(zoo):
     assert "pip uninstall bad-syntax" in lines[-1]
 
 
-def test_all_bad_neighbours_at_once(zoo):
+def test_all_bad_neighbors_at_once(zoo):
     result = zoo(" ".join((*FAULTS, *GOOD)), "plugins", "--json")
     found = json.loads(result.stdout)
     assert {p["plugin"] for p in found["problems"]} == {*FAULTS, "same-name-b"}
@@ -243,14 +243,14 @@ def test_two_distributions_with_one_entry_point_name(zoo):
 
 
 def test_two_plugins_with_one_model_name(zoo):
-    neighbours = "same-name-a same-name-b"
-    result = zoo(neighbours, "list")
+    neighbors = "same-name-a same-name-b"
+    result = zoo(neighbors, "list")
     assert {"same-name-a/twice", "same-name-b/twice", "realnvp"} <= names(result)
     assert "plugin same-name-b: its model 'twice' is also offered by same-name-a." in result.stderr
-    refused = zoo(neighbours, "show", "twice", code=2)
+    refused = zoo(neighbors, "show", "twice", code=2)
     assert "claimed by same-name-a and same-name-b; say which: same-name-a/twice" in refused.stderr
-    assert "same-name-b" in zoo(neighbours, "show", "same-name-b/twice").stdout
-    assert "twice" in names(zoo(neighbours, "--without", "same-name-b", "list"))
+    assert "same-name-b" in zoo(neighbors, "show", "same-name-b/twice").stdout
+    assert "twice" in names(zoo(neighbors, "--without", "same-name-b", "list"))
 
 
 def test_one_module_in_two_distributions(installed, zoo, tmp_path):
@@ -270,7 +270,7 @@ def test_what_a_plugin_prints_does_not_mix_with_results(zoo):
 
 
 @pytest.mark.parametrize(
-    ("neighbour", "model", "said"),
+    ("neighbor", "model", "said"),
     [
         ("target-exits", "exits", ["exits cannot be imported: SystemExit: 0", "pip uninstall target-exits"]),
         ("target-new", "late", ["late needs a newer genzoo", "'Teleporter'", UPDATE]),
@@ -278,9 +278,9 @@ def test_what_a_plugin_prints_does_not_mix_with_results(zoo):
         ("target-none", "lost", ["lost cannot be imported: it has no module nowhere", "--force-reinstall target-none"]),
     ],
 )
-def test_a_target_that_cannot_be_imported(zoo, neighbour, model, said):
-    assert zoo(neighbour, "list").stderr == ""
-    result = zoo(neighbour, "train", model, "--data", "moons", "--out", "run", code=2)
+def test_a_target_that_cannot_be_imported(zoo, neighbor, model, said):
+    assert zoo(neighbor, "list").stderr == ""
+    result = zoo(neighbor, "train", model, "--data", "moons", "--out", "run", code=2)
     for words in said:
         assert words in result.stderr
 
@@ -303,4 +303,4 @@ def test_a_clash_of_architectures_does_not_hide_a_preset(zoo):
 
 def test_a_run_whose_plugin_is_left_out_is_not_called_missing(zoo, run):
     refused = zoo("", "--without", "genzoo-torch", "sample", str(run), "-n", "1", code=2)
-    assert "was made by a plugin that is not here, or is left out" in refused.stderr
+    assert "needs a plugin that is missing or disabled" in refused.stderr

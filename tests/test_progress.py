@@ -36,9 +36,9 @@ def test_the_time_that_is_left():
 def test_what_a_training_takes_is_a_sentence():
     forecast = Forecast(seconds=610, memory=2**30, device_memory=2**31)
     words = "takes about 10 min 10 s and 1.0 GiB of memory and 2.0 GiB of the memory of the device"
-    assert progress.forecast_line(forecast) == f"{words}, as far as its first steps tell"
+    assert progress.forecast_line(forecast) == f"{words}, estimated from its first steps"
     alone = progress.forecast_line(Forecast(seconds=610, memory=0, device_memory=0))
-    assert alone == "takes about 10 min 10 s, as far as its first steps tell"
+    assert alone == "takes about 10 min 10 s, estimated from its first steps"
 
 
 def test_a_line_though_nothing_is_reported(fast, capsys):

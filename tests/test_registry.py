@@ -58,7 +58,7 @@ def test_an_argument_added_to_a_hook_reaches_who_declares_it_and_harms_nobody(in
     (problem,) = registry.problems()
     assert (problem.plugin, "needs a newer genzoo" in problem.message) == ("stranger-new", True)
     loading.load_plugins.cache_clear()
-    monkeypatch.setitem(loading.ARGUMENTS, "zoo_architectures", {"levels": 4, "colours": 3})
+    monkeypatch.setitem(loading.ARGUMENTS, "zoo_architectures", {"levels": 4, "colors": 3})
     assert zoo.list_models("net*") == ["net", "net4", "net12"]
     assert "any" in zoo.list_models()
     assert registry.problems() == []

@@ -331,7 +331,7 @@ def test_types_override_what_is_found(csv):
     assert found["size"].ordered
     assert "left out id" in said
     assert inferred(path, types=dict(part.split("=") for part in types.split(",")))[0] == found
-    assert "has values that are no whole numbers ('S', 'L')" in problems(path, types="size=integer")
+    assert "has values that are not integers ('S', 'L')" in problems(path, types="size=integer")
     assert "no column 'idd'" in problems(path, types="idd=drop")
     said = problems(path, types="a=categry,idd=drop,size=integr,id")
     for words in (
@@ -405,11 +405,11 @@ def test_whole_numbers_of_more_than_64_bits(csv, tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"n": pa.array(large, pa.uint64()), "z": ["a", "b"] * 10}), path)
     for given in (path, csv(n=large, z=["a", "b"] * 10)):
-        assert "column 'n' has 20 whole numbers of more than 18 digits: leave it out" in problems(given)
-        assert "column 'n' has 20 whole numbers of more than 18 digits" in problems(given, types="n=integer")
+        assert "column 'n' has 20 integers of more than 18 digits: leave it out" in problems(given)
+        assert "column 'n' has 20 integers of more than 18 digits" in problems(given, types="n=integer")
         assert inferred(given, types="n=category")[0]["n"].values == tuple(map(str, large))
         assert inferred(given, types="n=real")[0]["n"].kind == "real"
-        with pytest.raises(InputError, match=r"'n' (is larger than integers of 64 bits are|is no whole number): '92"):
+        with pytest.raises(InputError, match=r"'n' (exceeds 64-bit integers|is not an integer): '92"):
             read_rows(given, zoo.Table([c.Integer(name="n", low=0, high=5)]))
 
 

@@ -83,8 +83,8 @@ def test_classes_of_lines_are_those_of_their_pieces():
     ("data", "given", "says"),
     [
         (LINES, {"length": 0}, "expected 1 to 65,536"),
-        (np.zeros((20, 2)), {"length": 3}, "is no text; a tokenizer and a length are for that"),
-        (np.zeros((20, 2)), {"tokenizer": "bpe:300"}, "is no text"),
+        (np.zeros((20, 2)), {"length": 3}, "is not text; a tokenizer and a length are for that"),
+        (np.zeros((20, 2)), {"tokenizer": "bpe:300"}, "is not text"),
         ("digits", {"length": 3}, "length is for files"),
         (LINES, {"tokenizer": "bpe:256"}, "expected bpe:SIZE with a size above 256"),
         (LINES, {"tokenizer": "none.json"}, "there is no tokenizer 'none.json'; expected bpe:SIZE"),
@@ -130,7 +130,7 @@ def test_a_tokenizer_comes_from_a_file_or_as_it_is(tokens, tmp_path):
     data = load_dataset(LINES, tokenizer=own)
     assert np.array_equal(data.train, tokens.train), "padding and truncation are the space's"
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match=r"no tokenizer\.json that this version of tokenizers reads"):
+    with pytest.raises(InputError, match=r"not a tokenizer\.json that this version of tokenizers reads"):
         load_dataset(LINES, tokenizer=tmp_path / "tokenizer.json")
 
 

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from zoo.errors import InputError
 from zoo.signature import Tensor
-from zoo.wrapping import Wish, Wrap
+from zoo.wrapping import Wrap, WrapArguments
 
 
 def test_wrap_is_the_same_in_every_framework():
@@ -19,7 +19,7 @@ def test_wrap_is_the_same_in_every_framework():
     parameters = {p.name: p.default for p in inspect.signature(wraps[0]).parameters.values()}
     assert parameters.pop("model") is None
     assert parameters == {
-        f.name: inspect.Parameter.empty if f.name == "space" else f.default for f in dataclasses.fields(Wish)
+        f.name: inspect.Parameter.empty if f.name == "space" else f.default for f in dataclasses.fields(WrapArguments)
     }
 
 

@@ -1,4 +1,4 @@
-"""What `import zoo` offers beside the registry: making, loading, opening, exporting and verifying models."""
+"""The functions of `import zoo` other than the registry: create, load, open, export and verify models."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
-# making a network takes at most so many times the bytes of its weights, and so much beside them and for each core. What
-# other threads need in those milliseconds is among it; the presets take 8 MiB
+# creating a network takes at most this multiple of the bytes of its weights, plus a constant and a share per core. That
+# includes what other threads allocate meanwhile; the presets take 8 MiB
 COPIES, ROOM, THREAD = 8, 2**28, 2**24
-TRAINED = 4  # times its weights that a network in training takes at least: themselves, gradients, two moments of each
+TRAINED = 4  # memory of a network in training, as a multiple of its weights, at least: weights, gradients, two moments
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a file says of how to read data, as `load_dataset` takes it."""
+    """How to read data, as stored in a file and as `load_dataset` takes it."""
 
     split: str | None = None
     size: int | str | list[int] | None = None
@@ -47,7 +47,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 class TrainedOn(msgspec.Struct, frozen=True):
-    """What a card says of the data of a model."""
+    """The data of a model, as stated in its card."""
 
     data: str | None = None
     label: str | None = None
@@ -55,7 +55,7 @@ class TrainedOn(msgspec.Struct, frozen=True):
 
 
 class OptionFacts(msgspec.Struct):
-    """An option, as it is shown."""
+    """An option, for display."""
 
     default: float | int | bool | str
     low: float | None
@@ -65,7 +65,7 @@ class OptionFacts(msgspec.Struct):
 
 
 class MethodFacts(msgspec.Struct):
-    """A method, as it is shown: tensors in words, and how many steps its loop has, or which option says so."""
+    """A method, for display: its tensors in words, and the number of steps of its loop, or the option that sets it."""
 
     inputs: dict[str, str]
     outputs: dict[str, str]
@@ -91,7 +91,7 @@ def in_words(t: Tensor) -> str:
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """What a file says of the network whose weights lie beside it: enough to make it again, and what it is."""
+    """The description of a network that is stored next to its weights: enough to rebuild it, and what it is."""
 
     architecture: str
     plugin: str | None = None
@@ -109,15 +109,15 @@ class Record(msgspec.Struct, kw_only=True):
         return registry.recorded(self.architecture, self.plugin)
 
     def network(self, *, seed: int = 0, device: str = "cpu", weights: int | None = None) -> Network:
-        """The network, on a device. `weights` is the bytes of its weights, where they are known: settings that ask for
-        far more, which somebody must have changed, are refused before they fill the memory. So are those of a network
-        to train that ask for more than a training could have."""
+        """The network, on a device. `weights` is the number of bytes of its weights, if known: settings that ask for
+        far more must have been tampered with, and are rejected before they fill the memory. So are settings of a
+        network to train that need more than is available."""
         from zoo import registry
 
         classes = Labels(tuple(self.classes)) if self.classes else None
         cls = registry.network_class(self.spec)
         most = available()
-        if device == "cpu":  # CUDA takes much for itself when it begins
+        if device == "cpu":  # CUDA allocates much memory when it starts
             share = most // TRAINED if weights is None else COPIES * weights
             most = min(most, share + ROOM + THREAD * (os.cpu_count() or 1))
         with made_from(f"{self.architecture} with the settings {self.config}", most):
@@ -126,8 +126,8 @@ class Record(msgspec.Struct, kw_only=True):
 
 @contextmanager
 def made_from(what: str, most: int | None = None) -> Iterator[None]:
-    """Whatever a framework raises where a network or its training is made becomes an `InputError`: it cannot be.
-    `most` is the bytes of memory that this may take."""
+    """Turn whatever a framework raises while it creates a network or its training into an `InputError`. `most` is the
+    number of bytes of memory that this may take."""
     try:
         with at_most(most) if most is not None else nullcontext():
             yield
@@ -151,7 +151,7 @@ def create(
     seed: int = 0,
     device: str = "cpu",
 ) -> EagerModel:
-    """An untrained model of an architecture for a sample space, its weights made from `seed`."""
+    """An untrained model of an architecture for a sample space, with weights initialized from `seed`."""
     from zoo import registry
     from zoo.eager import EagerModel
 
@@ -174,7 +174,7 @@ def load(name: str | Path, *, device: str = "cpu") -> EagerModel:
 
 
 def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[str, Any]]:
-    """What a preset's checkpoint or that of a folder says of its network, its weights, and all of its JSON."""
+    """The description of the network of a preset or a folder, its weights, and all of its JSON."""
     folder, _ = _folder(name, "checkpoint", f"{MODEL}.json")
     meta, arrays = checkpoint.load(folder, MODEL)
     return checkpoint.convert(meta, Record, folder / f"{MODEL}.json"), arrays, meta
@@ -183,21 +183,21 @@ def read_checkpoint(name: str | Path) -> tuple[Record, checkpoint.Arrays, dict[s
 def open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Artifact:
     """An artifact: a preset by name, or a folder that `export` wrote. Needs onnxruntime and no framework.
 
-    A graph can end the process that runs it, run without end or fill the memory. With `trust=False` a child process
-    runs it, which may take what `limits` say (`zoo.artifact.Limits`: 60 seconds a chunk, 4 GiB), and graphs with other
-    operators than onnx's own, or random ones, are refused. Methods give the same as ever; `bind` is left out.
+    A graph can crash the process that runs it, loop forever or exhaust the memory. With `trust=False` a child process
+    runs it within `limits` (`zoo.artifact.Limits`: 60 seconds per chunk, 4 GiB), and graphs with nonstandard or random
+    operators are rejected. Methods give the same results; `bind` is not available.
     """
     from zoo.artifact import MANIFEST, Artifact, Limits
 
     if trust and limits is not None:
-        raise InputError("limits are for trust=False: what is trusted runs in this process.")
+        raise InputError("limits are for trust=False: a trusted artifact runs in this process.")
     folder, _ = _folder(name, "artifact", MANIFEST)
     return Artifact(folder, device, None if trust else limits or Limits())
 
 
 def load_or_open(name: str | Path, *, device: str = "auto", trust: bool = True, limits: Limits | None = None) -> Model:
-    """Whatever `name` is: an artifact, a preset (its artifact, which is faster, if it has one), or a run. What is not
-    trusted has to be an artifact."""
+    """Load or open `name`: an artifact, a preset (its artifact, which is faster, if it has one), or a run. Only an
+    artifact may be untrusted."""
     from zoo.artifact import MANIFEST
 
     if not trust:
@@ -290,19 +290,19 @@ def export(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Any:
-    """Write a model in a format such as `onnx`; it is checked against its source, or nothing is written.
+    """Export a model to a format such as `onnx`; it is verified against its source, or nothing is written.
 
-    `weights` "float16" or "int8" makes the files smaller: the weights are rounded, the artifact is checked against the
-    rounded source, and what the rounding changed is stated in the manifest. It computes in float32 all the same.
+    `weights` "float16" or "int8" makes the files smaller: the weights are rounded, the artifact is verified against the
+    rounded source, and the manifest states the effect of rounding. It still computes in float32.
 
-    `options` become constants, as all others with their defaults: `options={}`, `options={"steps": 10}`. So every
-    input has a row axis, as servers that batch need it. `limit` is the bytes up to which the weights lie inside of each
-    file (256 MiB).
+    With `options`, all options become constants, with defaults for those that are not given: `options={}`,
+    `options={"steps": 10}`. Then every input has a row axis, as servers with batching need. `limit` is the largest
+    number of bytes of weights stored inside the files (256 MiB).
 
-    `license` is that of the weights, such as "CC-BY-4.0": manifest and files state it. A preset has its own.
+    `license` is the license of the weights, such as "CC-BY-4.0", stated in manifest and files. A preset has its own.
 
-    `check` is how much to compare with the source: what fits into so many seconds for each method (40), "full" or
-    "quick". `progress(what, done, total)` is told what goes on; `total` is 0 where that is not known.
+    `check` is how much to compare with the source: a number of seconds for each method (40), "full" or "quick".
+    `progress(what, done, total)` is called during the work; `total` is 0 if it is unknown.
     """
     from zoo import registry
     from zoo.parity.budget import seconds_of
@@ -376,11 +376,11 @@ def verify(
     check: Check = None,
     progress: Progress | None = None,
 ) -> dict[str, Compared]:
-    """Check an artifact: its hashes, and that it gives what its source gave. No framework is needed.
+    """Verify an artifact: its hashes, and that it reproduces the results of its source. No framework is needed.
 
-    `check` is how much to compare: what fits into so many seconds for each method (40), "full", which is all that its
-    export has left for this, or "quick". `trust` and `limits` are as for `open`. `ExportError` says what differs, or
-    that there is nothing to compare.
+    `check` is how much to compare: a number of seconds for each method (40), "full", which is everything that the
+    export stored, or "quick". `trust` and `limits` are as for `open`. Raises an `ExportError` if something differs, or
+    if there is nothing to compare.
     """
     from zoo.artifact import EXAMPLES
     from zoo.parity import comparison
@@ -395,7 +395,7 @@ def verify(
         check_cases(artifact, cases)
     except ZooError:
         raise
-    except Exception as error:  # the file is as its hash says, and is no file of cases
+    except Exception as error:  # the file is as its hash says, and is not a file of cases
         if is_shortage(error):
             raise
         said = f"{type(error).__name__}: {error}"

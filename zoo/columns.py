@@ -171,7 +171,7 @@ class Boolean(Column, frozen=True, kw_only=True, tag="boolean", omit_defaults=Tr
 
 
 class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
-    """What is a whole number from `low` to `high` inside."""
+    """What is an integer from `low` to `high` inside."""
 
     low: int
     high: int
@@ -213,7 +213,7 @@ class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def _inside(self) -> Any:
-        """The type of whole numbers that the values are cast to and from."""
+        """The type of integers that the values are cast to and from."""
         return arrow().int64()
 
     def _numbers(self, values: Any) -> npt.NDArray[np.int64]:

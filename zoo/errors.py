@@ -14,7 +14,7 @@ class ZooError(Exception):
 
 
 class UnknownName(ZooError, KeyError):
-    """A name that nothing installed answers to."""
+    """A name that nothing installed has."""
 
     def __str__(self) -> str:  # KeyError would print the repr
         return str(self.args[0])
@@ -29,11 +29,11 @@ class UnknownMethod(ZooError, AttributeError):
 
 
 class MissingDependency(ZooError, ImportError):
-    """Something to install first."""
+    """A missing dependency, to be installed first."""
 
 
 class CorruptFile(ZooError):
-    """A file whose contents are not what was written."""
+    """A file whose contents have changed since it was written."""
 
 
 class OutputError(ZooError, OSError):
@@ -49,7 +49,7 @@ class PluginError(ZooError):
 
 
 class ZooWarning(UserWarning):
-    """Something to know of a result that is there. The command line prints it as one line."""
+    """A warning about a result. The command line prints it as one line."""
 
 
 def listed(where: str, problems: Sequence[str]) -> InputError:

@@ -1,4 +1,4 @@
-"""The interfaces: what a model may be asked. All arrays are numpy, in data units, the batch axis first.
+"""The interfaces of models. All arrays are numpy, in data units, with the batch axis first.
 
 A `zoo.model.Model` has those of its `signatures`; asking it for another raises `UnknownMethod`. For each of them the
 framework model (`zoo.load`) and the artifact (`zoo.open`) give the same values for the same arguments. `more` are the
@@ -42,7 +42,7 @@ class DensityModel(Protocol):
 
 
 class Generator(Protocol):
-    """Answers with new observations."""
+    """Draws new observations."""
 
     space: Space
 
@@ -56,22 +56,22 @@ class Generator(Protocol):
         **more: Any,
     ) -> Array:
         """Rows `start`, `start + 1`, ... of `seed`: (count, *space.shape) of the space's dtype. A row of a seed is the
-        same in any batch and on any machine. `seed` and `index` may be one for each row."""
+        same in any batch and on any machine. `seed` and `index` may be arrays with one value per row."""
 
 
 class Discriminator(Protocol):
-    """Answers which class an observation has, or whether it is real."""
+    """Predicts the class of an observation, or whether it is real."""
 
     space: Space
     classes: Labels | None
 
     def predict(self, x: Any, *, seed: int = 0, **more: Any) -> Array:
         """p(y given x) for the observations `x` (N, *space.shape): (N, classes) float32 that sums to one in each row;
-        of a real/fake discriminator p(real), (N,)."""
+        for a real/fake discriminator p(real), (N,)."""
 
 
 class LatentModel(Protocol):
-    """Goes between observations and latents."""
+    """Maps between observations and latents."""
 
     space: Space
 

@@ -44,7 +44,7 @@ def latents_of_seeds(model: Model, seeds: Any) -> Array:
     noise, or its first, is a standard normal `z`, as here."""
     given = np.asarray(seeds)
     if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise InputError(f"seeds are {seeds!r}; expected whole numbers, one for each latent.")
+        raise InputError(f"seeds are {seeds!r}; expected integers, one for each latent.")
     index = np.zeros(len(given), dtype=np.int64)
     return noise.draw(Noise("normal", latent_shape(model)), index, seed=given.astype(np.int64), stream="sample/z")
 
@@ -63,7 +63,7 @@ def interpolate(
 ) -> Array:
     """Observations on the way from one latent to the next, the ends included: (E - 1, steps, *space.shape).
 
-    The E latents are those of the observations `x` (E, *space.shape), drawn with `seeds` (E whole numbers), or given
+    The E latents are those of the observations `x` (E, *space.shape), drawn with `seeds` (E integers), or given
     as `z` (E, *latent). On the `path` "linear" each coordinate moves evenly; on "spherical" the direction turns evenly
     (Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling Generative Networks", arXiv
     1609.04468), so that the way between two normal draws passes through latents as long as they are. `label` is the

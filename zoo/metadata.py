@@ -76,7 +76,7 @@ def _folder(folder: Path) -> Facts:
         return {"name": folder.name, "kind": kind} | _checkpoint(folder) | _state(folder)
     if (folder / RECIPE).exists():
         return {"name": folder.name, "kind": "run"} | _recipe(folder) | _state(folder)
-    raise InputError(f"{folder} is no run, checkpoint or artifact: it has no {MODEL}, {RECIPE} or {MANIFEST}.")
+    raise InputError(f"{folder} is not a run, checkpoint or artifact: it has no {MODEL}, {RECIPE} or {MANIFEST}.")
 
 
 def _artifact(folder: Path) -> Facts:

@@ -1,7 +1,7 @@
-"""A model as its user sees it: methods over numpy arrays in data units.
+"""The user's view of a model: methods over numpy arrays in data units.
 
 `zoo.load` gives an `EagerModel`, which runs the network of a framework; `zoo.open` gives an `Artifact`, which runs
-ONNX files. Both are a `Model`: checks, seeds, chunks and names are written once, here.
+ONNX files. Both are a `Model`, which implements checks, seeds, chunks and names once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Model(ABC):
 
     @property
     def conditions(self) -> dict[str, Tensor]:
-        """What its methods are told of rows beside their classes, by name."""
+        """The inputs of its methods other than observations, latents and classes, by name."""
         return {name: t for signature in self.signatures.values() for name, t in signature.conditions.items()}
 
     # ---- how it looks ------------------------------------------------------------------------------------------
@@ -52,13 +52,13 @@ class Model(ABC):
         return f"<{type(self).__name__} {self.name}: {', '.join(self.signatures)} of {self.space.describe()}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the methods as a table."""
+        """The display in a notebook: the methods as a table."""
         from zoo.notebook import model_html
 
         return model_html(self)
 
     def picture(self, x: Any) -> Picture:
-        """Observations as a picture of Pillow, which a notebook shows: a grid of images, a density of points."""
+        """Observations as a Pillow image, which a notebook displays: a grid of images, or a density of points."""
         from zoo.pictures import picture
 
         return picture(self.space, self.space.check(x))
@@ -77,15 +77,15 @@ class Model(ABC):
         """Observations, shape `(count, *space.shape)`: rows `start`, `start + 1`, ... of `seed`. Of a `Table` space, a
         `pyarrow.Table`.
 
-        A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is made. Seeds and
+        A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is chosen. Seeds and
         indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
-        of one. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, `chunk`, and `stream`,
-        a name that makes these rows independent of what others draw from the same seed.
+        of one seed. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, `chunk`, and
+        `stream`, a name that makes these rows independent of what others draw from the same seed.
         """
         return self._first("sample", {}, count=count, seed=seed, start=start, index=index, **more)
 
     def log_prob(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
-        """Log-density of each observation in nats, shape `(N,)`. What the number means is `density`."""
+        """Log-density of each observation in nats, shape `(N,)`. `density` says what the number means."""
         return self._first("log_prob", {"x": x}, seed=seed, **more)
 
     def encode(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
@@ -97,7 +97,7 @@ class Model(ABC):
         return self._first("decode", {"z": z}, seed=seed, **more)
 
     def predict(self, x: Any, *, seed: Seeds = 0, **more: Any) -> Array:
-        """p(y given x), shape `(N, classes)`, or a score real/fake, shape `(N,)`."""
+        """p(y given x), shape `(N, classes)`, or a real/fake score, shape `(N,)`."""
         return self._first("predict", {"x": x}, seed=seed, **more)
 
     def _first(self, method: str, inputs: Mapping[str, Any], **more: Any) -> Array:
@@ -131,12 +131,12 @@ class Model(ABC):
         progress: Progress | None = None,
         **more: Any,
     ) -> Iterator[dict[str, Array]]:
-        """The outputs in chunks of at most `chunk` rows. Arguments are checked before the first chunk is made.
+        """The outputs in chunks of at most `chunk` rows. Arguments are checked before the first chunk is computed.
 
-        A method without observations as inputs has `count` rows, or as many as there are seeds or indices; elsewhere
-        the inputs give their number. Row i has the index `start + i`, or, where each row has a seed of its own, 0.
+        A method without observations as inputs has `count` rows, or as many as there are seeds or indices; otherwise
+        the inputs determine the number. Row i has the index `start + i`, or 0 if each row has its own seed.
 
-        By keyword, a class goes by its name: `label=3` is the class "3" where classes are whole numbers. In `inputs`
+        By keyword, a class goes by its name: `label=3` is the class "3" where classes are integers. In `inputs`
         are arrays as the graph of an artifact takes them, and an integer is a class's place in `classes.names`.
         """
         signature = self.signature(method)
@@ -195,12 +195,12 @@ class Model(ABC):
         raise NotImplementedError
 
     def release(self) -> None:  # noqa: B027 (the network of a framework has nothing to give back)
-        """Give back the memory of what is made again when it is needed, such as sessions."""
+        """Free memory that is reallocated on demand, such as sessions."""
 
     # ---- checking ----------------------------------------------------------------------------------------------
 
     def called(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a caller gave by keyword, with integer labels for classes that are called by whole numbers."""
+        """What a caller gave by keyword, with integer labels for classes that are called by integers."""
         if self.classes is None or given.get("label") is None:
             return given
         return {**given, "label": self.classes.named(given["label"])}
@@ -231,7 +231,8 @@ class Model(ABC):
         count: int | None,
         options: Mapping[str, np.generic],
     ) -> dict[str, Array]:
-        """The inputs as arrays of as many rows. A class or a condition without a batch axis stands for every row."""
+        """The inputs as arrays with equal numbers of rows. A class or a condition without a batch axis applies to every
+        row."""
         for name in signature.inputs:
             if given.get(name) is None:
                 if name == "label" and self.classes is not None:
@@ -260,13 +261,13 @@ class Model(ABC):
         return {name: arrays[name] for name in signature.inputs}
 
     def _known_count(self, method: str, count: int | None) -> int:
-        """The number of rows of a method whose inputs do not give it."""
+        """The number of rows of a method whose inputs do not determine it."""
         if count is None:
             raise InputError(f"{method} of {self.name}: give count, or one seed or index for each row.")
         return count
 
     def _shortage(self, method: str, rows: int, options: Mapping[str, np.generic], less: str = CHUNK) -> InputError:
-        """There was not enough memory for so many rows. What makes a row large is an option, if any."""
+        """The error for too little memory for so many rows. Names the option, if any, that makes rows large."""
         signature = self.signatures[method]
         wide = [n for n in signature.wide_options if int(options[n]) > int(signature.options[n].number)]
         chosen = "".join(f" {name}={options[name]}" for name in wide)
@@ -300,7 +301,7 @@ def bytes_of_row(signature: Signature, buffers: bool = False) -> int:
 
 
 def is_one(value: Any, tensor: Tensor) -> bool:
-    """Whether a value has the axes of one example, without that of the batch."""
+    """Whether a value has the axes of one example, without the batch axis."""
     try:
         return np.ndim(value) == len(tensor.shape)
     except ValueError:  # lists of several lengths
@@ -329,7 +330,7 @@ def check_tensor(value: Any, tensor: Tensor, name: str, options: Mapping[str, An
 
 
 def check_option(name: str, option: Option, value: Any) -> np.generic:
-    """The value of an option, or its default, as the method gets it."""
+    """The value of an option, or its default, as passed to the method."""
     if value is None:
         value = option.default
     if option.choices:
@@ -356,13 +357,13 @@ def check_option(name: str, option: Option, value: Any) -> np.generic:
         or (high is not None and number > high)
         or (whole and number != int(number))
     ):
-        kind = "whole number" if whole else "number"
-        raise InputError(f"option {name}={value!r}; expected a {kind}{within(low, high)}.")
+        kind = "an integer" if whole else "a number"
+        raise InputError(f"option {name}={value!r}; expected {kind}{within(low, high)}.")
     return np.int64(number) if whole else np.float32(number)
 
 
 def default_chunk(signature: Signature, options: Mapping[str, np.generic]) -> int:
-    """Rows at a time: enough to be fast, few enough that memory stays flat and progress shows."""
+    """Rows per chunk: enough to be fast, few enough to keep memory flat and to show progress."""
     rows = 2**20 // (max(signature.widest(options), 16) * network_rows(signature, options))
     return max(1, min(rows, 256 if signature.length is not None else 4096))
 

@@ -1,4 +1,5 @@
-"""What a framework's plugin gives the core: a network with its methods as data, and a learner that trains it.
+"""The interface between a framework's plugin and the core: a network with its methods as data, and a learner that
+trains it.
 
 An author subclasses the base class of a framework (`zoo_torch.TorchNetwork`, `zoo_keras.KerasNetwork`), which is a
 `Network`. Tensors are the framework's; a batch axis always comes first.
@@ -40,11 +41,11 @@ class Recipe:
     """How to train: an architecture's defaults, which the command line may override. See `average_decay` for `ema`."""
 
     epochs: int = setting(100, "passes over the training data")
-    batch_size: int = setting(64, "rows a step, over all devices")
-    learning_rate: float = setting(1e-3, "the highest of the schedule, which begins with a warm-up")
+    batch_size: int = setting(64, "rows per step, over all devices")
+    learning_rate: float = setting(1e-3, "peak of the schedule, which starts with a warm-up")
     weight_decay: float = setting(0.0, "of AdamW, as a multiple of the learning rate")
     betas: tuple[float, float] = setting((0.9, 0.999), "of AdamW: decay of the averages of gradients and squares")
-    clip: float = setting(0.0, "the largest norm of a step's gradient; 0: any")
+    clip: float = setting(0.0, "largest gradient norm of a step; 0: no limit")
     ema: float = setting(0.0, "decay of the averaged weights that are evaluated and saved; 0: none")
     patience: int = setting(0, "epochs without a better validation loss; 0: to the end, and the last weights are kept")
     schedule: str = setting("cosine", "of the learning rate: cosine down to zero, or constant")
@@ -54,7 +55,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss to minimise: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
+    """A loss to minimize: a call with the data as inputs (`x`, `label`, and the inputs of data sets by name), its own
     noise, and an output `loss` of shape `(N,)`. Further outputs, such as the parts of the loss, are logged: their means
     over a batch. `parameters` are the attributes of the network that it trains (empty: all of them)."""
 
@@ -63,7 +64,7 @@ class Objective:
 
     @property
     def optional(self) -> frozenset[str]:
-        """The inputs for which the function of the loss has a default: it gets them from data that have them."""
+        """The inputs for which the function of the loss has a default: they are passed if the data have them."""
         parameters = inspect.signature(self.loss.function).parameters
         return frozenset(
             n for n in self.loss.inputs if n in parameters and parameters[n].default is not Parameter.empty
@@ -77,14 +78,14 @@ class Learner(Protocol):
     world_size: int
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> Mapping[str, float]:
-        """One optimiser step on a batch; the means of the objective's outputs, `loss` and the others."""
+        """One optimizer step on a batch; returns the means of the objective's outputs, `loss` and the others."""
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> Arrays:
         """The objective's outputs on a batch, `loss` (N,) and the others, with the weights that would be saved."""
 
     def state(self) -> Arrays:
-        """Everything that `load_state` needs to go on bit for bit: weights, averages and optimiser. Copies, which later
-        steps leave as they are."""
+        """Everything that `load_state` needs to resume bit for bit: weights, averages and optimizer. Copies, which
+        later steps do not change."""
 
     def load_state(self, arrays: Arrays) -> None: ...
 
@@ -92,7 +93,7 @@ class Learner(Protocol):
         """The weights to keep: averaged if the recipe says so."""
 
     def memory(self) -> int:
-        """Bytes that a device with a memory of its own has given so far, at the peak; 0 on a CPU."""
+        """Peak bytes allocated on a device with its own memory; 0 on a CPU."""
 
 
 class Network:
@@ -156,11 +157,11 @@ class Network:
         raise NotImplementedError
 
     def objectives(self) -> Mapping[str, Objective]:
-        """The losses, in the order in which a batch trains them. The first is the one that validation reports."""
+        """The losses, in the order of training on a batch. Validation reports the first."""
         raise NotImplementedError
 
     def adapt(self, x: npt.NDArray[Any]) -> None:
-        """Set what preprocessing takes from the training data, such as means. Called once, before training."""
+        """Fit preprocessing constants, such as means, to the training data. Called once, before training."""
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All weights and buffers by name."""
@@ -269,7 +270,7 @@ def choose_device(device: str, has_cuda: bool) -> str:
     if device == "auto":
         return "cuda" if has_cuda else "cpu"
     if device.startswith("cuda") and not has_cuda:
-        raise InputError("CUDA was asked for and the framework sees no CUDA device. Use the CPU: --device cpu.")
+        raise InputError("CUDA was requested, but the framework finds no CUDA device. Use the CPU: --device cpu.")
     return device
 
 

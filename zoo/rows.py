@@ -72,7 +72,7 @@ def read_rows(count: Any = None, seed: Any = None, index: Any = None, start: Any
 def check_count(count: Any, name: str = "count") -> int:
     number = _whole(count)
     if number is None or number < 1:
-        raise InputError(f"{name} is {reprlib.repr(count)}; expected a whole number of at least 1.")
+        raise InputError(f"{name} is {reprlib.repr(count)}; expected an integer of at least 1.")
     return number
 
 
@@ -81,7 +81,7 @@ def check_start(start: Any, count: int) -> int:
     number = _whole(start)
     if number is None or not 0 <= number <= LARGEST - count:
         most = "2**63 - 1 - count" + (f", where count is {count}" if count > 1 else "")
-        raise InputError(f"start is {reprlib.repr(start)}; expected a whole number from 0 to {most}.")
+        raise InputError(f"start is {reprlib.repr(start)}; expected an integer from 0 to {most}.")
     return number
 
 
@@ -103,12 +103,12 @@ def check_numbers(name: str, value: Any, low: int) -> int | Numbers:
         return numbers
     least = "-2**63" if low else "0"
     raise InputError(
-        f"{name} is {_culprit(value, low)}; expected a whole number from {least} to 2**63 - 1, or one for each row."
+        f"{name} is {_culprit(value, low)}; expected an integer from {least} to 2**63 - 1, or one for each row."
     )
 
 
 def _culprit(value: Any, low: int) -> str:
-    """The first of many that is no whole number from `low` to 2**63 - 1, and its row; else the value, shortened."""
+    """The first of many that is not an integer from `low` to 2**63 - 1, and its row; else the value, shortened."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         for row, each in enumerate(value):
             if (number := _whole(each)) is None or not low <= number <= LARGEST:
@@ -117,7 +117,7 @@ def _culprit(value: Any, low: int) -> str:
 
 
 def _whole(value: Any) -> int | None:
-    """`value` as one whole number; None where it is none, as True and 1.0 are."""
+    """`value` as one integer; None where it is none, as True and 1.0 are."""
     if isinstance(value, (bool, np.bool_)):
         return None
     try:

@@ -1,9 +1,9 @@
-"""A method as data: what it takes and gives, the noise it consumes, and its loop if it has one.
+"""A method as data: its inputs and outputs, the noise it consumes, and its loop if it has one.
 
 A method never draws random numbers: it declares the noise that it consumes for one example (and for each
-step of its loop) and is a deterministic function of it. Whoever runs the method supplies the noise
-(`zoo.noise`). Shapes leave out the batch axis, which is always first. A string in a shape names an integer
-option, as in the `samples` of an importance-weighted bound.
+step of its loop) and is a deterministic function of it. The caller supplies the noise (`zoo.noise`). Shapes omit the
+batch axis, which is always first. A string in a shape names an integer option, as in the `samples` of an
+importance-weighted bound.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoo.errors import InputError
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
 RESERVED = ("x", "z", "label")  # names of inputs that mean observations, latents and classes
-DTYPES = ("float32", "int64", "uint8", "bool")  # what an artifact takes, gives and carries from step to step
+DTYPES = ("float32", "int64", "uint8", "bool")  # dtypes of inputs, outputs and loop states of an artifact
 RANGES: Mapping[str, tuple[float, float]] = {
     "float32": (-math.inf, math.inf),
     "int64": (-(2**63), 2**63 - 1),
@@ -32,7 +32,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 class Tensor:
     """One example of an array: one of `DTYPES` and the shape without the batch axis.
 
-    `low` and `high` are the inclusive bounds of its values, which an input is checked against: tokens of a vocabulary
+    `low` and `high` are the inclusive bounds of its values, and inputs are checked against them: tokens of a vocabulary
     are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype.
     """
 
@@ -50,22 +50,22 @@ class Tensor:
         for bound in (b for b in (self.low, self.high) if b is not None):
             least, most = RANGES[self.dtype]
             if not (math.isfinite(bound) and least <= bound <= most) or (whole and bound != int(bound)):
-                raise InputError(f"{bound} is no bound of a tensor of {self.dtype}.")
+                raise InputError(f"{bound} is not a bound of a tensor of {self.dtype}.")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise InputError(f"a tensor has low={self.low} and high={self.high}; expected low to be the smaller.")
 
     @property
     def bounds(self) -> tuple[float | int, float | int]:
-        """The inclusive bounds, where none are given those of the dtype."""
+        """The inclusive bounds; those of the dtype if none are given."""
         least, most = RANGES[self.dtype]
         return least if self.low is None else self.low, most if self.high is None else self.high
 
     def describe(self) -> str:
-        """What its values may be, as in "whole numbers from 0 to 49407"."""
+        """What its values may be, as in "integers from 0 to 49407"."""
         if self.dtype == "bool":
             return "true or false"
         low, high = self.bounds if self.dtype == "uint8" else (self.low, self.high)
-        return f"{'numbers' if self.dtype == 'float32' else 'whole numbers'}{within(low, high)}"
+        return f"{'numbers' if self.dtype == 'float32' else 'integers'}{within(low, high)}"
 
 
 def advised(dtype: str, verb: str = "Declare") -> str:
@@ -83,7 +83,7 @@ def within(low: float | int | None, high: float | int | None) -> str:
 
 
 def _plain(number: float | int) -> float | int:
-    """1 for 1.0: bounds of whole numbers may be declared as floats."""
+    """1 for 1.0: bounds of integers may be declared as floats."""
     return int(number) if abs(number) < 2**53 and number == int(number) else number
 
 
@@ -117,16 +117,16 @@ def Uniform(*shape: int | str) -> Noise:
 def _noise(kind: Literal["normal", "uniform"], shape: Shape) -> Noise:
     for d in shape:
         if isinstance(d, bool) or not isinstance(d, (int, str)) or (isinstance(d, int) and d < 1):
-            raise InputError(f"noise has the shape {shape}; expected whole numbers of at least 1, or names of options.")
+            raise InputError(f"noise has the shape {shape}; expected integers of at least 1, or names of options.")
     return Noise(kind, shape)
 
 
 @dataclass(frozen=True)
 class Option:
-    """A scalar that whoever calls the method may override; float unless the default is an int or one of `choices`.
+    """A scalar that the caller may override; float unless the default is an int or one of `choices`.
 
-    `low` and `high` are the inclusive bounds. With `choices` a caller gives one of these words, and the function gets
-    its position among them as an int: `Option("mean", choices=("mean", "draw"))`.
+    `low` and `high` are the inclusive bounds. With `choices` the caller passes one of these words, and the function
+    receives its position as an int: `Option("mean", choices=("mean", "draw"))`.
     """
 
     default: float | int | str
@@ -147,7 +147,7 @@ class Option:
 
     @property
     def number(self) -> float | int:
-        """The default as the function gets it."""
+        """The default as passed to the function."""
         return self.choices.index(str(self.default)) if self.choices else self.default  # type: ignore[return-value]
 
     def given(self, number: Any) -> Any:
@@ -238,7 +238,7 @@ Method = Call | Loop
 
 @dataclass(frozen=True)
 class Signature:
-    """What a caller needs to know of a method. Stored in the manifest of an artifact."""
+    """What a caller needs to know about a method. Stored in the manifest of an artifact."""
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
@@ -265,7 +265,7 @@ class Signature:
 
     @cached_property
     def conditions(self) -> dict[str, Tensor]:
-        """The inputs that say more of rows than observations, latents and classes, such as prompts."""
+        """The inputs other than observations, latents and classes, such as prompts."""
         return {name: tensor for name, tensor in self.inputs.items() if name not in RESERVED}
 
     @cached_property

@@ -69,7 +69,7 @@ class Space:
         raise NotImplementedError
 
     def shown(self, array: Array) -> Any:
-        """Observations as a caller gets them."""
+        """Observations as the caller receives them."""
         return array
 
     def describe(self) -> str:
@@ -182,10 +182,10 @@ class Image(Space):
 class Strings(Space):
     """Base class of spaces of strings of at most `length` tokens, as int64 token vectors.
 
-    Token 0 ends a string and fills what is left of it; a string of `length` tokens has no end token.
+    Token 0 ends and pads a string; a string of `length` tokens has no end token.
     """
 
-    unit: ClassVar[str]  # what a token is, for messages
+    unit: ClassVar[str]  # the name of a token, in messages
     length: int
 
     @property
@@ -357,7 +357,7 @@ def _before_end(tokens: Array) -> Iterator[list[int]]:
 class Labels:
     """Classes of a conditional model or a classifier, in the order of their integer labels.
 
-    A class is called by its name. Where names are whole numbers, such as "1", "2", "3", an integer is a name too: 1 is
+    A class is called by its name. Where names are integers, such as "1", "2", "3", an integer is a name too: 1 is
     the class "1", whose label is 0. Where none is, an integer is a label.
     """
 
@@ -413,7 +413,7 @@ class Labels:
         return np.array([int(n) for n in self.names] if whole else self.names)[labels]
 
     def _of_names(self, values: Array) -> Array:
-        """The integer labels of names (N,). Of classes that are no numbers, a string of digits is a label."""
+        """The integer labels of names (N,). Of classes that are not numbers, a string of digits is a label."""
         import numpy as np
 
         known = {n: i for i, n in enumerate(self.names)}
@@ -432,7 +432,7 @@ class Labels:
 
 
 def is_whole(word: str) -> bool:
-    """Whether a word is a whole number as Python writes it."""
+    """Whether a word is an integer as Python writes it."""
     return word.removeprefix("-").isdecimal() and word.isascii() and str(int(word)) == word
 
 
@@ -462,7 +462,7 @@ def from_json(data: Mapping[str, Any]) -> Space:
     except (ValueError, msgspec.ValidationError, RecursionError) as error:  # msgspec 0.19's is no ValueError
         raise InputError(f"sample space {kind!r}: {str(error).removesuffix('.')}.") from None
     if not all(0 < size < 2**31 for size in (*space.shape, getattr(space, "levels", 2), getattr(space, "tokens", 2))):
-        raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected whole numbers of at least 1.")
+        raise InputError(f"sample space {kind!r} has the shape {space.shape}; expected integers of at least 1.")
     return space
 
 

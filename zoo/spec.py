@@ -24,7 +24,7 @@ FAMILIES: Mapping[str, str] = {
     "gan": "implicit density",
     "classifier": "discriminative",
 }
-PRECISIONS = ("float32", "float16", "int8")  # what an export may hold weights in
+PRECISIONS = ("float32", "float16", "int8")  # the storage types of weights in an export
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 METHOD = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -43,7 +43,7 @@ def _check_strings(spec: Any) -> None:
 
 
 def _check_model(spec: ModelSpec | PresetSpec) -> None:
-    """What an architecture and a preset say of the model."""
+    """The fields that describe the model of an architecture or a preset."""
     _require(spec.family in FAMILIES, spec, f"family {spec.family!r} is not one of {', '.join(FAMILIES)}")
     is_tuple = isinstance(spec.methods, tuple) and bool(spec.methods)
     expected = f"a tuple of {', '.join(METHODS)} or names of your own"
@@ -68,7 +68,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 class Offer:
-    """What all specs are: something of a name that a plugin offers."""
+    """Base of all specs: a named thing that a plugin offers."""
 
     noun: ClassVar[str]  # names of one noun are told apart
     plugin = ""  # the distribution, once it is in the catalogue
@@ -146,8 +146,8 @@ class DatasetSpec(Offer):
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec(Offer):
-    """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with those
-    named arguments that it wants.
+    """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with the
+    keyword arguments that it declares.
 
     `marker` is a JSON file of every export that lists the others (`zoo.system.files.listed`): `--force` replaces a
     folder that holds these, unchanged, and nothing else.

@@ -62,7 +62,7 @@ def load_tokenizer(json: str) -> Any:
     try:
         tokenizer = library.Tokenizer.from_str(json)
     except Exception as error:  # the package raises nothing else
-        raise InputError(f"this is no tokenizer.json that this version of tokenizers reads: {error}.") from None
+        raise InputError(f"this is not a tokenizer.json that this version of tokenizers reads: {error}.") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if getattr(tokenizer.model, "dropout", None):  # of merges, which is random
@@ -85,7 +85,7 @@ def ids_of(json: str, strings: Sequence[str], where: str, first: int) -> list[li
     except UnicodeEncodeError:
         halves = re.compile("[\ud800-\udfff]")
         number = next(number for number, string in enumerate(strings, first) if halves.search(string))
-        raise InputError(f"{where} {number} has half of a surrogate pair, which is no character.") from None
+        raise InputError(f"{where} {number} has half of a surrogate pair, which is not a character.") from None
     found = load_tokenizer(json).encode_batch(list(strings), add_special_tokens=False)
     return [each.ids for each in found]
 

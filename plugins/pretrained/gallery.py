@@ -50,7 +50,7 @@ SHOWN = {
     "nearer_to_training": "nearer to training data {}",
     "nearer_than_held_out": "nearer than held-out data {}",
     "coverage": "coverage {}",
-    "labelled_as_asked": "labelled as asked {}",
+    "labelled_as_asked": "labeled as asked {}",
 }
 
 

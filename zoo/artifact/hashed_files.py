@@ -31,7 +31,7 @@ class StoredFiles:
 
     def __init__(self, folder: Path, manifest: Manifest, trust: bool = True) -> None:
         entries, self.trust = manifest.files, trust
-        for name, entry in entries.items():  # before a byte is read: an hour of hashing is nobody's wish
+        for name, entry in entries.items():  # before a byte is read: nobody wants an hour of hashing
             check_fits(entry.bytes, str(folder / name), "Open the artifact where there is more.")
         self.external = WEIGHTS in entries
         self.given, self.folder = folder, real_files(folder, entries) if self.external else folder
@@ -76,7 +76,7 @@ class StoredFiles:
         outside = found.locations - ({WEIGHTS} if self.external else set())
         if outside:
             raise CorruptFile(
-                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is no file of it."
+                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is not a file of it."
             )
         if not self.trust:
             check_standard(found, self.folder / name)

@@ -1,7 +1,7 @@
 """What an `.onnx` file says of itself, read from its bytes before any runtime parses it.
 
 The format is protocol buffers: fields of a number and a value, messages within messages. Only a few fields of
-`onnx.proto` are looked at; weights are skipped, so large files cost little. onnx itself is no dependency of the core.
+`onnx.proto` are read; weights are skipped, so large files cost little. onnx itself is not a dependency of the core.
 """
 
 from __future__ import annotations

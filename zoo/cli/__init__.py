@@ -1,7 +1,7 @@
 """The command line. Each command is a file of this package and is imported when it is used.
 
-Any `ZooError` becomes one message on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143. What a command does stands in
-`zoo` itself: commands read their arguments, show progress and print.
+Any `ZooError` becomes one message on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143. The work itself is done by
+`zoo`: commands read their arguments, show progress and print.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ COMMANDS = (
 ENVIRONMENT = ("ZOO_WITHOUT", "ZOO_DEBUG")
 FAILED, INTERRUPTED = 2, 130
 WITHOUT_HELP = (
-    "Leave out an installed plugin (may be repeated). Also: ZOO_WITHOUT=PLUGIN,PLUGIN. ZOO_AUTOLOAD=0 leaves all out."
+    "Disable an installed plugin (may be repeated). Also: ZOO_WITHOUT=PLUGIN,PLUGIN. ZOO_AUTOLOAD=0 disables all."
 )
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is used, and turns what a user can mend into messages."""
+    """A group that imports a command when it is used, and turns errors that the user can fix into messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS]  # `list` is the command here, once it is imported
@@ -84,18 +84,18 @@ class Commands(click.Group):
                 result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
                 sys.stdout.flush()
                 return result
-            except BrokenPipeError:  # the reader, such as `head`, has had enough
+            except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
                 streams.give_up_stdout()
                 sys.exit(1)
             except (click.Abort, KeyboardInterrupt):
                 streams.say("stopped.", err=True)
                 sys.exit(128 + (signal_number() or signal.SIGINT))
             finally:
-                delete_temporaries()  # a signal may have come in the middle of cleaning up
+                delete_temporaries()  # a signal may have arrived during cleanup
 
 
 def _fail(error: Exception) -> NoReturn:
-    """Say what is wrong and leave; what is not the user's to mend goes on as it is."""
+    """Print an error that the user can fix and exit; re-raise any other."""
     if not isinstance(error, ZooError) and is_shortage(error) and not os.environ.get("ZOO_DEBUG"):
         _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
     elif isinstance(error, click.UsageError):
@@ -108,7 +108,7 @@ def _fail(error: Exception) -> NoReturn:
         if os.environ.get("ZOO_DEBUG"):
             traceback.print_exception(error)
         _say(str(error))
-        if isinstance(error, UnknownName):  # perhaps the plugin that has it did not load
+        if isinstance(error, UnknownName):  # the plugin that offers it may have failed to load
             warn_of_plugins()
     elif isinstance(error, OSError) and not os.environ.get("ZOO_DEBUG"):
         _say(_of_the_system(error))
@@ -118,7 +118,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _of_the_system(error: OSError) -> str:
-    """What a system call said, in a sentence. Outputs have had theirs in `zoo.system.files`."""
+    """An error of a system call as a sentence. Errors of outputs are handled in `zoo.system.files`."""
     why = error.strerror or str(error)
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {why}. Check the name and its permissions."
@@ -133,7 +133,7 @@ def _say(message: str) -> None:
 
 
 def warn_of_plugins() -> None:
-    """Name the plugins that are not as they should be, on stderr."""
+    """Name the plugins that have problems, on stderr."""
     from zoo.registry import problems
 
     for problem in problems():
@@ -146,7 +146,7 @@ def warn(message: str) -> None:
 
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """A `ZooWarning` is one line, whatever else becomes of warnings."""
+    """Print each `ZooWarning` as one line, whatever the filters of other warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
         usual = warnings.showwarning
@@ -163,7 +163,7 @@ def _warnings() -> Iterator[None]:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Put back what the global options change: `main` may be called by a program that goes on."""
+    """Restore what the global options change: the program that calls `main` may keep running."""
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     try:
         yield
@@ -184,7 +184,7 @@ def _forget_plugins() -> None:
 
 
 def _leave_out(names: Iterable[str]) -> None:
-    """Have the registry pass over these plugins."""
+    """Make the registry ignore these plugins."""
     from importlib.metadata import entry_points
 
     from zoo.plugins.hookspecs import GROUP
@@ -208,7 +208,7 @@ def main(ctx: click.Context, without: tuple[str, ...], debug: bool) -> None:
     """Train generative models in PyTorch or Keras; ship them as ONNX files that sample, score and encode by themselves.
 
     \b
-    zoo list                                             what there is
+    zoo list                                             list models
     zoo train realnvp --data moons --out runs/moons      train a model
     zoo sample runs/moons -n 64 --seed 7 --out x.png     draw from it
     zoo export runs/moons --out out/moons                ship it

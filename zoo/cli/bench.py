@@ -1,4 +1,4 @@
-"""`zoo bench`: how fast a model is on this machine."""
+"""`zoo bench`: the speed of a model on this machine."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Examples:
 
 
 def sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:
-    """`1,64,1024` as whole numbers of at least 1."""
+    """`1,64,1024` as integers of at least 1."""
     found = options.whole_numbers(ctx, parameter, value) or []
     if min(found) < 1:
-        raise click.BadParameter(f"{value!r} has a number of rows below 1; expected at least 1, such as {BATCHES}.")
+        raise click.BadParameter(f"{value!r} contains a batch size below 1; expected at least 1, such as {BATCHES}.")
     return found
 
 
 def a_number(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
     if value != value:
-        raise click.BadParameter("nan is no number of seconds.")
+        raise click.BadParameter("nan is not a number of seconds.")
     return value
 
 
 @click.command("bench", epilog=EXAMPLES)
 @options.name
 @click.option("--method", "methods", multiple=True, metavar="METHOD", help="Default: all (may be repeated).")
-@click.option("--batch", default=BATCHES, show_default=True, callback=sizes, metavar="N,N,...", help="Rows in a call.")
+@click.option("--batch", default=BATCHES, show_default=True, callback=sizes, metavar="N,N,...", help="Batch sizes.")
 @options.set_option("An option of the methods, such as steps=20")
-@click.option("--against-source", is_flag=True, help="Beside the model in its framework, where that is installed.")
+@click.option("--against-source", is_flag=True, help="Compare with the model in its framework, if that is installed.")
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1, 3600),
     callback=a_number,
     default=2.0,
     show_default=True,
-    help="For each figure.",
+    help="Time for each measurement.",
 )
 @options.device
 @options.untrusted
@@ -64,11 +64,11 @@ def command(
     opening: dict[str, Any],
     as_json: bool,
 ) -> int:
-    """Measure how long a model's methods take on this machine.
+    """Measure how long the methods of a model take on this machine.
 
-    Observations are made up, noise is drawn anew; what is timed is a whole call, arrays in, arrays out. With
-    --against-source the framework, with one thread or all, whichever is faster, and the artifact take turns, and below
-    1 the artifact is faster.
+    Observations are made up, and noise is drawn in every call; a complete call is timed, from arrays to arrays. With
+    --against-source, the artifact alternates with the framework, with one thread or all, whichever is faster; a ratio
+    below 1 means that the artifact is faster.
     """
     import zoo
     from zoo import registry
@@ -85,7 +85,8 @@ def command(
     if against_source:
         if name not in registry.list_models("*.*"):
             raise InputError(
-                f"--against-source is for presets, which are there as both; {name} is none: zoo list '*.*'"
+                f"--against-source is for presets, which have both a checkpoint and an artifact; {name} is none: "
+                "zoo list '*.*'"
             )
         try:
             source = zoo.load(name)
@@ -98,7 +99,7 @@ def command(
         with progress.rows(f"timing {model.name}") as show:
             for done, (method, size) in enumerate(cells):
                 show(done, len(cells))
-                # the source may have other defaults by now
+                # the defaults of the source may have changed
                 values = {n: o.number for n, o in model.signature(method).options.items()} | settings
                 calls = [call(m, method, size, values) for m in (model, source) if m is not None]
                 found.append(measure(method, size, calls, seconds))
@@ -134,7 +135,7 @@ def call(model: Model, method: str, size: int, settings: dict[str, Any]) -> Run:
 
 
 def measure(method: str, size: int, calls: list[Run], seconds: float) -> dict[str, Any]:
-    """The figures of the artifact's call and, if there is a second, of the source's."""
+    """The timings of the artifact's call and, if there is a second call, of the source's."""
     import numpy as np
 
     from zoo.timing import against, alternate, by_threads

@@ -1,4 +1,4 @@
-"""`zoo compare`: models side by side on the same rows."""
+"""`zoo compare`: compare models on the same rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Examples:
 @click.argument(
     "names", metavar="NAME|RUN|ARTIFACT...", nargs=-1, required=True, shell_complete=options.complete_models
 )
-@click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Rows (default: what the first was trained on).")
+@click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Data (default: what the first model was trained on).")
 @options.label
 @options.split_column
 @options.seed
@@ -36,8 +36,8 @@ def command(
 ) -> None:
     """Compare models on the same held-out rows.
 
-    The likelihood of each row, or whether its class is named: figures, paired differences to the best with their
-    standard errors, and which model is the best, if one is by more than chance explains.
+    Compares the likelihood of each row, or whether its class is predicted: prints figures, paired differences from the
+    best with their standard errors, and which model is best, if its lead is more than chance explains.
     """
     from zoo.cli import row_commands
     from zoo.data.model_data import load_for

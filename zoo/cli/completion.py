@@ -1,4 +1,4 @@
-"""`zoo completion`: what a shell needs to complete commands, models and data sets."""
+"""`zoo completion`: the shell script that completes commands, models and data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print what makes a shell complete commands, options, models, data sets and files."""
+    """Print the script with which a shell completes commands, options, models, data sets and files."""
     completion = get_completion_class(shell)
     assert completion is not None
     say(completion(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source())

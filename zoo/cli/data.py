@@ -17,7 +17,7 @@ Examples:
 @click.command("data", epilog=EXAMPLES)
 @options.as_json
 def command(as_json: bool) -> None:
-    """List the data sets that --data takes by name."""
+    """List the data sets that --data accepts by name."""
     from zoo import registry
 
     specs = registry.datasets()

@@ -22,7 +22,7 @@ Examples:
 def command(name: str, data: str, **given: Any) -> None:
     """Decode latents to observations.
 
-    --data is what zoo encode writes.
+    --data is the output of zoo encode.
 
     Without --out, rows are printed.
     """

@@ -1,4 +1,4 @@
-"""`zoo demo`: the main job from end to end, one command after the other."""
+"""`zoo demo`: train, export and sample, one command after the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.cli import options
 from zoo.cli.output import note
 
 COUNT, SEED, COLUMNS = 60, 7, 10
-# a process in which neither framework can be imported: what it draws, the artifact drew by itself
+# a process in which no framework can be imported: its samples come from the artifact alone
 ALONE = "import sys; sys.modules.update(dict.fromkeys(['torch', 'keras', 'onnx'])); from zoo.cli import main; main()"
 EXAMPLES = """\b
 Examples:
@@ -30,7 +30,7 @@ Examples:
 def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -> None:
     """Train a model, export it, and sample from the artifact in a process that has no framework.
 
-    OUT/demo.png shows data, samples of the framework's model, and samples of the artifact, side by side.
+    OUT/demo.png shows data, samples of the model in its framework, and samples of the artifact side by side.
     """
     from zoo import api, writers
     from zoo.data import load_dataset
@@ -38,11 +38,11 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
 
     dataset = load_dataset(data)
     if not picture_limit(dataset.space):
-        raise click.UsageError(f"the demo draws a picture, and there are none of {dataset.space.describe()}.")
+        raise click.UsageError(f"the demo draws a picture, which is not possible for {dataset.space.describe()}.")
     run, artifact, drawn, picture = out / "run", out / "artifact", out / "samples.npz", out / "demo.png"
     writers.check_output(picture, dataset.space, force=force)
     again = ["--force"] if force else []
-    # a short training wants a short memory of its weights
+    # a short training needs a short average of its weights
     _zoo("train", architecture, "--data", data, "--out", run, "--epochs", epochs, "--set", "ema=0.99", *again)
     _zoo("export", run, "--out", artifact, *again)
     source = api.load(run)
@@ -64,7 +64,7 @@ def command(architecture: str, data: str, epochs: int, out: Path, force: bool) -
 
 
 def _zoo(*words: object, alone: bool = False) -> None:
-    """Run a command, and show it as one would type it."""
+    """Run a command, and print it as the user would type it."""
     from zoo.cli import main
 
     arguments = [str(w) for w in words]

@@ -22,7 +22,7 @@ Examples:
 def command(name: str, data: str, **given: Any) -> None:
     """Encode observations to latents.
 
-    zoo decode takes what this writes. Without --out, the latents are printed.
+    zoo decode takes the output. Without --out, the latents are printed.
     """
     from zoo.cli import row_commands
 

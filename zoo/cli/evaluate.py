@@ -1,4 +1,4 @@
-"""`zoo evaluate`: how good a model is on held-out data."""
+"""`zoo evaluate`: the quality of a model on held-out data."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ Examples:
 @click.option(
     "--judge",
     metavar="NAME|RUN|ARTIFACT",
-    help="A classifier of the same data that looks at samples (default: a preset).",
+    help="A classifier of the same data that judges samples (default: a preset).",
 )
-@click.option("--fresh", type=click.IntRange(1), metavar="N", help="On N new rows, where the data's law is known.")
+@click.option(
+    "--fresh", type=click.IntRange(1), metavar="N", help="Use N new rows, if the distribution of the data is known."
+)
 @options.set_option("An option of sample, such as guidance=3")
 @options.seed
 @options.device
@@ -58,8 +60,8 @@ def command(
 ) -> None:
     """Measure a model on held-out data.
 
-    Every figure that its methods allow: likelihood beside that of simple densities, accuracy, how well samples match
-    the data beside how well real data does. A figure is a value with its standard error.
+    Prints every figure that its methods allow: likelihood next to that of simple densities, accuracy, and how well
+    samples match the data, next to how well real data does. Each figure has a standard error.
     """
     from zoo.cli import progress, row_commands
     from zoo.data.model_data import load_for
@@ -85,6 +87,6 @@ def command(
     if as_json:
         print_json(report.to_json())
         return
-    judged = f", classes as {report.judge} sees them" if report.judge else ""
+    judged = f", classes according to {report.judge}" if report.judge else ""
     say(f"{report.rows:,} rows of {report.data}, {report.split}{judged}\n")
     figures(report.figures, report.histogram, report.remarks)

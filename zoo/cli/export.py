@@ -1,4 +1,4 @@
-"""`zoo export`: a trained model as files that run by themselves."""
+"""`zoo export`: export a trained model as self-contained files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Examples:
 @click.option("--weights", default="float32", show_default=True, metavar="TYPE", help="float16 or int8: smaller files.")
 @options.check
 @click.option("--fixed", is_flag=True, help="Make all options constants, so that every input has a row axis.")
-@options.set_option("An option as a constant of the files, such as steps=10; others have their defaults")
-@click.option("--limit", type=click.IntRange(0), metavar="MIB", help="Weights lie inside the files up to here [256].")
-@click.option("--license", metavar="NAME", help="Of the weights, such as CC-BY-4.0: the files state it.")
+@options.set_option("An option as a constant of the files, such as steps=10; others keep their defaults")
+@click.option("--limit", type=click.IntRange(0), metavar="MIB", help="Largest size of weights inside the files [256].")
+@click.option("--license", metavar="NAME", help="License of the weights, such as CC-BY-4.0; stated in the files.")
 @options.out_folder
 @options.force
 def command(
@@ -42,13 +42,13 @@ def command(
     out: Path,
     force: bool,
 ) -> None:
-    """Export a model to files that run by themselves.
+    """Export a model to self-contained files.
 
-    Sampling loop, random numbers and preprocessing are inside. The result is checked against its source, method by
-    method, as far as --check lets it. If they differ, nothing is written. What was compared is printed.
+    They include the sampling loop, random numbers and preprocessing. Each method is compared with its source, within
+    the time of --check, and the comparison is printed. If they differ, nothing is written.
 
-    With --weights float16 or int8 the weights are rounded first, and what that changes is printed. The files compute
-    in float32 all the same.
+    With --weights float16 or int8 the weights are rounded first, and the effect of rounding is printed. The files still
+    compute in float32.
 
     Options such as steps are scalar inputs of the files. Servers that batch requests need a row axis on every input:
     --fixed makes options constants.

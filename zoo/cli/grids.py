@@ -1,4 +1,4 @@
-"""Observations in rows and columns: a picture of them as they stand, or all of them in order."""
+"""Grids of observations: as a picture, or as rows in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def deliver_grid(
     model: Model, x: Array, out: Path | None, force: bool, draw: Callable[[], Picture] | None = None
 ) -> None:
-    """Write or print observations (rows, columns, *space.shape). `draw` makes a picture that has more than the grid."""
+    """Write or print observations (rows, columns, *space.shape). `draw` makes a picture with more than the grid."""
     flat = x.reshape(-1, *model.space.shape)
     if out is not None and out.suffix.lower() == ".png":
         image = draw() if draw is not None else picture(model.space, flat, x.shape[1])

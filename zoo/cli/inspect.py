@@ -1,4 +1,4 @@
-"""`zoo inspect`: what an `.onnx` file says of itself."""
+"""`zoo inspect`: the description inside an `.onnx` file."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Examples:
 @options.untrusted
 @options.as_json
 def command(file: Path, check: bool, opening: dict[str, Any], as_json: bool) -> None:
-    """Print what an .onnx file says of itself: inputs, outputs and options with their meaning, and a known answer.
+    """Print the description inside an .onnx file: inputs, outputs and options with their meaning, and a known answer.
 
-    The file alone is read, without its folder. Only --check runs it.
+    Only the file is read, not its folder. Only --check runs it.
     """
     import msgspec
 
@@ -52,7 +52,7 @@ def command(file: Path, check: bool, opening: dict[str, Any], as_json: bool) -> 
 
 
 def run_check(inspected: Inspected, trust: bool, limits: Limits | None) -> dict[str, float]:
-    """The known answer's differences, from this process or one with limits."""
+    """Differences from the known answer, computed in this process or in one with limits."""
     from zoo.artifact import Limits, inspection
 
     if trust:
@@ -68,7 +68,7 @@ def show(inspected: Inspected) -> None:
     file = f"{inspected.file}: {size(inspected.bytes)}, weights {weights}"
     if known is None:
         facts([("file", file), ("summary", inspected.summary), ("operators", ", ".join(inspected.operators))])
-        note("\nIt was not written by genzoo, or its metadata is gone: no key of it begins with genzoo.")
+        note("\nIt was not written by genzoo, or its metadata was removed: no key begins with genzoo.")
         return
     facts(
         [
@@ -90,14 +90,14 @@ def show(inspected: Inspected) -> None:
             _values(title, values)
     if answer := known.known_answer:
         say()
-        text("known answer: each input of one row filled with one number, and what each output begins with")
+        text("known answer: one row with each input filled with one number, and the first values of each output")
         given = answer.inputs | answer.options
         shown = {name: " ".join(map(number, numbers)) for name, numbers in answer.outputs.items()}
         facts([*((name, number(n)) for name, n in given.items()), *shown.items()])
 
 
 def classes(names: Sequence[str]) -> str:
-    """Each class after its number, or, where they are called by these, the first and the last."""
+    """Each class after its index, or, if names and indices are equal, the first and the last."""
     if len(names) > 1 and list(names) == [str(place) for place in range(len(names))]:
         return f"0 to {len(names) - 1}"
     return ", ".join(f"{place} {name}" for place, name in enumerate(names))

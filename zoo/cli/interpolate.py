@@ -1,4 +1,4 @@
-"""`zoo interpolate`: from one latent to another."""
+"""`zoo interpolate`: interpolate between latents."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ Examples:
     "--seeds",
     callback=options.whole_numbers,
     metavar="A,B,...",
-    help="Go between the latents of these samples (default: two new ones, printed).",
+    help="Interpolate between the latents of these samples (default: two new ones, printed).",
 )
-@click.option("--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Go between the latents of rows of this data instead.")
+@click.option(
+    "--data", metavar="FILE|FOLDER|NAME[:SPLIT]", help="Interpolate between the latents of rows of this data instead."
+)
 @click.option(
     "--rows",
     "chosen_rows",
     callback=options.whole_numbers,
     metavar="A,B,...",
-    help="Which rows of --data, from 0 (default: 0,1).",
+    help="Rows of --data, numbered from 0 (default: 0,1).",
 )
-@click.option("--steps", type=int, default=8, show_default=True, help="Observations on each way, both ends included.")
+@click.option("--steps", type=int, default=8, show_default=True, help="Observations on each path, including both ends.")
 @click.option(
     "--path",
     type=click.Choice(["linear", "spherical"]),
     default="linear",
     show_default=True,
-    help="A straight line between latents, or an arc about the origin.",
+    help="A straight line between latents, or an arc around the origin.",
 )
 @options.decoding_options
 def command(
@@ -62,10 +64,11 @@ def command(
     force: bool,
     device: str,
 ) -> None:
-    """Go from one latent to another, and decode what lies between.
+    """Interpolate between latents and decode the path.
 
-    --out x.png is a picture with a row for each way: from the first latent to the second, from there to the third, ...
-    With --data the images themselves stand at both ends. Other files, and the terminal, get the observations in order.
+    --out x.png is a picture with one row per path: from the first latent to the second, from the second to the third,
+    ... With --data the images themselves are shown at both ends. Other files, and the terminal, get the observations in
+    order.
     """
     from zoo.cli import row_commands
     from zoo.cli.grids import deliver_grid
@@ -76,7 +79,7 @@ def command(
     if data is not None and seeds is not None:
         raise click.UsageError("--seeds is for samples and --data for given rows; give one of them.")
     if chosen_rows is not None and data is None:
-        raise click.UsageError("--rows are rows of --data, which is not given.")
+        raise click.UsageError("--rows needs --data.")
     row_commands.check_early(out, force)
     model = row_commands.open_model(name, device)
     latent_shape(model)
@@ -89,7 +92,7 @@ def command(
     if data is None:
         if seeds is None:
             seeds = [secrets.randbits(31), secrets.randbits(31)]
-            note(f"--seeds {','.join(map(str, seeds))} (the same again)")
+            note(f"--seeds {','.join(map(str, seeds))} (to repeat this)")
         x = interpolate(model, seeds=seeds, **given)
         deliver_grid(model, x, out, force)
         return

@@ -25,7 +25,7 @@ WILDCARDS = "*?["
 def command(pattern: str | None, family: str | None, method: str | None, framework: str | None, as_json: bool) -> None:
     """List models: architectures, and presets with weights.
 
-    PATTERN is a part of the name, or may have the wildcards * ? and [...]. zoo show NAME has more of one.
+    PATTERN is a part of the name, or contains the wildcards * ? and [...]. zoo show NAME describes one model.
     """
     from zoo import cli, registry
     from zoo.errors import UnknownName, did_you_mean

@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: a distribution with an architecture, to change into one's own."""
+"""`zoo new-plugin`: a distribution with an architecture, as a starting point."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Then:
 @click.command("new-plugin", epilog=EXAMPLES)
 @click.argument("name")
 @click.option(
-    "--framework", required=True, type=click.Choice(["torch", "keras", "numpy"]), help="What it is written in."
+    "--framework", required=True, type=click.Choice(["torch", "keras", "numpy"]), help="Framework of the architecture."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="A new folder.  [default: ./NAME]")
 def command(name: str, framework: str, out: Path | None) -> None:

@@ -35,7 +35,9 @@ def whole_numbers(ctx: click.Context, parameter: click.Parameter, value: str | N
     try:
         return [int(part) for part in value.split(",")]
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not whole numbers with commas between, such as 1,64,1024.") from None
+        raise click.BadParameter(
+            f"{value!r} is not a list of integers separated by commas, such as 1,64,1024."
+        ) from None
 
 
 def numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
@@ -54,7 +56,7 @@ given_inputs = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=settings,
-    help="What the model is told of all rows, such as shift=0.5 (may be repeated).",
+    help="An input of the model for all rows, such as shift=0.5 (may be repeated).",
 )
 
 
@@ -88,35 +90,40 @@ out_folder = click.option("--out", type=click.Path(path_type=Path), metavar="FOL
 force = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 chunk = click.option("--chunk", type=int, metavar="N", help="Rows at a time; changes speed and memory, not the rows.")
-class_of_rows = click.option("--class", "chosen", metavar="CLASS", help="The class of all rows: its name or number.")
+class_of_rows = click.option("--class", "chosen", metavar="CLASS", help="The class of all rows: its name or index.")
 label = click.option("--label", metavar="COLUMN", help="The column (in NPZ: array) of a data file that is the class.")
 split_column = click.option(
-    "--split-column", metavar="COLUMN", help="The column that says of each row: train, validation or test."
+    "--split-column", metavar="COLUMN", help="The column with the split of each row: train, validation or test."
 )
 image_size = click.option(
-    "--size", metavar="N|WxH[:crop|pad|stretch]", help="Bring images of a folder to one size; by default they are cut."
+    "--size",
+    metavar="N|WxH[:crop|pad|stretch]",
+    help="Resize images of a folder to one size; by default they are cropped.",
 )
 types = click.option(
     "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
 )
 input_columns = click.option(
-    "--inputs", metavar="NAME,...", help="Columns (in NPZ: arrays) that the model is told of each row, such as age."
+    "--inputs", metavar="NAME,...", help="Columns (in NPZ: arrays) that the model is conditioned on, such as age."
 )
 tokenizer = click.option(
     "--tokenizer", metavar="bpe:SIZE|FILE", help="Tokens of text: train byte-level BPE, or a tokenizer.json."
 )
 length = click.option(
-    "--length", type=int, metavar="N", help="The most characters or tokens of a line; longer ones are cut. [200]"
+    "--length", type=int, metavar="N", help="Maximum characters or tokens of a line; longer ones are cut. [200]"
 )
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed, where the method is random.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed, if the method is random.")
 seeds = click.option(
     "--seeds", callback=whole_numbers, metavar="N,N,...", help="A seed for each row, instead of one for all."
 )
 stream = click.option(
-    "--stream", default="", metavar="NAME", help="A name: other random numbers than other models draw from this seed."
+    "--stream",
+    default="",
+    metavar="NAME",
+    help="A name that makes the random numbers differ from those of other models with this seed.",
 )
 data = click.option(
     "--data",
@@ -128,18 +135,18 @@ data = click.option(
 check = click.option(
     "--check",
     metavar="SECONDS|full|quick",
-    help="How much to compare: what fits into so many seconds for each method (default: 40).",
+    help="How much to compare: what fits into this time for each method (default: 40).",
 )
 
 
 def untrusted(function: F) -> F:
-    """What every command has that opens artifacts. The command gets `opening`: `trust` and `limits` of `zoo.open`."""
+    """The options of commands that open artifacts. The command gets `opening`: `trust` and `limits` of `zoo.open`."""
 
-    @click.option("--untrusted", is_flag=True, help="Run the artifact's graphs in a process with limits.")
+    @click.option("--untrusted", is_flag=True, help="Run the graphs of the artifact in a process with limits.")
     @click.option(
-        "--time-limit", type=LIMIT, metavar="SECONDS", help="Of an untrusted graph, for each chunk (default: 60)."
+        "--time-limit", type=LIMIT, metavar="SECONDS", help="For an untrusted graph, per chunk (default: 60)."
     )
-    @click.option("--memory-limit", type=LIMIT, metavar="GIB", help="Of an untrusted graph (default: 4).")
+    @click.option("--memory-limit", type=LIMIT, metavar="GIB", help="For an untrusted graph (default: 4).")
     @functools.wraps(function)
     def command(*args: Any, untrusted: bool, time_limit: float | None, memory_limit: float | None, **more: Any) -> Any:
         limits = None
@@ -153,17 +160,24 @@ def untrusted(function: F) -> F:
             limits = Limits(time_limit or usual.seconds, memory)
         return function(*args, opening={"trust": not untrusted, "limits": limits}, **more)
 
-    return command  # type: ignore[return-value]  # it takes other arguments
+    return command  # type: ignore[return-value]  # it takes different arguments
 
 
 start = click.option(
-    "--start", type=int, default=0, show_default=True, metavar="N", help="The first row, to go on where a job stopped."
+    "--start",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The first row, to continue where a job stopped.",
 )
-keep = click.option("--keep", multiple=True, metavar="COLUMN", help="Write this column of the data too, such as an id.")
+keep = click.option(
+    "--keep", multiple=True, metavar="COLUMN", help="Copy this column of the data to the result, such as an id."
+)
 
 
 def method_options(function: F) -> F:
-    """What every command has that runs a method over rows of a file."""
+    """The options of commands that run a method over rows of a file."""
     wanted: tuple[Callable[[F], F], ...] = (
         name,
         out,
@@ -185,7 +199,7 @@ def method_options(function: F) -> F:
 
 
 def decoding_options(function: F) -> F:
-    """What every command has that decodes latents of its own choice."""
+    """The options of commands that choose latents and decode them."""
     option = set_option("An option of decode, such as observe=draw")
     return _stacked((class_of_rows, option, seed, out, force, device), function)
 

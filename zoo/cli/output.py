@@ -23,7 +23,7 @@ MAX_WIDTH = 120
 
 
 def note(message: str) -> None:
-    """A line about what goes on, on stderr."""
+    """A line about the current work, on stderr."""
     say(message, err=True)
 
 
@@ -33,7 +33,7 @@ def print_json(data: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """`value` of JSON's types; what is no finite number is null."""
+    """`value` in JSON types; non-finite numbers become null."""
     if isinstance(value, Estimate):
         return _plain(value.to_json())
     if isinstance(value, Mapping):
@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table: fitted to a terminal, in full width for a pipe."""
+    """A table: fitted to the terminal, or in full width for a pipe."""
     titles = [printable(column) for column in columns]
     cells = [["" if c is None else printable(str(c)) for c in row] for row in rows]
     if sys.stdout.isatty():
@@ -67,7 +67,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
-    """Names with their values, one below the other; long values are wrapped on a terminal."""
+    """Names with their values, one per line; long values are wrapped on a terminal."""
     shown = [(printable(name), printable(str(value))) for name, value in pairs if value not in (None, "", (), [], {})]
     indent = max((len(name) for name, _ in shown), default=0) + 2
     for name, value in shown:
@@ -82,13 +82,13 @@ def text(value: str) -> None:
 
 
 def wrapped(value: str, indent: int = 0) -> list[str]:
-    """The lines of a value: as wide as a terminal less `indent`, whole for a pipe."""
+    """The lines of a value: wrapped to the terminal width less `indent`, unwrapped for a pipe."""
     room = min(shutil.get_terminal_size().columns, MAX_WIDTH) - indent if sys.stdout.isatty() else 10**6
     return [part for line in value.split("\n") for part in textwrap.wrap(line, max(room, 20)) or [""]]
 
 
 def number(value: object) -> str:
-    """A figure to read: five digits of a float, thousands apart."""
+    """A number for display: five digits of a float, thousands separators in an integer."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
@@ -97,7 +97,7 @@ def number(value: object) -> str:
 def figures(
     values: Mapping[str, Estimate], histogram: Mapping[str, Estimate] | None = None, remarks: Sequence[str] = ()
 ) -> None:
-    """Figures with their standard errors, beside those of real data; then the classes of samples, and remarks."""
+    """Figures with their standard errors, next to those of real data; then the classes of samples, and remarks."""
     from zoo.evaluation.descriptions import meaning
 
     table(
@@ -112,7 +112,7 @@ def figures(
 
 
 def size(count: float) -> str:
-    """Bytes to read."""
+    """A number of bytes for display."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -121,7 +121,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to read: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    """A duration for display: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -171,9 +171,9 @@ def in_order(methods: Mapping[str, V]) -> list[tuple[str, V]]:
 
 
 def precision(held: Mapping[str, Any]) -> None:
-    """What weights in fewer bits have changed."""
+    """The effect of rounding weights to fewer bits."""
     if held["weights"] == "float32":
         return
-    say(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Rounding has changed:")
+    say(f"\n{held['share']:.1%} of the weights are {held['weights']}, as in that source. Effect of rounding:")
     differences(held["difference"], f"{held['weights']} from float32")
-    say("log_prob in nats, other floats relative, of integers the share that differs. On data: zoo evaluate")
+    say("log_prob in nats, other floats relative, integers as the share that differs. On data: zoo evaluate")

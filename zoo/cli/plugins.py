@@ -16,17 +16,17 @@ Examples:
   ZOO_AUTOLOAD=0 zoo plugins
 
 \b
-A plugin may be left out:
+To disable a plugin:
   zoo --without PLUGIN COMMAND    for one command (may be repeated)
-  ZOO_WITHOUT=PLUGIN,PLUGIN       for every command that sees this variable
-  ZOO_AUTOLOAD=0                  all of them; what genzoo itself offers stays
+  ZOO_WITHOUT=PLUGIN,PLUGIN       for every command with this environment variable
+  ZOO_AUTOLOAD=0                  all plugins; the built-in data sets remain
 """
 
 
 @click.command("plugins", epilog=EXAMPLES)
 @options.as_json
 def command(as_json: bool) -> None:
-    """List installed plugins, and what is wrong with them."""
+    """List installed plugins and their problems."""
     from zoo.plugins.failures import outdated
     from zoo.plugins.loading import load_plugins
     from zoo.registry import problems

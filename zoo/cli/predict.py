@@ -21,9 +21,9 @@ Examples:
 def command(name: str, data: str, **given: Any) -> None:
     """Predict classes, or how real rows look.
 
-    A column of p(class given row) for each class; of a real/fake discriminator one score.
+    Writes a column of p(class given row) for each class, or one score for a real/fake discriminator.
 
-    Tables have the most probable class as a column beside. Without --out, the rows are printed.
+    Tables also have a column with the most probable class. Without --out, the rows are printed.
     """
     from zoo.cli import row_commands
 

@@ -1,6 +1,6 @@
 """Progress on stderr: a live bar on a terminal, elsewhere a line about every ten seconds.
 
-Both show that work goes on while nothing is reported: the bar moves by itself, and a thread prints the lines.
+Both show activity while nothing is reported: the bar is animated, and a thread prints the lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Stage = Callable[..., None]  # stage, done, total
 SECONDS = 10.0  # between lines
-LONG = 2.0  # of a stage that is worth a line
+LONG = 2.0  # the shortest stage that gets a line
 REFRESH = 0.1
 
 
@@ -56,7 +56,9 @@ def _bar(*columns: str) -> Bar:
         *words[1:],
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(file=sys.stderr),  # as it is now: exporters hide what libraries print
+        console=Console(
+            file=sys.stderr
+        ),  # the stream of this moment: exporters redirect it to hide the output of libraries
         transient=True,
         expand=True,
     )
@@ -71,8 +73,7 @@ def rows(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def stages(what: str) -> Iterator[Stage]:
-    """Yields `progress(stage, done, total)`: what is done of a stage of the work, and of how much; 0 of 0 where that is
-    not known."""
+    """Yields `progress(stage, done, total)`: how much of a stage is done; 0 of 0 if that is unknown."""
     with _report(what, lambda done, total: f"{done / total:.0%}") as show:
         show("loading")
         yield show
@@ -99,11 +100,12 @@ def _report(what: str, amount: Callable[[float, float], str]) -> Iterator[Stage]
 
 
 class Lines:
-    """A line about a stage that takes some seconds, and again every ten, whether anything is reported or not."""
+    """Prints a line about a stage that takes some seconds, and every ten seconds after that, whether or not anything is
+    reported."""
 
     def __init__(self, what: str, amount: Callable[[float, float], str]) -> None:
         self.what, self.amount = what, amount
-        self.stream = sys.stderr  # exporters hide for some time what libraries print
+        self.stream = sys.stderr  # exporters redirect the stream for a while to hide the output of libraries
         self.stage = ""
         self.done = self.total = 0.0
         self.began = self.reported = time.monotonic()
@@ -136,7 +138,7 @@ class Lines:
                     say(self.line(now), file=self.stream)
 
     def line(self, now: float) -> str:
-        """What is done, and the time that is left, if anything is known of it, else the time since the stage began."""
+        """What is done, and the remaining time if it is known, otherwise the time since the stage began."""
         spent = self.reported - self.began  # for what is done
         if self.done and self.done < self.total and spent:
             left = spent * (self.total - self.done) / self.done - (now - self.reported)
@@ -148,10 +150,10 @@ class Lines:
 
 
 def forecast_line(forecast: Forecast) -> str:
-    """What a training will take, in a sentence."""
+    """The forecast of a training as a sentence."""
     memory = ((forecast.memory, "of memory"), (forecast.device_memory, "of the memory of the device"))
     amounts = "".join(f" and {gib(amount)} {what}" for amount, what in memory if amount)
-    return f"takes about {duration(forecast.seconds)}{amounts}, as far as its first steps tell"
+    return f"takes about {duration(forecast.seconds)}{amounts}, estimated from its first steps"
 
 
 def losses(status: Status) -> str:
@@ -211,7 +213,7 @@ class _Lines:
             note(self.title(status.record))
             self.began, self.first = now, status.step
         elif status.step == status.steps and not self.finished:
-            self.finished = True  # the next report has this epoch's validation
+            self.finished = True  # the next report includes the validation of this epoch
             return
         elif now - self.last < SECONDS and status.step < status.steps:
             return

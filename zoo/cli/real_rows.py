@@ -1,4 +1,4 @@
-"""Real rows to show beside samples."""
+"""Real rows to show next to samples."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from zoo.data.sources import blocks
 from zoo.errors import InputError
 from zoo.model import Array
 
-FIT_BYTES = 2**26  # of training rows that give a distance its units, at most
+FIT_BYTES = 2**26  # of training rows that the distance is fitted to, at most
 
 
 def held_out_rows(data: Dataset, count: int, labels: npt.NDArray[np.int64] | None = None, *, seed: int = 0) -> Array:
     """Random rows of the test split, (count, *space.shape), or all of them if there are fewer. With `labels` (count,)
-    row i is of class `labels[i]`; a class that has too few rows shows them again."""
+    row i is of class `labels[i]`; a class with too few rows repeats them."""
     test = data.splits["test"]
     order = noise.permutation(len(test), seed=seed, stream="beside")
     if labels is None:
         return test.take("x", order[:count])
     if data.classes is None:
-        raise InputError(f"{data.name} has no classes, and samples of some were asked for.")
+        raise InputError(f"{data.name} has no classes, but samples of some were requested.")
     classes = test.take("label")
     chosen = np.empty(count, dtype=np.int64)
     for label in np.unique(labels):
@@ -34,8 +34,8 @@ def held_out_rows(data: Dataset, count: int, labels: npt.NDArray[np.int64] | Non
 
 
 def nearest_training_rows(data: Dataset, x: Array) -> Array:
-    """For each of the observations `x` (N, *space.shape) the training row that is nearest, in the distance of
-    `zoo.evaluation`: between standardized columns, or between levels as they are. Needs scikit-learn."""
+    """The training row nearest to each of the observations `x` (N, *space.shape), in the distance of `zoo.evaluation`:
+    between standardized columns, or between raw levels. Needs scikit-learn."""
     from zoo.evaluation.vectors import nearest, vectorizer
 
     train = data.splits["train"]

@@ -49,7 +49,8 @@ LABEL = "label"  # the name of the input, and of the column or array that holds 
 
 
 def open_model(name: str, device: str, trust: bool = True, limits: Limits | None = None) -> Model:
-    """Whatever `name` is, and a word on stderr about what runs it and where. What is not trusted is an artifact."""
+    """Open a preset, run or artifact, and report on stderr what runs it and where. Only an artifact may be
+    untrusted."""
     path = Path(name).expanduser()
     if path.is_file():
         raise InputError(f"{name} is a file; expected the folder of a run or an artifact, or the name of a preset.")
@@ -57,7 +58,7 @@ def open_model(name: str, device: str, trust: bool = True, limits: Limits | None
         model = load_or_open(name, device=device, trust=trust, limits=limits)
     except UnknownName as error:
         if path.is_dir():
-            raise UnknownName(f"{name} was made by a plugin that is not here, or is left out: {error}") from error
+            raise UnknownName(f"{name} needs a plugin that is missing or disabled: {error}") from error
         if os.sep in name:
             raise UnknownName(f"there is no folder {name!r}, and no model of that name. See: zoo list") from error
         raise
@@ -66,7 +67,7 @@ def open_model(name: str, device: str, trust: bool = True, limits: Limits | None
 
 
 def where(model: Model) -> str:
-    """What runs a model, and on which device."""
+    """The runtime and the device of a model."""
     if isinstance(model, Artifact):
         return f"{model.device} (onnxruntime{', in a process with limits' if model.limits else ''})"
     eager: EagerModel = model  # type: ignore[assignment]
@@ -74,7 +75,7 @@ def where(model: Model) -> str:
 
 
 def check_settings(model: Model, method: str, settings: Mapping[str, str]) -> None:
-    """`--set` names options of the method: what has an option of the command line is not among them."""
+    """Check that `--set` names options of the method, without those that have a command-line option of their own."""
     known = model.signature(method).options
     for name in settings:
         if name not in known:
@@ -84,39 +85,38 @@ def check_settings(model: Model, method: str, settings: Mapping[str, str]) -> No
 
 
 def class_of(model: Model, chosen: str) -> int:
-    """The integer label of a class by its name, or by its label where no class is a whole number."""
+    """The index of a class by its name, or by its index if no class name is an integer."""
     if model.classes is None:
-        raise InputError(f"{model.name} has no classes; leave out --class.")
+        raise InputError(f"{model.name} has no classes; omit --class.")
     return int(model.classes.check([chosen], name="--class")[0])
 
 
 def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array]:
-    """`--input NAME=VALUE`: what a method is told of all rows, as an array without an axis of rows."""
+    """`--input NAME=VALUE`: an input for all rows, as an array without a row axis."""
     known = model.signature(method).conditions
     found = {}
     for name, value in given.items():
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise InputError(
-                f"{method} of {model.name} has no input {name!r} beside those of rows; {takes}."
-                f"{did_you_mean(name, known)}"
+                f"{method} of {model.name} has no input {name!r} for all rows; {takes}.{did_you_mean(name, known)}"
             )
         try:
             numbers = np.array([float(part) for part in value.split(",")])
             found[name] = numbers.reshape([int(d) for d in known[name].shape])
         except ValueError:
             shape = known[name].shape
-            what = f"{math.prod(map(int, shape))} numbers with commas between" if shape else "a number"
+            what = f"{math.prod(map(int, shape))} numbers separated by commas" if shape else "a number"
             raise InputError(f"--input {name}={value}; expected {what}.") from None
     return found
 
 
 def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
-    """`--class` as the keyword argument of a method that decodes or draws, where a class goes by its name; `InputError`
-    where it is missing or not taken."""
+    """`--class` as the keyword argument of a method that decodes or draws, which takes a class by name; `InputError` if
+    it is missing or not accepted."""
     if LABEL not in model.signature(method).inputs:
         if chosen is not None:
-            raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+            raise InputError(f"{method} of {model.name} takes no class; omit --class.")
         return {}
     assert model.classes is not None
     if chosen is None:
@@ -128,7 +128,7 @@ def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
 
 
 def read_conditions(source: str, names: Sequence[str]) -> dict[str, Source]:
-    """What rows of a file, or of a split of a data set, say beside observations and classes, by name."""
+    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, by name."""
     if not names:
         return {}
     found, split = find(source)
@@ -156,7 +156,7 @@ def read_inputs(
     labels: Any = None
     wanted = LABEL in signature.inputs
     if chosen is not None and not wanted:
-        raise InputError(f"{method} of {model.name} takes no class; leave out --class.")
+        raise InputError(f"{method} of {model.name} takes no class; omit --class.")
     if isinstance(found, Path):
         if label is None and (names_there := columns_in(found)):
             label = next((n for n in (said_of(model).label, LABEL) if n in names_there), None)
@@ -169,7 +169,7 @@ def read_inputs(
             labels = read_labels(found, model.classes, label)
     else:
         if "z" in signature.inputs:
-            raise InputError(f"{method} takes latents, and {source} are observations. Make latents first: zoo encode.")
+            raise InputError(f"{method} takes latents, but {source} holds observations. Encode them first: zoo encode.")
         dataset = load_dataset(found, label=label)
         rows = dataset.fitted(model.space, model.classes if wanted and chosen is None else None).splits[split]
         inputs["x"] = rows.observations
@@ -233,19 +233,19 @@ def check_numbers(wanted: Sequence[int], count: int, source: str) -> None:
 
 
 def as_table(path: Path) -> TableFile | None:
-    """The table of a file, of several that a pattern names, or of those in a folder; None where it is none."""
+    """The table of a file, of files that match a pattern, or of those in a folder; None if it is not a table."""
     parts = find_parts(path) or [path]
     return open_parts(parts) if all(p.suffix.lower() in TABLES and p.is_file() for p in parts) else None
 
 
 def kept_columns(source: str, names: Sequence[str]) -> dict[str, Array]:
-    """Columns of a table that go beside what is computed of its rows, such as identifiers."""
+    """Columns of a table that are copied to the result, such as identifiers."""
     if not names:
         return {}
     found, _ = find(source)
     table = as_table(found) if isinstance(found, Path) else None
     if table is None:
-        raise InputError(f"{source} is no table, so it has no columns to keep. Leave out --keep.")
+        raise InputError(f"{source} is not a table, so it has no columns to keep. Omit --keep.")
     places = [table.column(name) for name in names]
     pa = arrow()
     columns = [pa.chunked_array([b.column(i) for b in table.values()]) for i in places]
@@ -270,16 +270,16 @@ def find(source: str) -> tuple[Path | str, str]:
 
 
 def check_early(out: Path | None, force: bool) -> None:
-    """Say what is wrong with an output before anything is loaded."""
+    """Report what is wrong with an output before anything is loaded."""
     if out is None:
         return
     check_output_file(out, force)
     if out.suffix.lower() not in writers.SUFFIXES:
-        writers.check_output(out, force=force)  # says which there are
+        writers.check_output(out, force=force)  # lists the formats
 
 
 def check_late(out: Path | None, force: bool, space: Space | None, count: int | None = None) -> None:
-    """Say what is wrong with an output for rows of a space (None: named columns)."""
+    """Report what is wrong with an output for rows of a space (None: named columns)."""
     if out is not None:
         writers.check_output(out, space, count=count, force=force)
     elif isinstance(space, Image):
@@ -287,7 +287,7 @@ def check_late(out: Path | None, force: bool, space: Space | None, count: int | 
 
 
 def check_room(out: Path, space: Space, count: int) -> None:
-    """Before a long job: would the file fit on its disk? Only for formats whose size is known."""
+    """Check before a long job that the file fits on its disk. Only for formats of known size."""
     folder = out.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -309,7 +309,7 @@ def deliver(
     columns: Mapping[str, Sequence[str]] | None = None,
     force: bool = False,
 ) -> int:
-    """Write chunks to a file, or print them as CSV (strings: a line each). The number of rows."""
+    """Write chunks to a file, or print them as CSV (strings: one per line). Returns the number of rows."""
     if out is not None:
         return writers.write(out, chunks, space, columns=columns, force=force)
     names = {**(columns or {}), **({"x": column_names(space)} if space is not None else {})}
@@ -319,7 +319,7 @@ def deliver(
 
 def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Sequence[str]]) -> int:
     limit = TERMINAL_ROWS if sys.stdout.isatty() else None
-    shown = printable if limit else str  # to a file or another program go the values as they are
+    shown = printable if limit else str  # a file or another program gets the raw values
     table = csv.writer(sys.stdout, lineterminator="\n")
     count = 0
     for chunk in chunks:
@@ -340,7 +340,7 @@ def _print(chunks: Iterable[Chunk], space: Space | None, names: Mapping[str, Seq
 
 
 def _values(name: str, array: Array, space: Space | None) -> Any:
-    """The values of each row of an array, as they are printed; a value that is missing is empty."""
+    """The printed values of each row of an array; a missing value is empty."""
     if name == "x" and isinstance(space, Table):
         columns = (column.to_pylist() for column in space.decode(array).columns)
         return [["" if v is None else v for v in row] for row in zip(*columns, strict=True)]
@@ -356,8 +356,8 @@ def _titles(chunk: Chunk, names: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def with_classes(chunks: Iterable[Chunk], labels: Array, classes: Labels, out: Path | None) -> Iterator[Chunk]:
-    """Chunks with the class of each row, where there is room for it: its name in tables; in NPZ files its number, which
-    is its name where classes are whole numbers."""
+    """Chunks with the class of each row, if the format has room for it: its name in tables; in NPZ files its number,
+    which is the name if class names are integers."""
     suffix = ".csv" if out is None else out.suffix.lower()
     if suffix in (".csv", ".tsv"):
         writers.warn_of_formulas("the output" if out is None else str(out), classes.names)
@@ -404,7 +404,7 @@ def run(
     keep: Sequence[str] = (),
     watch: Callable[[Iterator[Chunk]], Iterator[Chunk]] = lambda chunks: chunks,
 ) -> Model:
-    """Run a method over the rows of `data`, and write or print what it gives. The chunks pass through `watch`."""
+    """Run a method over the rows of `data`, and write or print the result. The chunks pass through `watch`."""
     check_early(out, force)
     if out is not None and out.exists() and Path(data).expanduser().exists() and out.samefile(Path(data).expanduser()):
         raise InputError(f"{out} is the data; give the result another name.")
@@ -442,8 +442,8 @@ def blocks(
     given: Mapping[str, Any],
     show: Progress | None,
 ) -> Iterator[Chunk]:
-    """What a method gives for the rows from `start` on, which are read some at a time: memory stays flat. A row has its
-    number in the data as index, or, where each has a seed of its own, 0."""
+    """The results of a method for the rows from `start` on, which are read in blocks so that memory stays flat. The
+    index of a row is its number in the data, or 0 if each row has its own seed."""
     count = len(next(iter(inputs.values())))
     if isinstance(seed, list) and len(seed) != count - start:
         raise InputError(f"there are {len(seed)} seeds and {count - start} rows; expected as many.")
@@ -462,7 +462,7 @@ def blocks(
 
 
 def with_columns(chunks: Iterable[Chunk], columns: Mapping[str, Array], start: int) -> Iterator[Chunk]:
-    """Chunks with other columns of their rows before them."""
+    """Chunks preceded by other columns of their rows."""
     done = start
     for chunk in chunks:
         rows = len(next(iter(chunk.values())))

@@ -1,4 +1,4 @@
-"""`zoo runs`: trainings and how far they are."""
+"""`zoo runs`: trainings and their progress."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Examples:
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("."), required=False)
 @options.as_json
 def command(folder: Path, as_json: bool) -> None:
-    """List the runs in FOLDER and the folders in it, those that were saved last first.
+    """List the runs in FOLDER and its subfolders, most recently saved first.
 
-    Of each: how many of its epochs are done, the best validation loss, and the epoch that had it.
+    Shows the completed epochs, the best validation loss, and its epoch.
     """
     from zoo.training import runs
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo.model import Array, Model, Progress
 
 COUNT = 16
-BLOCK = 2**18  # rows whose classes are made at a time, where they differ
+BLOCK = 2**18  # rows whose classes are generated at a time, if they differ
 ALL = "all"
 BESIDE = ("data", "nearest")
 EXAMPLES = """\b
@@ -35,23 +35,27 @@ Examples:
 @click.command("sample", epilog=EXAMPLES)
 @options.name
 @click.option("-n", "--count", type=int, help="How many (default: 16, or one for each of --seeds or row of --inputs).")
-@click.option("--seed", type=int, help="The same seed gives the same rows everywhere (default: a new one, printed).")
+@click.option(
+    "--seed", type=int, help="The same seed gives the same rows everywhere (default: a new one, which is printed)."
+)
 @options.seeds
 @options.stream
-@click.option("--start", type=int, default=0, show_default=True, help="The first row, to go on with an earlier seed.")
-@click.option("--class", "chosen", metavar="CLASS", help="A class by name or number; 'all' takes them in turn.")
+@click.option(
+    "--start", type=int, default=0, show_default=True, help="The first row, to continue with an earlier seed."
+)
+@click.option("--class", "chosen", metavar="CLASS", help="A class by name or index; 'all' cycles through them.")
 @options.given_inputs
 @click.option(
     "--inputs",
     metavar="FILE|NAME[:SPLIT]",
-    help="What the model is told of each row: a column of a file for each input.",
+    help="A file with a column for each input of the model.",
 )
 @options.set_option("An option of the method, such as temperature=0.8")
 @options.out
 @click.option(
     "--beside",
     type=click.Choice(BESIDE),
-    help="Show real rows beside samples in a picture: of the test split (data), or the nearest training rows.",
+    help="Show real rows next to samples in a picture: of the test split (data), or the nearest training rows.",
 )
 @click.option(
     "--data", metavar="FILE|FOLDER|NAME", help="The data for --beside (default: what the model was trained on)."
@@ -88,11 +92,11 @@ def command(
     from zoo.rows import check_count
 
     if seeds is not None and seed is not None:
-        raise click.UsageError("--seed is for all rows and --seeds for each; give one of them.")
+        raise click.UsageError("--seed sets one seed for all rows and --seeds one for each; give only one of them.")
     if beside and (out is None or out.suffix.lower() != ".png"):
         raise click.UsageError("--beside is for pictures: --out x.png.")
     if data is not None and not beside:
-        raise click.UsageError("--data is for --beside, which is not given.")
+        raise click.UsageError("--data needs --beside.")
     if count is not None:
         check_count(count)
     row_commands.check_early(out, force)
@@ -122,7 +126,7 @@ def command(
 
 
 def columns_of(model: Model, given: Mapping[str, str], source: str | None, first: int) -> dict[str, Array]:
-    """What a file says of each sample, by name, from the row `first` on: what is not `given` for all."""
+    """The inputs of each sample from a file, by name, from the row `first` on: those that are not `given` for all."""
     from zoo.cli import row_commands
     from zoo.errors import InputError
 
@@ -130,11 +134,13 @@ def columns_of(model: Model, given: Mapping[str, str], source: str | None, first
     names = [name for name in model.signature("sample").conditions if name not in given]
     if names and source is None:
         more = " ".join(f"--input {name}=VALUE" for name in names)
-        raise InputError(f"sample of {model.name} needs {', '.join(names)}: {more}, or --inputs FILE with a row each.")
+        raise InputError(
+            f"sample of {model.name} needs {', '.join(names)}: {more}, or --inputs FILE with one row per sample."
+        )
     if source is None:
         return {}
     if not names:
-        raise InputError(f"sample of {model.name} is told nothing of each row; leave out --inputs.")
+        raise InputError(f"sample of {model.name} has no inputs for each row; omit --inputs.")
     found = row_commands.read_conditions(source, names)
     for name, column in found.items():
         if first >= len(column):
@@ -143,7 +149,7 @@ def columns_of(model: Model, given: Mapping[str, str], source: str | None, first
 
 
 def told_of_rows(model: Model, given: Mapping[str, str], columns: Mapping[str, Array], count: int) -> dict[str, Array]:
-    """What a model is told of `count` samples, by name, (count, ...): by columns, or given for all."""
+    """The inputs of `count` samples, by name, (count, ...): from columns, or given for all."""
     import numpy as np
 
     from zoo.cli import row_commands
@@ -171,7 +177,7 @@ def load_real(model: Model, data: str | None) -> Dataset:
 def save_beside(
     model: Model, chunks: Iterator[Chunk], data: Dataset, beside: str, labels: Array | None, out: Path, force: bool
 ) -> int:
-    """The picture of samples and real rows side by side, each under its name. The number of samples."""
+    """Draw samples and real rows side by side, each with its title. Returns the number of samples."""
     import numpy as np
 
     from zoo import writers
@@ -188,7 +194,7 @@ def save_beside(
 
 
 def labels_of(model: Model, chosen: str | None, start: int, count: int) -> Array | None:
-    """The class of each sample, (count,), where they were asked for."""
+    """The class of each sample, (count,), if classes were requested."""
     import numpy as np
 
     from zoo.cli.row_commands import class_of
@@ -212,8 +218,8 @@ def draw(
     show: Progress | None = None,
     told: Mapping[str, Array] | None = None,
 ) -> Iterator[Chunk]:
-    """Chunks of samples. Arguments are checked at once; all classes in turn are made a block of rows at a time. `told`
-    are further inputs, (count, ...) each."""
+    """Chunks of samples. Arguments are checked immediately; if all classes are cycled through, a block of rows is
+    generated at a time. `told` are further inputs, (count, ...) each."""
     import numpy as np
 
     from zoo.cli.row_commands import class_of, with_classes
@@ -223,12 +229,14 @@ def draw(
     told = told or {}
     conditional = "label" in model.signature("sample").inputs
     if not conditional:
-        more: dict[str, Any] = {} if chosen is None else {"label": chosen}  # the model says that it takes none
+        more: dict[str, Any] = {} if chosen is None else {"label": chosen}  # the model reports that it takes none
         return model.stream("sample", told, count=count, start=start, progress=show, **given, **more)
     assert model.classes is not None
     if chosen is None:
         classes = model.classes.describe()
-        raise InputError(f"{model.name} needs a class: --class NAME, or --class {ALL} for each in turn; {classes}.")
+        raise InputError(
+            f"{model.name} needs a class: --class NAME, or --class {ALL} to cycle through them; {classes}."
+        )
     if chosen != ALL or ALL in model.classes.names:
         label = class_of(model, chosen)
         chunks = model.stream("sample", {**told, "label": label}, count=count, start=start, progress=show, **given)
@@ -248,7 +256,7 @@ def _blocks(
     show: Progress | None,
     told: Mapping[str, Array],
 ) -> Iterator[Chunk]:
-    """Samples of all classes in turn."""
+    """Samples that cycle through all classes."""
     import numpy as np
 
     from zoo.cli.row_commands import with_classes

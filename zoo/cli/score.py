@@ -1,4 +1,4 @@
-"""`zoo score`: how probable observations are."""
+"""`zoo score`: log-probabilities of observations."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ MEANS = {
 
 @click.command("score", epilog=EXAMPLES)
 @options.data
-@click.option("--conditionals", is_flag=True, help="Also each dimension's nats given those before it, if it has them.")
+@click.option(
+    "--conditionals", is_flag=True, help="Also the nats of each dimension given those before it, if the model has them."
+)
 @options.method_options
 def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
-    """Score observations: log_prob in nats, a row each.
+    """Score observations: log_prob in nats, one per row.
 
     --out takes .csv, .tsv, .parquet, .npz and .npy; without it, the scores are printed.
     """
@@ -45,7 +47,7 @@ def command(name: str, data: str, conditionals: bool, **given: Any) -> None:
     def watch(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             if conditionals and "conditionals" not in chunk:
-                raise InputError(f"{name} gives no conditionals: its density is no product over dimensions.")
+                raise InputError(f"{name} has no conditionals: its density is not a product over dimensions.")
             scores.add(chunk["log_prob"])
             yield chunk if conditionals else {"log_prob": chunk["log_prob"]}
 

@@ -1,4 +1,4 @@
-"""`zoo show`: what is known of a model."""
+"""`zoo show`: the description of a model."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Examples:
 MEANS = {
     "exact": "exact: log_prob is the log-density in nats",
     "lower_bound": "lower bound: log_prob is a lower bound on the log-density in nats",
-    "unnormalized": "unnormalized: log_prob is the log-density in nats up to a constant that is not known",
+    "unnormalized": "unnormalized: log_prob is the log-density in nats up to an unknown constant",
 }
 
 
 @click.command("show", epilog=EXAMPLES)
 @options.name
-@click.option("--settings", is_flag=True, help="Of an architecture: what --set takes (imports its framework).")
-@click.option("--history", is_flag=True, help="Of a run: the losses of each epoch; with --json of steps too.")
+@click.option("--settings", is_flag=True, help="For an architecture: what --set accepts (imports its framework).")
+@click.option("--history", is_flag=True, help="For a run: the losses of each epoch, and with --json of each step.")
 @options.as_json
 def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
     """Show a model: methods, options, paper, test metrics.
 
-    Of a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
+    For a preset, run or artifact also the sample space, settings, recipe and weights. Nothing is loaded.
     """
     if history:
         show_history(name, as_json)
@@ -80,7 +80,7 @@ def command(name: str, settings: bool, history: bool, as_json: bool) -> None:
             table([f"--set ({part})", "default", "meaning"], rows)
             say()
     elif known["kind"] == "architecture":
-        note(f"\nWhat --set takes: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
+        note(f"\nWhat --set accepts: zoo show {name} --settings. Train it: zoo train {name} --data DATA --out RUN")
 
 
 def show_history(run: str, as_json: bool) -> None:
@@ -96,7 +96,7 @@ def show_history(run: str, as_json: bool) -> None:
     columns = list(dict.fromkeys(name for row in epochs for name in row))
     table(columns, [[_value(row.get(name, "-")) for name in columns] for row in epochs])
     if at.best is not None:
-        note(f"\nthe best: epoch {at.best_epoch}, {at.best}. Of steps too: zoo show {run} --history --json")
+        note(f"\nthe best: epoch {at.best_epoch}, {at.best}. For each step: zoo show {run} --history --json")
 
 
 def print_methods(methods: Mapping[str, Any]) -> None:
@@ -130,7 +130,7 @@ def _line(key: str, value: Any, known: Mapping[str, Any]) -> str:
         return MEANS.get(value, str(value))
     if key == "requires":
         return ", ".join(f"{module} ({install})" for module, install in value.items())
-    if key == "validation" and isinstance(value, Mapping):  # of cards of before: bare numbers
+    if key == "validation" and isinstance(value, Mapping):  # bare numbers in older cards
         measured = {name: loss for name, loss in value.items() if loss is not None}
         return ", ".join(f"{name} {figure}" for name, figure in figures_of({"figures": measured}).items())
     if isinstance(value, Mapping):

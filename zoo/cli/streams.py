@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full, and text from elsewhere that is shown on them."""
+"""Standard streams that are closed or full, and untrusted text that is shown on them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import IO
 
 import click
 
-# control characters, which terminals obey, and those that turn the direction of writing; not tab and line feed
+# control characters, which terminals interpret, and those that change the writing direction; not tab and line feed
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """`text` with what a terminal would obey written out: names come from other people's files."""
+    """`text` with terminal control characters escaped: names come from other people's files."""
     return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def say(text: object = "", *, mark: str = "", err: bool = False, file: IO[str] | None = None) -> None:
-    """Print a line. All that commands say passes here, so that no name reaches a terminal as it is. `mark` is a word of
-    our own before it, which may have colors."""
+    """Print a line. All output of commands passes through here, so that no name reaches a terminal unescaped. `mark` is
+    a trusted word before it, which may have colors."""
     click.echo(mark + printable(str(text)), err=err, file=file)
 
 
 class Closed(io.TextIOBase):
-    """A standard output that is not there: whoever prints results is to know."""
+    """A standard output that is closed: printing results to it must be an error."""
 
     def write(self, text: str) -> int:
         raise OSError(errno.EBADF, "it is closed")
 
 
 def open_streams() -> None:
-    """Have three standard streams. One that is closed would leave its number to the next file that is opened, and what
-    libraries print would go into that."""
+    """Make sure that all three standard streams are open. The descriptor of a closed one would be reused for the next
+    file that is opened, and the output of libraries would go into that file."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -50,12 +50,12 @@ def open_streams() -> None:
 
 
 def give_up_stdout() -> None:
-    """Nothing more is written to the standard output: Python does so at its end."""
+    """Prevent Python from flushing to the standard output when it exits."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def broken() -> str:
-    """What is wrong with the standard output, or nothing."""
+    """What is wrong with the standard output, or an empty string."""
     try:
         print(end="", flush=True)
         if isinstance(sys.stdout, Closed):

@@ -1,4 +1,4 @@
-"""`zoo train`: from data to a trained model."""
+"""`zoo train`: train a model on data."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Examples:
 """
 PRECISIONS = ["32-true", "16-mixed", "bf16-mixed", "64-true"]
 PRECISION = f"{PRECISIONS[0]} (default), {', '.join(PRECISIONS[1:])}."
-SAVE_EVERY = "At least so long between two saves [default: as long as makes saving take at most 5 % of the time]."
-CHANGES = ("device", "devices", "precision", "epochs", "patience", "save_every")  # of a run that goes on
+SAVE_EVERY = "Shortest time between two saves [default: saving takes at most 5 % of the time]."
+CHANGES = ("device", "devices", "precision", "epochs", "patience", "save_every")  # of a run that is resumed
 PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 
 
@@ -55,25 +55,30 @@ PREVIEW = {"picture": 64, "points": 2000, "rows": 64}
 @options.image_size
 @options.types
 @options.input_columns
-@click.option("--unconditional", is_flag=True, help="Leave out the classes of the data.")
+@click.option("--unconditional", is_flag=True, help="Ignore the classes of the data.")
 @options.tokenizer
 @options.length
-@click.option("--epochs", type=int, metavar="N", help="Passes over the data; of a run that goes on, in all.")
-@click.option("--batch-size", type=int, metavar="N", help="Rows a step, over all devices.")
+@click.option("--epochs", type=int, metavar="N", help="Passes over the data; for a resumed run, in total.")
+@click.option("--batch-size", type=int, metavar="N", help="Rows per step, over all devices.")
 @click.option("--accumulate", type=int, metavar="N", help="Cut each batch into N parts: less memory, the same steps.")
-@click.option("--learning-rate", type=float, metavar="X", help="The highest of the schedule.")
+@click.option("--learning-rate", type=float, metavar="X", help="The peak of the schedule.")
 @click.option("--patience", type=int, metavar="N", help="Stop after N epochs without a better loss; 0: never.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same model. [default: 0]")
 @options.set_option("A setting of the architecture or the training; zoo show ARCHITECTURE --settings lists them")
-@click.option("--from", "start", metavar="RUN|PRESET", help="Begin with its weights (fine-tuning).")
+@click.option("--from", "start", metavar="RUN|PRESET", help="Start from its weights (fine-tuning).")
 @options.device
 @click.option(
-    "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="How many, data parallel."
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Number of devices, data parallel.",
 )
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], metavar="KIND", help=PRECISION)
 @click.option("--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help=SAVE_EVERY)
 @click.option("--force", is_flag=True, help="Replace the run if it exists.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume this run.")
 def command(
     architecture: str | None,
     data: str | None,
@@ -96,12 +101,12 @@ def command(
     resume: Path | None,
     **recipe: int | float | None,
 ) -> None:
-    """Train an architecture on data, or go on with a run.
+    """Train an architecture on data, or resume a run.
 
-    What is not given is the architecture's own recipe. Ctrl-C saves the run; --resume goes on to the same result, bit
-    for bit, on the same machine. It may also go on elsewhere (--device, --devices, --precision) or for longer
-    (--epochs, --patience), to another result. A preset in place of an architecture, or --from, begins with trained
-    weights.
+    Options that are not given come from the recipe of the architecture. Ctrl-C saves the run; on the same machine,
+    --resume reaches the same result, bit for bit. A run may also be resumed elsewhere (--device, --devices,
+    --precision) or for longer (--epochs, --patience), with a different result. A preset instead of an architecture, or
+    --from, starts from trained weights.
     """
     ctx = click.get_current_context()
     if resume is not None:
@@ -112,7 +117,7 @@ def command(
     if architecture is None or data is None or out is None:
         missing = [n for n, v in (("ARCHITECTURE", architecture), ("--data", data), ("--out", out)) if v is None]
         ctx.fail(f"missing {', '.join(missing)}. Start a run: zoo train ARCHITECTURE --data DATA --out RUN")
-    # before the seconds that a framework takes to be imported
+    # before the framework is imported, which takes seconds
     from zoo import registry
     from zoo.data import resolve
     from zoo.system.files import check_output_folder
@@ -164,7 +169,7 @@ def _watch(
 
 
 def _changes(ctx: click.Context) -> dict[str, Any]:
-    """What was given to a run that goes on; the rest it keeps."""
+    """The options given to a resumed run; it keeps all others."""
     given = {}
     for parameter in ctx.command.params:
         name = parameter.name
@@ -173,7 +178,7 @@ def _changes(ctx: click.Context) -> dict[str, Any]:
         if name not in CHANGES:
             word = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
             may = ", ".join(f"--{change.replace('_', '-')}" for change in CHANGES)
-            ctx.fail(f"a run that goes on keeps its settings but for {may}; leave out {word}, or start a new run.")
+            ctx.fail(f"a resumed run keeps its settings except {may}; omit {word}, or start a new run.")
         given[name] = ctx.params[name]
     return given
 
@@ -187,14 +192,15 @@ def _begun_with(name: str) -> ModelSpec:
     if not path.is_dir():
         return registry.of_model(name)
     if "architecture" not in (found := show(path)):
-        raise InputError(f"{path} is no run or checkpoint; expected one, or the name of a preset.")
+        raise InputError(f"{path} is not a run or checkpoint; expected one, or the name of a preset.")
     return registry.architecture(str(found["architecture"]))
 
 
 def split_settings(
     spec: ModelSpec, settings: Mapping[str, str], recipe: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """`--set` for the architecture, and for its training with the options that set the same."""
+    """`--set` split into settings of the architecture and of its training, the latter merged with the equivalent
+    options."""
     if not settings:
         return {}, dict(recipe)
     from zoo import registry
@@ -214,14 +220,14 @@ def split_settings(
                 f"{', '.join(training)}.{near}"
             )
         elif key in recipe:
-            raise InputError(f"{key} is given twice: --{key.replace('_', '-')} and --set {key}={value}. Leave one out.")
+            raise InputError(f"{key} is given twice: --{key.replace('_', '-')} and --set {key}={value}. Omit one.")
         else:
             more[key] = value
     return config, more
 
 
 def title(record: RunRecord) -> str:
-    """What is trained, on what, where, and how."""
+    """A line about what is trained, on what, where, and how."""
     recipe = record.recipe
     devices = f"{record.devices} x " if record.devices > 1 else ""
     start = "" if record.start is None else f", from {record.start}"
@@ -232,7 +238,7 @@ def title(record: RunRecord) -> str:
 
 
 def _finish(run: Path, model: EagerModel, seconds: float) -> None:
-    """What came out, a preview, and what to type next."""
+    """The result, a preview, and what to type next."""
     if _is_worker():
         return
     card = model.meta["card"]
@@ -250,7 +256,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
     )
     if last:
         note(
-            f"The best epoch was the last: more may be better. Go on: zoo train --resume {run} --epochs "
+            f"The best epoch was the last: more may be better. Continue: zoo train --resume {run} --epochs "
             f"{2 * card['epoch']}"
         )
     words = "".join(f" --input {name}={','.join(f'{v:g}' for v in a[0].flat)}" for name, a in told.items())
@@ -261,7 +267,7 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
 
 
 def told_of_preview(model: EagerModel) -> dict[str, Array]:
-    """What the samples of the preview are told beside their classes: what the data say of validation rows, in turns."""
+    """The inputs of the samples of the preview, other than classes: those of validation rows, cyclically."""
     import numpy as np
 
     from zoo.data.model_data import load_for
@@ -274,7 +280,7 @@ def told_of_preview(model: EagerModel) -> dict[str, Array]:
 
 
 def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | None:
-    """Samples beside the weights: a picture, strings or a table. None where the data do not say what they need."""
+    """Samples next to the weights: a picture, strings or a table. None if the data lack an input that they need."""
     if "sample" not in model.signatures or set(model.signatures["sample"].conditions) - set(told):
         return None
     from zoo import writers
@@ -293,10 +299,11 @@ def preview(run: Path, model: EagerModel, told: Mapping[str, Array]) -> Path | N
 
 
 def _all(model: EagerModel) -> str:
-    """What sampling of a conditional model needs."""
+    """The option that sampling from a conditional model needs."""
     return " --class all" if "label" in model.signatures["sample"].inputs else ""
 
 
 def _is_worker() -> bool:
-    """A further process of a data-parallel training, which runs the same command: the first one talks."""
+    """Whether this is a further process of a data-parallel training, which runs the same command: only the first one
+    prints."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0

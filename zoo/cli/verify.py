@@ -1,4 +1,4 @@
-"""`zoo verify`: is an artifact what its source is?"""
+"""`zoo verify`: check an artifact against its source."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ Examples:
 @options.untrusted
 @options.as_json
 def command(name: str, check: str | None, device: str, opening: dict[str, Any], as_json: bool) -> None:
-    """Check an artifact against what its source gave.
+    """Check an artifact against the results of its source.
 
-    Its files are as they were written, and on this machine too every method gives the results of the source. These
-    are in the artifact, so no framework is needed. With --check quick there are fewer rows; full is all that is there.
+    Checks that its files are unchanged, and that every method reproduces the results of the source on this machine.
+    These results are stored in the artifact, so no framework is needed. --check quick compares fewer rows, full all
+    that are stored.
     """
     from msgspec import to_builtins
 
@@ -40,4 +41,4 @@ def command(name: str, check: str | None, device: str, opening: dict[str, Any], 
         print_json(to_builtins(report))
         return
     parity(report)
-    note(f"{name}: the files are whole, and every method gives what its source gave.")
+    note(f"{name}: the files are intact, and every method reproduces its source.")

@@ -24,7 +24,7 @@ Examples:
     "--dims",
     callback=options.whole_numbers,
     metavar="I,J",
-    help="The two coordinates, from 0 (default: those that move observations most, printed).",
+    help="The two coordinates, numbered from 0 (default: those that change observations most, printed).",
 )
 @click.option("--steps", type=int, default=12, show_default=True, help="Values of each coordinate.")
 @click.option(
@@ -32,7 +32,7 @@ Examples:
     "origin",
     type=int,
     metavar="SEED",
-    help="The other coordinates are those of this sample (default: zeros, the middle of the prior).",
+    help="Take the other coordinates from this sample (default: zeros, the center of the prior).",
 )
 @options.decoding_options
 def command(
@@ -66,5 +66,5 @@ def command(
         given["at"] = latents_of_seeds(model, [origin])[0]
     if dims is None:
         dims = [*moving_dims(model, **given)]
-        note(f"--dims {dims[0]},{dims[1]} (they move observations most)")
+        note(f"--dims {dims[0]},{dims[1]} (they change observations most)")
     deliver_grid(model, walk(model, dims, steps=steps, **given), out, force)

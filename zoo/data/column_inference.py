@@ -91,8 +91,8 @@ class Sketch:
     numbers: int = 0  # values that are numbers
     whole: int = 0
     thousands: int = 0
-    zeros: int = 0  # whole numbers that begin with a zero, as codes do
-    huge: int = 0  # whole numbers that take more than 64 bits
+    zeros: int = 0  # integers that begin with a zero, as codes do
+    huge: int = 0  # integers that take more than 64 bits
     endless: int = 0  # infinities
     times: Counter[str] = field(default_factory=Counter)  # values that are dates, by pattern
     ends: dict[str, tuple[int, int]] = field(default_factory=dict)  # the first and the last, in microseconds
@@ -229,7 +229,7 @@ class Sketch:
 def infer(
     table: tables.Table, types: Mapping[str, str] | str | None = None, besides: Collection[str] = ()
 ) -> tuple[Table, list[str]]:
-    """The space of a table, but for the columns `besides`, which are no observations, and what to know of its columns.
+    """The space of a table, but for the columns `besides`, which are not observations, and what to know of its columns.
     One `InputError` lists all columns for which no kind fits."""
     wanted = parse_types(types)
     columns: list[AnyColumn] = []
@@ -292,14 +292,14 @@ def decide(sketch: Sketch, wanted: str | None) -> tuple[AnyColumn, list[str]]:
         raise Unclear(_too_large(sketch))
     if kind == "integer":
         if sketch.whole < sketch.present or sketch.low is None or sketch.high is None:
-            raise Unclear(f"has values that are no whole numbers{_shown(sketch)}")
+            raise Unclear(f"has values that are not integers{_shown(sketch)}")
         return Integer(low=sketch.low, high=sketch.high, **given), remarks
     if sketch.endless:
         raise Unclear(
             f"has {sketch.endless:,} infinite values; replace them, or leave it out: --types {sketch.name}=drop"
         )
     if sketch.numbers < sketch.present:
-        raise Unclear(f"has values that are no numbers{_shown(sketch)}")
+        raise Unclear(f"has values that are not numbers{_shown(sketch)}")
     return _real(sketch, given), remarks
 
 
@@ -341,7 +341,7 @@ def _kind(sketch: Sketch) -> str:
 
 def _too_large(sketch: Sketch) -> str:
     return (
-        f"has {sketch.huge:,} whole numbers of more than 18 digits: leave it out, or take them for real numbers or "
+        f"has {sketch.huge:,} integers of more than 18 digits: leave it out, or take them for real numbers or "
         f"words: --types {sketch.name}=drop, =real, =category"
     )
 

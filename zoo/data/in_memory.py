@@ -145,7 +145,7 @@ def _numpy(data: Any) -> Any:
     try:
         return np.asarray(data)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{type(data).__name__} is no data: {error}") from None
+        raise InputError(f"{type(data).__name__} is not data: {error}") from None
 
 
 def _classes(y: Any) -> Any:

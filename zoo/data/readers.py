@@ -145,7 +145,7 @@ def make_dataset(
     """A data set of all its rows, in splits of its own or by the fixed permutation."""
     x, space, where = found.x, found.space, source or "data"
     if not isinstance(x, Lines) and (asked.tokenizer is not None or asked.length is not None):
-        raise InputError(f"{where} is no text; a tokenizer and a length are for that. Leave them out.")
+        raise InputError(f"{where} is not text; a tokenizer and a length are for that. Leave them out.")
     classes = y = None
     if found.classes is not None:
         if len(found.classes) != len(x):
@@ -221,7 +221,7 @@ def _read(path: Path, asked: Asked) -> Found:
         _no_column(path, asked, "its sub-folders are the classes")
         return images_of(*find_images(path), asked.size)
     if asked.size is not None:
-        raise InputError(f"{path} is no folder of images; a size is for those. Leave it out.")
+        raise InputError(f"{path} is not a folder of images; a size is for those. Leave it out.")
     if kind == ".txt":
         _no_column(path, asked, "a text file has no classes")
         return Found(read_strings(path), None)
@@ -242,7 +242,7 @@ def _read_parts(parts: Sequence[Path], asked: Asked) -> Found:
         return images_of(list(parts), [], asked.size)
     odd = next((p for p in parts if p.suffix.lower() not in TABLES), None)
     if odd is not None:
-        raise InputError(f"{odd} is no table; several files are read as one where all are {', '.join(TABLES)}.")
+        raise InputError(f"{odd} is not a table; several files are read as one where all are {', '.join(TABLES)}.")
     for part in parts:
         _kind(part)
     return read_table(open_parts(parts), asked)
@@ -382,7 +382,7 @@ def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found
 
 
 def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
-    """Integer labels and their names, in natural order: whole numbers as numbers, "class 10" after "class 9"."""
+    """Integer labels and their names, in natural order: integers as numbers, "class 10" after "class 9"."""
     if isinstance(words, Words):
         y, classes = make_labels(path, words.names)
         return y[words.places], classes
@@ -406,7 +406,7 @@ def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.ND
 
 
 def _class_order(name: str) -> tuple[int, list[tuple[int, str]]]:
-    """Sort key: whole numbers first, then names in natural order."""
+    """Sort key: integers first, then names in natural order."""
     return (int(name), []) if is_whole(name) else (sys.maxsize, natural(name))
 
 

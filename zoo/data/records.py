@@ -50,12 +50,12 @@ def parse(values: Any, column: Column) -> Any:
     if isinstance(column, Boolean) and column.words and pa.types.is_boolean(values.type):
         return pa.array(column.words).take(values.cast(pa.int8()))
     try:
-        return values.cast(column.arrow, safe=not isinstance(column, Real))  # large whole numbers are rounded
+        return values.cast(column.arrow, safe=not isinstance(column, Real))  # large integers are rounded
     except pa.ArrowInvalid:
         numbers = np.asarray(values.cast(pa.float64(), safe=False).fill_null(0))
         fraction, large = numbers != np.floor(numbers), np.abs(numbers) >= 2**63
         if large.any() and not fraction.any():
-            raise Problem("is larger than integers of 64 bits are", values, large) from None
+            raise Problem("exceeds 64-bit integers", values, large) from None
         bad = fraction | large
         raise Problem(f"is no {column.kind}", values, bad if bad.any() else np.ones(len(values), bool)) from None
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
@@ -78,7 +78,7 @@ def _parse_words(words: Any, column: Column) -> Any:
         whole = not isinstance(column, Real)
         numbers = pc.if_else(pc.match_substring_regex(words, THOUSANDS), pc.replace_substring(words, ",", ""), words)
         good = pc.match_substring_regex(numbers, WHOLE if whole else NUMBER)
-        _refuse(words, pc.invert(good), "is no whole number" if whole else "is no number")
+        _refuse(words, pc.invert(good), "is not an integer" if whole else "is not a number")
         return numbers.cast(pa.int64() if whole else pa.float64())
     assert isinstance(column, (Date, Datetime))
     times = parse_times(words, column.format)

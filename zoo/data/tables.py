@@ -37,7 +37,7 @@ BATCH = 1 << 15  # rows
 # bytes of memory of a number, of a string, and of a row beside its values, where a file is read as a whole
 CELL, WORD, ROW = 40, 80, 64
 FEWER = "Take fewer rows or columns, or a machine with more."
-EXACT = 2**24  # whole numbers up to here are float32 numbers
+EXACT = 2**24  # integers up to here are float32 numbers
 SHOWN = 5  # columns or lines that are said one by one
 COARSE = 1000  # rounding errors are small beside this part of the range of a column
 MAX_PAGE = 2**31  # bytes of a page of a Parquet file
@@ -192,7 +192,7 @@ class Merged:
     another than to 0."""
 
     def __init__(self, most: int) -> None:
-        self.most = most  # whole numbers up to here are integers of a table
+        self.most = most  # integers up to here are integers of a table
         self.pairs: dict[int, tuple[float, float]] = {}  # by column
         self.others: set[int] = set()  # columns in which not all numbers are such integers
 

@@ -94,7 +94,7 @@ class Loop:
         except MemoryError:
             raise
         except Exception as error:  # a framework's own
-            raise CorruptFile(f"the weights file of {path} is no state of this training: {error}") from error
+            raise CorruptFile(f"the weights file of {path} is not a state of this training: {error}") from error
 
     def snapshot(self) -> Snapshot:
         return Snapshot(asdict(self.at), self.learner.state(), self.card(), self.best)

@@ -77,7 +77,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def read_record(run: Path) -> RunRecord:
-    """What was asked for; `InputError` for a folder that is no run."""
+    """What was asked for; `InputError` for a folder that is not a run."""
     path = run / RECIPE
     if not path.exists():
         raise InputError(

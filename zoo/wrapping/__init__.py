@@ -8,6 +8,6 @@ a plugin adds its `WrappedNetwork`, and `Wrap` makes its `wrap` of that.
 from __future__ import annotations
 
 from zoo.wrapping.api import Wrap
-from zoo.wrapping.arguments import Wish, WrapConfig, WrappedNetwork
+from zoo.wrapping.arguments import WrapArguments, WrapConfig, WrappedNetwork
 
-__all__ = ["Wish", "Wrap", "WrapConfig", "WrappedNetwork"]
+__all__ = ["Wrap", "WrapArguments", "WrapConfig", "WrappedNetwork"]

@@ -11,7 +11,7 @@ from zoo.errors import InputError
 from zoo.signature import Call, Loop, Noise, Option, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
-from zoo.wrapping.arguments import FUNCTIONS, Wish, WrapConfig, WrappedNetwork
+from zoo.wrapping.arguments import FUNCTIONS, WrapArguments, WrapConfig, WrappedNetwork
 from zoo.wrapping.build import build
 from zoo.wrapping.units import Layout
 
@@ -132,23 +132,23 @@ class Wrap:
         rows, or draws random numbers of its own.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "model")}
-        wish = Wish(**given)
-        return build(self.network_class, self.kind, wish if model is None else self._fill(wish, model))
+        arguments = WrapArguments(**given)
+        return build(self.network_class, self.kind, arguments if model is None else self._fill(arguments, model))
 
-    def _fill(self, wish: Wish, model: Any) -> Wish:
-        """A wish with what a model says of itself; `InputError` where the wish says something else."""
-        found = self.recognize(model, wish.space) or self._told(wish, model)
+    def _fill(self, arguments: WrapArguments, model: Any) -> WrapArguments:
+        """The arguments completed by those of a known model; `InputError` where they differ."""
+        found = self.recognize(model, arguments.space) or self._told(arguments, model)
         for name, value in found.items():
-            own = getattr(wish, name)
+            own = getattr(arguments, name)
             if own is not None and not (isinstance(own, (str, tuple, Noise)) and own in ("", value)):
                 raise InputError(f"{name}= and a {type(model).__name__} are two ways to say one thing; give one.")
-        return replace(wish, name=wish.name or type(model).__name__, **found)
+        return replace(arguments, name=arguments.name or type(model).__name__, **found)
 
-    def _told(self, wish: Wish, model: Any) -> Arguments:
+    def _told(self, arguments: WrapArguments, model: Any) -> Arguments:
         """What a model is by the arguments beside it: a denoiser, a generator or a classifier."""
         told = {"schedule": "denoiser", "noise": "sample", "classes": "predict"}
-        beside = next((name for name in told if getattr(wish, name) is not None), None)
-        if beside is not None and all(getattr(wish, name) is None for name in FUNCTIONS if name != "finish"):
+        beside = next((name for name in told if getattr(arguments, name) is not None), None)
+        if beside is not None and all(getattr(arguments, name) is None for name in FUNCTIONS if name != "finish"):
             return {told[beside]: model}
         raise InputError(
             f"wrap does not know what a {type(model).__name__} does: say it, as in wrap(sample=model, noise=..., "

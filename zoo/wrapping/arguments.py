@@ -94,7 +94,7 @@ class WrappedNetwork(Network):
 
 
 @dataclass(frozen=True)
-class Wish:
+class WrapArguments:
     """The arguments of `wrap`, the same in every framework; its docstring says what they mean."""
 
     space: Space
@@ -125,11 +125,11 @@ class Wish:
     modules: Sequence[Any] = ()
 
 
-def check_used(wish: Wish, given: Mapping[str, Any]) -> None:
+def check_used(arguments: WrapArguments, given: Mapping[str, Any]) -> None:
     """`InputError` for an argument that would do nothing."""
     ways = {w for w, f in given.items() if not isinstance(f, (Call, Loop)) or w == "log_prob"}
     for name, beside in ONLY.items():
-        if getattr(wish, name) is not None and not ways & set(beside):
+        if getattr(arguments, name) is not None and not ways & set(beside):
             *others, last = (f"{w}=" for w in beside)
             either = f"{', '.join(others)} or {last}" if others else last
             raise InputError(f"{name}= does nothing here: it belongs to a function {either}.")
@@ -151,7 +151,7 @@ def check_names(
     inputs: Mapping[str, Tensor],
     conditional: bool,
 ) -> None:
-    """`InputError` for a name that means something else already. Noise is no argument of a caller's."""
+    """`InputError` for a name that means something else already. Noise is not an argument of a caller's."""
     for kind, names, taken in (
         ("noise", noises, {"index", "label", "i", "state"}),
         ("step_noise", fresh, {"index", "label", "i", "state", *noises}),
@@ -220,7 +220,7 @@ def read_latent(latent: Any) -> tuple[int, ...] | None:
         return None
     shape = (latent,) if isinstance(latent, int) else tuple(latent)
     if not all(isinstance(d, int) and d > 0 for d in shape):
-        raise InputError(f"latent is {latent!r}; expected a whole number, or the shape of one latent.")
+        raise InputError(f"latent is {latent!r}; expected an integer, or the shape of one latent.")
     return shape
 
 

@@ -13,7 +13,7 @@ from zoo.signature import Call, Loop
 from zoo.spaces import Labels, Space
 from zoo.wrapping.arguments import (
     FUNCTIONS,
-    Wish,
+    WrapArguments,
     WrapConfig,
     WrappedNetwork,
     called,
@@ -38,23 +38,23 @@ FEWEST = 10  # denoising steps that make an image
 def build(
     network_class: Callable[[Space, WrapConfig, Labels | None, list[Any]], WrappedNetwork],
     kind: type | tuple[type, ...],
-    wish: Wish,
+    arguments: WrapArguments,
 ) -> EagerModel:
-    """The model of a wish. `kind` is the framework's class of modules."""
-    if not isinstance(wish.space, Space):
-        raise InputError(f"space is {wish.space!r}; expected a sample space such as zoo.Image(28, 28, 1).")
-    check_title(wish.name, wish.family)
-    given = {name: f for name in FUNCTIONS if (f := getattr(wish, name)) is not None}
-    check_used(wish, given)
-    if wish.schedule is not None:
-        wish = replace(wish, schedule=read_schedule(wish.schedule, wish.prediction))
-    modules = find([*wish.modules, *map(called, given.values())], kind)
-    network = network_class(wish.space, WrapConfig(), labels(wish.classes), modules)
-    return _model(Builder(network, wish, given))
+    """The model of these arguments. `kind` is the framework's class of modules."""
+    if not isinstance(arguments.space, Space):
+        raise InputError(f"space is {arguments.space!r}; expected a sample space such as zoo.Image(28, 28, 1).")
+    check_title(arguments.name, arguments.family)
+    given = {name: f for name in FUNCTIONS if (f := getattr(arguments, name)) is not None}
+    check_used(arguments, given)
+    if arguments.schedule is not None:
+        arguments = replace(arguments, schedule=read_schedule(arguments.schedule, arguments.prediction))
+    modules = find([*arguments.modules, *map(called, given.values())], kind)
+    network = network_class(arguments.space, WrapConfig(), labels(arguments.classes), modules)
+    return _model(Builder(network, arguments, given))
 
 
 def _model(b: Builder) -> EagerModel:
-    network, wish, made = b.network, b.wish, b.network.made
+    network, arguments, made = b.network, b.arguments, b.network.made
     if (sampling := sampler(b)) is not None:
         made["sample"] = sampling
         _infer_values(b, "sample")
@@ -80,14 +80,14 @@ def _model(b: Builder) -> EagerModel:
         b.adapted,
     )
     network.made = {m: made[m] for m in FIRST_OUTPUT if m in made}
-    network.density = wish.density or "exact" if "log_prob" in made else None
+    network.density = arguments.density or "exact" if "log_prob" in made else None
     network.config = WrapConfig(
         tuple(f"{what}: {title({what: f})}" for what, f in b.given.items()),
         b.units.values or (),
-        "" if b.units.values is None else "given" if wish.values is not None else b.inferred,
+        "" if b.units.values is None else "given" if arguments.values is not None else b.inferred,
         tuple(f"{what}: {v.layout}" for what, v in b.views.items() if v.layout),
     )
-    meta = {"architecture": type(network).__name__, "family": wish.family}
+    meta = {"architecture": type(network).__name__, "family": arguments.family}
     model = EagerModel(network, b.name, meta)
     later = b.probe.remember()  # of what all functions have been run once
     for method in FIRST_OUTPUT:
@@ -109,10 +109,10 @@ def _infer_values(b: Builder, method: str) -> None:
         return
     definition = b.network.made[method]
     steps, seconds = length_of(definition), b.probe.seconds
-    most = 4 if isinstance(definition, Loop) else max(4, min(32, 2**18 // b.wish.space.size))
+    most = 4 if isinstance(definition, Loop) else max(4, min(32, 2**18 // b.arguments.space.size))
     count, fewer = min(most, int(AFFORDABLE / (steps * seconds))), int(AFFORDABLE / seconds)
     options, how = {}, ""
-    if count < 1 and b.wish.schedule is not None and method == "sample" and fewer >= FEWEST:
+    if count < 1 and b.arguments.schedule is not None and method == "sample" and fewer >= FEWEST:
         count, options, how = 1, {"steps": fewer}, f" in {fewer} steps"  # of any number, they lead to an image
     if count < 1:
         each = f"{steps} steps of {seconds:.2g} s" if steps > 1 else "one call"

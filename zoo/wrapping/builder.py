@@ -1,4 +1,4 @@
-"""What making the methods of one wish shares: its arguments as read, and what was found out on the way."""
+"""What the functions that build methods share: the arguments as parsed, and what was found out on the way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.signature import Option, Tensor
 from zoo.spec import Density
 from zoo.wrapping import probe
 from zoo.wrapping.arguments import (
-    Wish,
+    WrapArguments,
     WrappedNetwork,
     check_names,
     read_inputs,
@@ -26,22 +26,22 @@ from zoo.wrapping.units import Units, View
 class Builder:
     """The network that is being made. `adapted` are the user's functions, `views` how they see observations."""
 
-    def __init__(self, network: WrappedNetwork, wish: Wish, given: Mapping[str, Any]) -> None:
-        self.network, self.wish, self.given = network, wish, given
-        self.units = Units(wish.space, network.cast, network.first, wish.values, wish.layout)
-        self.options = read_options(wish.options)
-        self.noise = read_noise(wish.noise, "noise")
-        self.fresh = read_noise(wish.step_noise, "step_noise")
-        self.inputs = read_inputs(wish.inputs)
+    def __init__(self, network: WrappedNetwork, arguments: WrapArguments, given: Mapping[str, Any]) -> None:
+        self.network, self.arguments, self.given = network, arguments, given
+        self.units = Units(arguments.space, network.cast, network.first, arguments.values, arguments.layout)
+        self.options = read_options(arguments.options)
+        self.noise = read_noise(arguments.noise, "noise")
+        self.fresh = read_noise(arguments.step_noise, "step_noise")
+        self.inputs = read_inputs(arguments.inputs)
         check_names(self.noise, self.fresh, self.options, self.inputs, network.classes is not None)
         self.adapted: list[Given] = []
         self.views: dict[str, View] = {}
         self.used: set[str] = set()  # options that no function needs to take
         self.inferred = ""  # how the range of an image's floats was found
-        self.latent = read_latent(wish.latent)
-        self.name = wish.name or title(given)
-        if wish.density not in (None, *get_args(Density)):
-            raise InputError(f"density is {wish.density!r}; expected {', '.join(map(repr, get_args(Density)))}.")
+        self.latent = read_latent(arguments.latent)
+        self.name = arguments.name or title(given)
+        if arguments.density not in (None, *get_args(Density)):
+            raise InputError(f"density is {arguments.density!r}; expected {', '.join(map(repr, get_args(Density)))}.")
         network.made = {}
         self.probe = probe.Probe(network, self.options, given.values())
 
@@ -74,7 +74,7 @@ class Builder:
         self.probe.check(what, y)
         view = self.units.recognize(what, tuple(y.shape[1:]), probe.dtype_name(y))
         if self.units.image is None or view.integers:
-            values = self.probe.array(y).reshape(len(y), *self.wish.space.shape)  # an image's axes in any order
-            self.wish.space.check(values, f"what {what} gives")
+            values = self.probe.array(y).reshape(len(y), *self.arguments.space.shape)  # an image's axes in any order
+            self.arguments.space.check(values, f"what {what} gives")
         self.views[what] = view
         return view

@@ -77,7 +77,7 @@ class Schedule:
         s = self.signal
         if s.ndim != 1 or len(s) < 2 or not np.isfinite(s).all() or (s < 0).any() or (s > 1).any() or s[0] <= s[-1]:
             raise InputError(
-                "schedule is not a row of alphas_cumprod: numbers that fall from about 1, at the first time, towards 0."
+                "schedule is not a row of alphas_cumprod: numbers that fall from about 1, at the first time, toward 0."
             )
 
 

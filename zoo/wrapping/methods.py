@@ -61,7 +61,7 @@ def decode(b: Builder, given: Given) -> Method:
     def function(z: Any, **named: Any) -> Any:
         return b.units.observe(given(z, **named), view)
 
-    return Call(function, inputs, {"x": b.wish.space.tensor}, options=b.taken(given))
+    return Call(function, inputs, {"x": b.arguments.space.tensor}, options=b.taken(given))
 
 
 def latent_of_encoder(b: Builder) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ def predict(b: Builder, given: Given) -> Method:
 
 def on_x(b: Builder, given: Given) -> tuple[dict[str, Tensor], dict[str, Any]]:
     b.bound(given, ("x",), b.network.classes is not None and given.what != "predict")
-    inputs = {"x": b.wish.space.tensor} | b.conditions(given)
+    inputs = {"x": b.arguments.space.tensor} | b.conditions(given)
     return inputs, b.probe.arguments(given.what, inputs, {})
 
 

@@ -351,7 +351,7 @@ def check_prediction(y: Any, classes: Labels | None) -> None:
         raise InputError(f"predict gives {shape[0]} numbers for each example; there are {len(classes)} classes.")
     if (y < -1e-3).any() or (abs(y.sum(1) - 1) > 1e-3).any():
         raise InputError(
-            "predict gives numbers that are no probabilities (a row sums to "
+            "predict gives numbers that are not probabilities (a row sums to "
             f"{y.sum(1)[0]:.4g}); add the softmax: predict=lambda x: net(x).softmax(-1)."
         )
 

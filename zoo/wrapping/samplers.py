@@ -46,13 +46,13 @@ def sampler(b: Builder) -> Method | None:
     def function(**named: Any) -> Any:
         return b.units.observe(raw(**named), view)
 
-    return Call(function, inputs, {"x": b.wish.space.tensor}, b.noise, b.taken(sample))
+    return Call(function, inputs, {"x": b.arguments.space.tensor}, b.noise, b.taken(sample))
 
 
 def loop(b: Builder) -> Loop:
     if "init" not in b.given:
         raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
-    length = loops.read_length(b.wish.length, b.options)
+    length = loops.read_length(b.arguments.length, b.options)
     if isinstance(length, str):
         b.options[length] = loops.bounded(length, b.options[length])
     b.used.add(str(length))
@@ -73,7 +73,7 @@ def loop(b: Builder) -> Loop:
         lambda state: b.units.observe(parts.last(state), view),
         state,
         inputs,
-        {"x": b.wish.space.tensor},
+        {"x": b.arguments.space.tensor},
         init_noise=b.noise,
         noise=fresh,
         options=options,
@@ -82,7 +82,7 @@ def loop(b: Builder) -> Loop:
 
 
 def denoiser(b: Builder) -> Loop:
-    schedule, space = b.wish.schedule, b.wish.space
+    schedule, space = b.arguments.schedule, b.arguments.space
     if schedule is None:
         raise InputError("denoiser= needs schedule=: the noise levels that it was trained with, or a scheduler.")
     image = b.units.image is not None
@@ -98,7 +98,7 @@ def denoiser(b: Builder) -> Loop:
         b.units.values = (-1.0, 1.0)  # what such models are trained on
         b.inferred = "the usual range of a denoiser"
     inputs = b.conditions(denoiser)
-    length = b.wish.length
+    length = b.arguments.length
     b.used |= {"steps", "order", "eta"}
     loop = denoising(b.network, denoiser, schedule, shape, inputs, length, b.options)
     y = b.probe.loop(loop, "denoiser", inputs)

@@ -101,7 +101,7 @@ def test_doc_strings_say_what_goes_in_and_out(folder):
     assert "It takes as many steps as steps says." in model.doc_string
     said = {value.name: value.doc_string for value in (*model.graph.input, *model.graph.output)}
     assert said == {
-        "seed": "the seed of each row, any whole number; rows of different seeds are independent",
+        "seed": "the seed of each row, any integer; rows of different seeds are independent",
         "index": "the number of each row under its seed, from 0 on; no two indices share random numbers",
         "steps": "how many steps to take; the default is 4",
         "way": "of ending: 0 for mean, 1 for draw; the default is 0",
@@ -125,9 +125,9 @@ def test_metadata_is_what_the_reader_reads_and_the_known_answer_holds(folder):
 
 SPACES = {
     "image": (zoo.Image(2, 3, 1, levels=17), "x * 255 / 16", "levels", (0, 16)),
-    "color": (zoo.Image(2, 3, 3), "2 rows, 3 columns and 3 channels, whole numbers from 0 to 255", "levels", (0, 255)),
+    "color": (zoo.Image(2, 3, 3), "2 rows, 3 columns and 3 channels, integers from 0 to 255", "levels", (0, 255)),
     "text": (zoo.Text(4, "abc"), "token t from 1 on is character t - 1, counted from 0, of 'abc'", "tokens", (0, 3)),
-    "discrete": (zoo.Discrete(4, 5), "4 whole numbers from 0 to 4", "levels", (0, 4)),
+    "discrete": (zoo.Discrete(4, 5), "4 integers from 0 to 4", "levels", (0, 4)),
     "columns": (zoo.Real(2, ("age", "height")), "columns age, height", "units of the data", (None, None)),
 }
 

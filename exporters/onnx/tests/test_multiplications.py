@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from zoo_onnx.compose import compose
-from zoo_onnx.multiplications import products
+from zoo_onnx.multiplications import multiplications_per_row
 
 from zoo.signature import Call, Loop, Noise, Tensor
 
@@ -28,18 +28,18 @@ LAYERS = {
 def test_layers(name):
     net, expected = LAYERS[name]
     out = {"y": Tensor("float32", tuple(net(torch.zeros(1, 2, 4, 4)).shape[1:]))}
-    assert products(compose(net, "encode", Call(lambda x: net(x), {"x": X}, out)))[0] == expected
+    assert multiplications_per_row(compose(net, "encode", Call(lambda x: net(x), {"x": X}, out)))[0] == expected
 
 
 def test_operators_are_counted_too():
     net = nn.Sequential(nn.Flatten(), nn.Linear(32, 7), nn.ReLU(), nn.Linear(7, 3))
     call = Call(lambda x: net(x), {"x": X}, {"y": Tensor("float32", (3,))})
-    assert products(compose(net, "encode", call)) == (32 * 7 + 7 * 3, 2)
+    assert multiplications_per_row(compose(net, "encode", call)) == (32 * 7 + 7 * 3, 2)
 
 
 def test_a_product_of_two_activations():
     call = Call(lambda x: x @ x.mT, {"x": X}, {"y": X})
-    assert products(compose(nn.Identity(), "encode", call)) == (2 * 4 * 4 * 4, 1)
+    assert multiplications_per_row(compose(nn.Identity(), "encode", call)) == (2 * 4 * 4 * 4, 1)
 
 
 # of two, three or one operands of (2, 4, 4) for each row
@@ -68,7 +68,7 @@ def test_an_einsum(equation):
 
     one = function(torch.ones(1, 2, 4, 4))
     call = Call(function, {"x": X}, {"y": Tensor("float32", tuple(one.shape[1:]))})
-    assert products(compose(nn.Identity(), "encode", call)) == EINSUMS[equation]
+    assert multiplications_per_row(compose(nn.Identity(), "encode", call)) == EINSUMS[equation]
 
 
 def test_an_einsum_of_unknown_shapes_is_unknown():
@@ -76,17 +76,17 @@ def test_an_einsum_of_unknown_shapes_is_unknown():
         values = [ir.Value(name=f"x{i}", shape=None if s is None else ir.Shape(s)) for i, s in enumerate(shapes)]
         return ir.Model(ir.Graph(values, [], nodes=[ir.node("Einsum", values, {"equation": equation})]), ir_version=10)
 
-    assert products(einsum("ij,jk->ik", [3, 4], [4, 5])) == (60, 1)
-    assert products(einsum("ij,jk->ik", [3, 4], None)) == (None, None)
-    assert products(einsum("ij,jk->ik", [3, 4], [4, 5, 6])) == (None, None)
-    assert products(einsum("ij->ji", [3])) == (None, None)
+    assert multiplications_per_row(einsum("ij,jk->ik", [3, 4], [4, 5])) == (60, 1)
+    assert multiplications_per_row(einsum("ij,jk->ik", [3, 4], None)) == (None, None)
+    assert multiplications_per_row(einsum("ij,jk->ik", [3, 4], [4, 5, 6])) == (None, None)
+    assert multiplications_per_row(einsum("ij->ji", [3])) == (None, None)
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
 def test_a_recurrent_layer_multiplies_in_each_step(kind, gates):
     net = kind(4, 5, batch_first=True)
     call = Call(lambda x: net(x.flatten(1, 2))[0], {"x": X}, {"y": Tensor("float32", (8, 5))})
-    assert products(compose(net, "encode", call))[0] == 8 * gates * 5 * (4 + 5)
+    assert multiplications_per_row(compose(net, "encode", call))[0] == 8 * gates * 5 * (4 + 5)
 
 
 def test_a_loop_counts_once_whatever_it_draws():
@@ -106,4 +106,4 @@ def test_a_loop_counts_once_whatever_it_draws():
             outputs={"x": row},
             noise={"z": Noise("normal", (width,))},
         )
-        assert products(compose(net, "sample", loop)) == (9, 1)
+        assert multiplications_per_row(compose(net, "sample", loop)) == (9, 1)

@@ -39,5 +39,5 @@ def test_artifact_gives_what_its_source_gives(case: str, tmp_path: Path) -> None
         np.testing.assert_allclose(a, b, rtol=1e-5)
     for path in (tmp_path / "artifact").glob("*.onnx"):
         nodes = onnx.load(path, load_external_data=False).graph.node
-        # the axis of the colours moves once where images come in, and once where they go out
+        # the axis of the colors moves once where images come in, and once where they go out
         assert sum(n.op_type == "Transpose" for n in nodes) <= (2 if name in ("cnn", "vae") else 0), path.name

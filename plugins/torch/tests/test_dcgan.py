@@ -1,4 +1,4 @@
-"""GANs: images of any size, and rows that do not depend on their neighbours."""
+"""GANs: images of any size, and rows that do not depend on their neighbors."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_maf_stops_at_the_exact_fixed_point_and_soon(make):
     torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-5)
 
 
-def test_a_row_of_maf_does_not_depend_on_its_neighbours(make):
+def test_a_row_of_maf_does_not_depend_on_its_neighbors(make):
     model = make("maf", zoo.Real(16), layers=3, hidden=32)
     z = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     wild = np.concatenate([z[:1], 20 * z[1:]])

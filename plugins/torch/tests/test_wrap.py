@@ -75,7 +75,7 @@ def test_a_generator_of_images(layout, tmp_path):
     assert config["layouts"] == [f"sample: {layout}"]
 
 
-def test_colours_come_last():
+def test_colors_come_last():
     last = nn.Sequential(nn.Sigmoid(), nn.Unflatten(1, (3, 5, 2)))
     net = generator(last, outputs=30)
     model = wrap(sample=net, noise=zoo.Normal(8), space=zoo.Image(5, 2, 3), predict=lambda x: x[:, 0].mean((1, 2)))
@@ -623,7 +623,7 @@ WRONG = {
     ),
     "no steps": (
         {"init": lambda z: z, "step": lambda i, x: x, "noise": TWO, "options": {"steps": 0}, "space": REAL},
-        "option steps=0; expected a whole number of at least 1",
+        "option steps=0; expected an integer of at least 1",
     ),
     "name": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "../mine"}, "without slashes"),
     "name of lines": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "a\nb"}, "control characters"),

@@ -318,7 +318,7 @@ SIGNAL = np.linspace(0.99, 0.1, 10)
     ({"noise": zoo.Uniform(1, 8, 8)}, "one noise, zoo.Normal"),
     ({"noise": (zoo.Normal(1, 8, 8), zoo.Normal(2))}, "one noise, zoo.Normal"),
     ({"length": "foo"}, "length is 'foo'; expected the number of denoising steps, from 1 to 10"),
-    ({"length": 0}, "option steps=0; expected a whole number from 1 to 10"),
+    ({"length": 0}, "option steps=0; expected an integer from 1 to 10"),
     ({"length": 11}, "option steps=11"),
     ({"options": {"steps": 11}}, "option steps=11"),
     ({"init": lambda z: z}, "init= does nothing"),

@@ -205,8 +205,8 @@ def test_a_unet_of_diffusers_with_the_states_of_a_text_encoder(tmp_path):
 
 
 @pytest.mark.parametrize(("more", "message"), [
-    ({"prompt": np.full((4, 8), 100)}, r"prompt has 100 in row 0; expected whole numbers from 10 to 99"),
-    ({"prompt": np.full((4, 8), 10.5)}, r"prompt has 10.5 in row 0; expected whole numbers"),
+    ({"prompt": np.full((4, 8), 100)}, r"prompt has 100 in row 0; expected integers from 10 to 99"),
+    ({"prompt": np.full((4, 8), 10.5)}, r"prompt has 10.5 in row 0; expected integers"),
     ({"prompt": np.full((4, 8), np.nan)}, "prompt has nan in row 0"),
     ({"prompt": np.full((4, 7), 10)}, r"prompt has shape \(4, 7\); expected \(N, 8\)"),
     ({"prompt": np.full((3, 8), 10)}, "prompt has 3 rows, and count is 4|3 rows and prompt|has 4 rows and prompt 3"),
@@ -215,7 +215,7 @@ def test_a_unet_of_diffusers_with_the_states_of_a_text_encoder(tmp_path):
     ({"strength": np.full(4, 3.0)}, r"strength has 3.0 in row 0; expected numbers from 0.5 to 2"),
     ({"strength": [1, 1, 1, np.inf]}, "strength has inf at row 3"),
     ({"strength": np.ones((4, 1))}, r"expected \(N,\)"),
-    ({"pixels": np.full((4, 2), 256)}, "pixels has 256 in row 0; expected whole numbers from 0 to 255"),
+    ({"pixels": np.full((4, 2), 256)}, "pixels has 256 in row 0; expected integers from 0 to 255"),
     ({"pixels": np.full((4, 2), -1)}, "pixels has -1 in row 0"),
     ({"flip": np.array([0, 1, 2, 0])}, "flip has 2 in row 2; expected true or false"),
     ({"promt": 3}, "Did you mean 'prompt'"),
@@ -257,5 +257,5 @@ def test_what_wrap_does_not_take(more, message):
 
 @pytest.mark.parametrize("bounds", [{"low": 5, "high": 4}, {"low": 0.5}, {"high": np.inf}, {"low": -(2**63) - 1}])
 def test_bounds_that_are_none(bounds):
-    with pytest.raises(InputError, match=r"no bound of a tensor of int64|low to be the smaller"):
+    with pytest.raises(InputError, match=r"not a bound of a tensor of int64|low to be the smaller"):
         zoo.Tensor("int64", (3,), **bounds)

@@ -213,7 +213,7 @@ def more_samples_tighten_the_bound(subject: Subject) -> str:
     """A bound of more samples is tighter: ELBO <= IWAE_4 <= IWAE_16 (Burda et al., arXiv 1509.00519, theorem 1)."""
     draws = draws_of_bound(subject, 1, 4, 16)
     if subject.model.density != "lower_bound" or len(draws) < 2:
-        raise NotApplicable("log_prob is no bound with an option `samples`")
+        raise NotApplicable("log_prob is not a bound with an option `samples`")
     return of_classes([_tightens(view, draws) for view in subject.each_class])
 
 

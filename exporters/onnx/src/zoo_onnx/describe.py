@@ -97,7 +97,7 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
     low, high = tensor.low, tensor.high
     match name:
         case "seed":
-            meaning = "the seed of each row, any whole number; rows of different seeds are independent"
+            meaning = "the seed of each row, any integer; rows of different seeds are independent"
         case "index":
             meaning = "the number of each row under its seed, from 0 on; no two indices share random numbers"
             low = 0
@@ -132,7 +132,7 @@ def observations(space: Space) -> tuple[str, str]:
         case Image(height=height, width=width, channels=channels, levels=levels):
             axes = f"images (batch, row, column, channel) of {height} rows, {width} columns and {channels} channel"
             view = "" if levels == 256 else f"; as 8-bit levels: x * 255 / {levels - 1}"
-            return f"{axes}{'s' * (channels > 1)}, whole numbers from 0 to {levels - 1}{view}", "levels"
+            return f"{axes}{'s' * (channels > 1)}, integers from 0 to {levels - 1}{view}", "levels"
         case Text(length=length, alphabet=alphabet):
             coded = f"token t from 1 on is character t - 1, counted from 0, of {alphabet!r}"
             return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
@@ -140,7 +140,7 @@ def observations(space: Space) -> tuple[str, str]:
             coded = "token t from 1 on is the id t - 1 of the tokenizer.json that is `tokenizer` of the sample space"
             return f"strings of up to {length} tokens: {coded}, and 0 ends a string and fills the rest", "tokens"
         case Discrete(width=width, levels=levels):
-            return f"{width} whole numbers from 0 to {levels - 1} in each row", "levels"
+            return f"{width} integers from 0 to {levels - 1} in each row", "levels"
         case Table(names=names):
             coded = "codes of the values of a table, as the columns of the sample space say (docs/data.md of genzoo)"
             return f"{coded}: {', '.join(names[:LISTED])}{', ...' * (len(names) > LISTED)}", "codes"

@@ -38,7 +38,7 @@ from zoo.wrapping.probe import STATE
 from zoo_onnx.compose import compose
 from zoo_onnx.describe import explain
 from zoo_onnx.graph import OPSET
-from zoo_onnx.multiplications import products
+from zoo_onnx.multiplications import multiplications_per_row
 from zoo_onnx.passes.weight_precision import deviations, rounded, store
 from zoo_onnx.tracing.failures import IN_FLOAT32
 from zoo_onnx.weight_files import LIMIT, Weights, computed_bytes
@@ -111,7 +111,7 @@ class Export:
             if FIRST_STEP in composed.graph.initializers:
                 self.windowed.add(method)
             explain(composed, model, method, made_by, self.costs[method], self.seconds)
-            work_of_row = products(composed)
+            work_of_row = multiplications_per_row(composed)
             file = f"{method}.onnx"
             entries[method] = MethodEntry(file, model.signatures[method], computed_bytes(composed), *work_of_row)
             files.add(file, composed)

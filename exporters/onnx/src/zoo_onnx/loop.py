@@ -20,7 +20,7 @@ import onnx_ir as ir
 from zoo.artifact import FIRST_STEP, MOST_STEPS
 from zoo.signature import Loop, Option, Tensor, named
 from zoo_onnx.graph import DTYPES, Scope, known
-from zoo_onnx.multiplications import products
+from zoo_onnx.multiplications import multiplications_per_row
 from zoo_onnx.passes.loop_invariants import hoist
 from zoo_onnx.tracing.trace import Argument
 
@@ -67,7 +67,7 @@ class LoopBuilder:
     @cached_property
     def first(self) -> ir.Value | None:
         """The step from which on they are taken, where the addition costs nothing to speak of."""
-        work, _ = products(self.step)
+        work, _ = multiplications_per_row(self.step)
         large = work is None or work >= WINDOWED
         return known(self.main.graph, FIRST_STEP, np.asarray(0, dtype=np.int64)) if large else None
 

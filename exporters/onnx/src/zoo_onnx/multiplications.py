@@ -11,7 +11,7 @@ import onnx_ir as ir
 PRODUCTS = ("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM", "MatMul", "RNN")
 
 
-def products(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
+def multiplications_per_row(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
     """Multiplications per row in matrix products and convolutions, loops counted once, and how many of these
     operators there are; None where a shape is unknown, or an operator's products are not counted here."""
     found = []

@@ -61,7 +61,7 @@ def row_keys(s: Scope, seed: ir.Value, index: ir.Value) -> ir.Value:
     return s.op("Reshape", keys, s.constant([-1, 1], "int64"))
 
 
-# CUDA reads the bounds of a Range on the host, and gives a Shape there. So these two move a whole number without a copy
+# CUDA reads the bounds of a Range on the host, and gives a Shape there. So these two move an integer without a copy
 # between host and device, which would keep a graph from being captured.
 
 

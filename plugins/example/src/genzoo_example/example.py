@@ -95,6 +95,6 @@ class Example(TorchNetwork):
         }
 
     def objectives(self) -> dict[str, Objective]:
-        """What training minimises; the first is also what validation measures."""
+        """What training minimizes; the first is also what validation measures."""
         loss = Call(self.nll, inputs={"x": self.space.tensor}, outputs={"loss": Tensor("float32")})
         return {"nll": Objective(loss)}

@@ -82,7 +82,7 @@ def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: lis
 
 
 class TorchLearner:
-    """AdamW steps on the objectives of a network, one optimiser an objective."""
+    """AdamW steps on the objectives of a network, one optimizer an objective."""
 
     def __init__(self, network: TorchNetwork, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> None:
         losses = Losses(network)

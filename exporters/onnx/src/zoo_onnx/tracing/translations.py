@@ -135,11 +135,11 @@ def erfinv(input: torch.Tensor) -> torch.Tensor:
 def _erfinv(x: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
     """Giles, "Approximating the erfinv function" (2010), the single-precision polynomials. `rest` is 1 - x**2."""
     w = -rest.log()
-    centre, tail = w - 2.5, w.clamp(min=5).sqrt() - 3
+    center, tail = w - 2.5, w.clamp(min=5).sqrt() - 3
     p, q = torch.full_like(x, 2.81022636e-08), torch.full_like(x, -0.000200214257)
     for c in (3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
               0.246640727, 1.50140941):  # fmt: skip
-        p = p * centre + c
+        p = p * center + c
     for c in (0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406,
               2.83297682):  # fmt: skip
         q = q * tail + c
@@ -150,7 +150,7 @@ def _erfinv(x: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
 def ndtri(input: torch.Tensor) -> torch.Tensor:
     """By `_erfinv`, and in the tails by the asymptotic series of the distribution function."""
     p = input.to(torch.float64)
-    centre = math.sqrt(2) * _erfinv(2 * p - 1, 4 * p * (1 - p))
+    center = math.sqrt(2) * _erfinv(2 * p - 1, 4 * p * (1 - p))
     tail = torch.minimum(p, 1 - p)
     square = -2 * tail.log() - math.log(2 * math.pi)
     x = square.clamp(min=25).sqrt()
@@ -158,7 +158,7 @@ def ndtri(input: torch.Tensor) -> torch.Tensor:
         s = x**-2
         x = (square - 2 * x.log() + 2 * (1 - s + 3 * s**2 - 15 * s**3 + 105 * s**4).log()).clamp(min=25).sqrt()
     far = (tail < 1e-8) & (tail > 0)
-    return torch.where(far, torch.where(p < 0.5, -x, x), centre).to(_float(input))
+    return torch.where(far, torch.where(p < 0.5, -x, x), center).to(_float(input))
 
 
 def cumprod(input: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> torch.Tensor:

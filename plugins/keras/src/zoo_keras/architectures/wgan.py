@@ -93,7 +93,7 @@ class WGAN(Conditional):
         return ops.cast(ops.moveaxis(levels, 1, -1), "uint8")
 
     def realism(self, x: Any, **told: Any) -> Any:
-        """The critic's score between 0 and 1: it orders images, and is no probability."""
+        """The critic's score between 0 and 1: it orders images, and is not a probability."""
         return ops.sigmoid(self.score(self.pixels(x), told))
 
     def methods(self) -> dict[str, Method]:

@@ -121,19 +121,21 @@ class DCGAN(TorchNetwork):
 
     # ---- training: real images get noise within their level, or the levels would give them away ------------------
 
-    def tell_apart(self, x: torch.Tensor, z: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    def discriminator_loss(self, x: torch.Tensor, z: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         real = self.pixels(x) + (2 * u - 1) / self.pixels.top
         with torch.no_grad():
             fake = self.generator(z)
         return F.softplus(-self.discriminator(real)) + F.softplus(self.discriminator(fake))
 
-    def deceive(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def generator_loss(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         return F.softplus(-self.discriminator(self.generator(z)))  # the non-saturating loss
 
     def objectives(self) -> dict[str, Objective]:
         x, loss, z = {"x": self.space.tensor}, {"loss": Tensor("float32")}, Noise("normal", (self.config.latent,))
         u = Noise("uniform", self.pixels.shape)
         return {
-            "discriminator": Objective(Call(self.tell_apart, x, loss, noise={"z": z, "u": u}), ("discriminator",)),
-            "generator": Objective(Call(self.deceive, x, loss, noise={"z": z}), ("generator",)),
+            "discriminator": Objective(
+                Call(self.discriminator_loss, x, loss, noise={"z": z, "u": u}), ("discriminator",)
+            ),
+            "generator": Objective(Call(self.generator_loss, x, loss, noise={"z": z}), ("generator",)),
         }

@@ -117,7 +117,7 @@ class Denoiser(TorchNetwork):
         return {"y": start, "image": start, "told_shift": self.shift(pairs)}
 
     def times(self, i: torch.Tensor, steps: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """The time of the step before, of this one and of the next, (3,): even, or for order 2 closer together towards
+        """The time of the step before, of this one and of the next, (3,): even, or for order 2 closer together toward
         the end, where they are the power 3/2 of even ones (`benchmarks/solvers.py` has what that gains)."""
         left = steps - i + torch.tensor([1, 0, -1], device=i.device)
         share = left.double() / steps.double()
