@@ -590,7 +590,7 @@ def test_a_framework_that_is_missing(run, artifact_folder, empty, monkeypatch):
         (["realnvp", "--data", "moons", "--learning-rate", "nan"], "learning_rate is nan"),
         (["realnvp", "--data", "moons", "--label", "x"], "brings its own classes"),
         (["realnvp", "--data", "names"], "models Real or Image or Discrete spaces"),
-        (["realnvp", "--data", "moons", "--device", "cuda"], "CUDA was asked for"),
+        (["realnvp", "--data", "moons", "--device", "cuda"], "CUDA was requested"),
         (["realnvp", "--data", "moons", "--resume", "run"], "omit"),
     ],
 )

@@ -127,7 +127,7 @@ def test_both_sides_get_the_same_options(monkeypatch):
     [
         (["realnvp.moons", "--batch", "1,x"], "integers"),
         (["realnvp.moons", "--batch", "0"], "at least 1"),
-        (["realnvp.moons", "--seconds", "nan"], "no number"),
+        (["realnvp.moons", "--seconds", "nan"], "not a number of seconds"),
         (["realnvp.moons", "--method", "predict"], "no method 'predict'"),
         (["realnvp.moons", "--set", "steps=3"], "no method of realnvp.moons has all the options steps"),
         (["realnvp.moons", "--method", "sample", "--set", "steps=3"], "no option 'steps'"),

@@ -41,7 +41,12 @@ def export(tmp_path: Path) -> Path:
 
 def killed_at(points: str, code: str, *arguments: object) -> int:
     """The return code of a process that runs `code` with failpoints."""
-    command = [sys.executable, "-c", f"import sys\nfrom pathlib import Path\nfrom zoo import files\n{code}", *arguments]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys\nfrom pathlib import Path\nfrom zoo.system import files\n{code}",
+        *arguments,
+    ]
     environment = {**os.environ, "ZOO_FAILPOINT": points}
     return subprocess.run([str(word) for word in command], env=environment, capture_output=True, check=False).returncode
 

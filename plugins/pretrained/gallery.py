@@ -88,7 +88,7 @@ def entry(spec: PresetSpec) -> Iterator[str]:
     yield f"{base.summary}, in {spec.framework}; {FAMILIES[spec.family]}. {base.paper}."
     path = picture_of(spec)
     if path.suffix == ".txt":
-        yield f"```text\n{path.read_text()}```"
+        yield "\n".join(f"    {line}" for line in path.read_text().splitlines())
     else:
         yield f"![{path.stem}: held-out data on the left, the model on the right](zoo/{path.name})"
     if "limits" in card:
