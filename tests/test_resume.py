@@ -12,6 +12,7 @@ import pytest
 import zoo
 from zoo import checkpoint
 from zoo.errors import InputError
+from zoo.system import files
 from zoo.training import read_position, read_record
 
 SMALL = {"layers": 2, "hidden": 8}
@@ -99,6 +100,15 @@ def test_what_a_machine_has_not_is_said_and_the_run_stays_as_it_is(finished):
         with pytest.raises(InputError):
             zoo.resume(finished, epochs=9, **wrong)
     assert (finished / "recipe.json").read_text() == before
+
+
+def test_a_finished_run_is_cleared_of_what_a_kill_at_its_end_left(finished):
+    left, theirs = files._sibling(finished / "losses.png"), finished / ".losses.png.swp"
+    for path in (left, theirs, finished / "training.lock"):
+        path.touch()
+    zoo.resume(finished)
+    assert not left.exists() and not (finished / "training.lock").exists()
+    assert theirs.exists()
 
 
 # ---- longer

@@ -204,6 +204,7 @@ def test_mistakes_are_told_before_anything_is_written(tmp_path):
         ({"config": {"layers": "many"}}, "expected a value like"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": -1}, "learning_rate"),
+        ({"learning_rate": 1e300}, "learning_rate is 1e.300; expected at least 1e-12 and at most 1e.20"),
         ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"schedule": "linear"}, "cosine"),
         ({"ema": 2}, "at most"),

@@ -22,7 +22,7 @@ from zoo.errors import InputError, ZooWarning
 from zoo.network import Network, Recipe
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.system.failpoints import failpoint
-from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder
+from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder, remove_leftovers
 from zoo.system.memory import available
 from zoo.training.batches import check_inputs
 from zoo.training.curves import curves
@@ -272,8 +272,8 @@ def resume(
         record.recipe = extended(record.recipe, longer, at, run)
     elif is_done:
         if (run / LOCK).exists():
-            with Exclusive(run / LOCK, TRAINED):  # removes that of a process which was killed at its very end
-                pass
+            with Exclusive(run / LOCK, TRAINED):  # that of a process which was killed at its very end
+                remove_leftovers(run / CURVES)  # the last thing that it wrote
         return load(run, device=record.device)
     if any(value is not None for value in elsewhere.values()):
         record.device = str(check_can_train(record).device)

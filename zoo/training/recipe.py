@@ -11,11 +11,13 @@ from zoo.errors import InputError
 from zoo.network import Recipe, parse_config
 
 WARMUP = 0.02  # share of the steps in which the learning rate rises
+LARGEST = 1e20  # of settings that frameworks compute with in float32
 BOUNDS = {
     **dict.fromkeys(("epochs", "batch_size", "accumulate"), (1, math.inf)),
-    **dict.fromkeys(("weight_decay", "patience", "clip"), (0, math.inf)),
+    **dict.fromkeys(("weight_decay", "clip"), (0, LARGEST)),
+    "patience": (0, math.inf),
     **dict.fromkeys(("betas", "ema"), (0, 0.999999)),
-    "learning_rate": (1e-12, math.inf),
+    "learning_rate": (1e-12, LARGEST),
 }
 
 
