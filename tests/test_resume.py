@@ -107,7 +107,8 @@ def test_a_finished_run_is_cleared_of_what_a_kill_at_its_end_left(finished):
     for path in (left, theirs, finished / "training.lock"):
         path.touch()
     zoo.resume(finished)
-    assert not left.exists() and not (finished / "training.lock").exists()
+    assert not left.exists()
+    assert not (finished / "training.lock").exists()
     assert theirs.exists()
 
 
