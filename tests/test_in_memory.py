@@ -116,7 +116,7 @@ def test_what_is_no_data_is_refused(data):
         ((X, Y[1:]), "data has 30 observations and 29 classes; expected as many"),
         ((X, Y + 0.5), r"data: the classes are real numbers, such as 1\.5; expected \(N,\) integers or strings"),
         ((X, [*Y[:-1], None]), "data, row 30, column 'y' is missing"),
-        ((X, np.array([*Y[:-1], "a"], object)), r"data: the classes are int\d* and str; expected integers or strings"),
+        ((X, np.array([*Y[:-1], "a"], object)), r"data: the class holds int\d* and str; expected integers or strings"),
         ((pa.table({"k": Y, "x": Y}), Y), "both y and the column 'k' are given as the class"),
     ],
 )

@@ -97,6 +97,7 @@ class Record(msgspec.Struct, kw_only=True):
     plugin: str | None = None
     space: dict[str, Any]
     classes: list[str] | None
+    categories: dict[str, list[str]] = {}  # the names of the values of inputs that are words
     config: dict[str, Any]
     density: Density | None = None
     methods: dict[str, MethodFacts] = {}

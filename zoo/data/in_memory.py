@@ -82,8 +82,14 @@ def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
         if set(by_split) != set(splits):
             what = f"one of each split, {', '.join(splits)}" if splits else "one array, of all rows"
             raise InputError(f"the input {name!r} is {type(given).__name__}; expected {what}.")
-        inputs[name] = np.concatenate([_array(by_split[split]) for split in splits]) if splits else _array(given)
+        inputs[name] = np.concatenate([_input(by_split[s], name) for s in splits]) if splits else _input(given, name)
     return found._replace(inputs=inputs)
+
+
+def _input(values: Any, name: str) -> Any:
+    """An input of rows, numbers or words, as an array."""
+    array = _numpy(values)
+    return _words_of(array, f"the input {name!r}", name) if array.dtype.kind == "O" else array
 
 
 def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
@@ -152,14 +158,17 @@ def _classes(y: Any) -> Any:
     """Classes as an array, of strings where they are Python objects."""
     array = _numpy(y)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if array.ndim != 1 or array.dtype.kind != "O":
-        return array
+    return _words_of(array, "the class", "y") if array.ndim == 1 and array.dtype.kind == "O" else array
+
+
+def _words_of(array: Any, what: str, name: str) -> Any:
+    """Python objects (N,) as strings."""
     pa = arrow()
     try:
         column = pa.array(array, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
-        raise InputError(f"{NAME}: the classes are {_kinds(array)}; expected integers or strings.") from None
-    words = ArrowTable.of_table(NAME, pa.table({"y": column})).words(0)
+        raise InputError(f"{NAME}: {what} holds {_kinds(array)}; expected integers or strings.") from None
+    words = ArrowTable.of_table(NAME, pa.table({name: column})).words(0)
     return np.array(words.names)[words.places]
 
 
@@ -264,7 +273,7 @@ def _of_features(table: Table, asked: Asked) -> Found | None:
     if classes is not None and (names := getattr(table.features[label], "names", None)):
         classes = Words([names[int(word)] for word in classes.names], classes.places)
     others = [name for name in table.names if name not in (label, *asked.input_names)]
-    inputs = read_inputs(table, asked.input_names)
+    inputs = read_inputs(table, asked.input_names, asked.categories)
     if images:
         return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
     if others == ["text"]:

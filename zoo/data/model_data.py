@@ -55,6 +55,7 @@ def load_for(
             known["size"] = size
     given = {"label": label, "split": split, "inputs": inputs}
     known |= {name: value for name, value in given.items() if value is not None}
+    known["categories"] = model.categories
     return load_dataset(data, spaces=(type(space),), space=space, **known)
 
 

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.columns import Table as Records
-from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
+from zoo.data import SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.column_inference import infer, parse_types, remarks_of_rows, say_kinds, wrong_types
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.records import read_codes
@@ -47,6 +47,7 @@ from zoo.data.tables import (
     Words,
     find_parts,
     first_line,
+    is_number,
     open_parts,
     open_table,
     shorten,
@@ -54,7 +55,7 @@ from zoo.data.tables import (
 )  # fmt: skip
 from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean, listed
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, is_whole
+from zoo.spaces import Categories, Discrete, Image, Labels, Real, Space, Strings, is_whole
 from zoo.spec import natural
 from zoo.system.files import open_regular
 from zoo.system.memory import available
@@ -99,6 +100,7 @@ class Asked(NamedTuple):
     length: int | None = None
     spaces: tuple[type[Space], ...] | None = None
     space: Space | None = None
+    categories: Mapping[str, Categories] = {}  # the values of inputs that are words
 
     def allows(self, kind: type[Space]) -> bool:
         return self.spaces is None or issubclass(kind, self.spaces)
@@ -120,7 +122,7 @@ class Found(NamedTuple):
     space: Space | None
     classes: Words | Array | Sequence[str] | None = None
     split: Words | None = None
-    inputs: Mapping[str, Source] = {}
+    inputs: Mapping[str, Source | Words] = {}
 
 
 def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
@@ -151,8 +153,8 @@ def make_dataset(
         if len(found.classes) != len(x):
             raise InputError(f"{where} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
         y, classes = make_labels(where, found.classes)
-    inputs = found.inputs
-    check_lengths(name, inputs, len(x))
+    check_lengths(name, found.inputs, len(x))
+    inputs, categories = encode_inputs(where, found.inputs, asked.categories)
     numbers = split_numbers(name, len(x)) if splits is None else all_splits(name, splits)
     if isinstance(x, Lines):
         own = asked.space if isinstance(asked.space, Strings) else None
@@ -166,7 +168,7 @@ def make_dataset(
         check_rows(space, x, where)
     if isinstance(space, Real):
         warn_of_merged(where, x)
-    data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
+    data = taken(name, space, x, numbers, y, classes, source, None, inputs, categories)
     warn_of_copies(data)
     return data
 
@@ -271,7 +273,7 @@ def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[
     if kinds <= set(ARRAYS):
         arrays = {name: _arrays(path, asked.label, asked.input_names) for name, path in splits.items()}
         found = join_arrays(folder, list(arrays.values()))
-        inputs = {n: _joined([_named_array(path, n) for path in splits.values()]) for n in asked.input_names}
+        inputs = {n: _joined_inputs([_named_array(path, n) for path in splits.values()]) for n in asked.input_names}
         return found._replace(inputs=inputs), {name: len(x) for name, (x, _) in arrays.items()}
     raise InputError(f"{folder}: its parts are {', '.join(sorted(kinds))}; expected files of one kind.")
 
@@ -324,7 +326,7 @@ def _no_column(path: str | Path, asked: Asked, why: str) -> None:
 
 def read_table(table: Table, asked: Asked) -> Found:
     """The rows of a table and, by name, their inputs."""
-    return _read_observations(table, asked)._replace(inputs=read_inputs(table, asked.input_names))
+    return _read_observations(table, asked)._replace(inputs=read_inputs(table, asked.input_names, asked.categories))
 
 
 def _read_observations(table: Table, asked: Asked) -> Found:
@@ -381,10 +383,12 @@ def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found
     return Found(x, space, classes, words[0] if words else None)
 
 
-def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
+def make_labels(
+    path: str, words: Words | Sequence[Any] | Array, noun: str = "class"
+) -> tuple[npt.NDArray[np.int64], Labels]:
     """Integer labels and their names, in natural order: integers as numbers, "class 10" after "class 9"."""
     if isinstance(words, Words):
-        y, classes = make_labels(path, words.names)
+        y, classes = make_labels(path, words.names, noun)
         return y[words.places], classes
     values = np.asarray(words)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -400,7 +404,7 @@ def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.ND
         )
     names, y = np.unique(values, return_inverse=True)
     if len(names) > MAX_CLASSES:
-        raise InputError(f"{path}: the class has {len(names)} different values; expected at most {MAX_CLASSES}.")
+        raise InputError(f"{path}: the {noun} has {len(names)} different values; expected at most {MAX_CLASSES}.")
     order = sorted(range(len(names)), key=lambda i: _class_order(str(names[i])))
     return np.argsort(order)[y].astype(np.int64), Labels(tuple(str(names[i]) for i in order))
 
@@ -564,6 +568,11 @@ def _joined(parts: Sequence[Array]) -> Source:
     return parts[0] if len(parts) == 1 else Parts(parts)
 
 
+def _joined_inputs(parts: Sequence[Array]) -> Source:
+    """One input of several files; words may differ in length."""
+    return np.concatenate(parts) if parts[0].dtype.kind == "U" else _joined(parts)
+
+
 def _extremes(x: Source) -> tuple[int, int]:
     """The lowest and the highest of all integers."""
     found = [(int(part.min()), int(part.max())) for part in (x[rows] for rows in blocks(x))]
@@ -573,17 +582,68 @@ def _extremes(x: Source) -> tuple[int, int]:
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 
-def read_inputs(table: Table, names: Sequence[str]) -> dict[str, Source]:
-    """What a model is told of each row of a table, by name: (N,), or (N, width) of the columns `name0`, `name1`, ..."""
-    found: dict[str, Source] = {}
+def read_inputs(
+    table: Table, names: Sequence[str], categories: Mapping[str, Categories] = {}
+) -> dict[str, Source | Words]:
+    """What a model is told of each row of a table, by name: (N,), or (N, width) of the columns `name0`, `name1`, ...
+    Columns of words are as they are, and so are those whose `categories` are known."""
+    found: dict[str, Source | Words] = {}
     for name in names:
         columns = input_columns(table, name)
         try:
+            if name in categories and name in table.names:
+                found[name] = table.words(columns[0])
+                continue
             values, _ = table.read(columns)
         except InputError as error:
-            raise InputError(f"the input {name!r}: {error}{CODES}") from None
-        found[name] = Mapped(values, _alone) if name in table.names else values
+            words = _words(table, columns)
+            if words is None:
+                raise InputError(f"the input {name!r}: {error} A category has words in most of its rows.") from None
+            found[name] = words
+        else:
+            found[name] = Mapped(values, _alone) if name in table.names else values
     return found
+
+
+def _words(table: Table, columns: Sequence[int]) -> Words | None:
+    """A column that holds words, of which at most half are numbers in a file without types; None if it is another."""
+    try:
+        (column,) = columns
+        words = table.words(column)
+    except (ValueError, InputError):
+        return None
+    counts = np.bincount(words.places, minlength=len(words.names))
+    numbers = counts[[is_number(name) for name in words.names]].sum()
+    return words if table.typed or 2 * numbers <= len(words) else None
+
+
+def encode_inputs(
+    where: str, inputs: Mapping[str, Source | Words], known: Mapping[str, Categories] = {}
+) -> tuple[dict[str, Source], dict[str, Categories]]:
+    """Inputs as numbers, and the names of those that are categories: `known` ones, or the words that occur."""
+    coded: dict[str, Source] = {}
+    categories: dict[str, Categories] = {}
+    for name, values in inputs.items():
+        if name in known:
+            categories[name], what = known[name], f"the input {name!r} of {where}"
+            if isinstance(values, Words):
+                coded[name] = known[name].codes(values.names, what)[values.places]
+            else:
+                coded[name] = known[name].codes(values[:], what)
+        elif isinstance(values, Words):
+            coded[name], categories[name] = _category(where, name, values)
+        elif values[:0].dtype.kind == "U":
+            coded[name], categories[name] = _category(where, name, values[:])
+        else:
+            coded[name] = values
+    return coded, categories
+
+
+def _category(where: str, name: str, words: Words | Array) -> tuple[npt.NDArray[np.int64], Categories]:
+    """The codes and the names of an input of words."""
+    codes, found = make_labels(where, words, f"input {name!r}")
+    say(f"{where}: the input {name!r} is a category: {shorten(found.names)}.")
+    return codes, Categories(found.names)
 
 
 def _alone(rows: Array) -> Array:
@@ -599,13 +659,15 @@ def input_columns(table: Table, name: str) -> list[int]:
     return [table.column(name)]
 
 
-def open_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Source]:
+def open_inputs(
+    path: str | Path, names: Sequence[str], categories: Mapping[str, Categories] = {}
+) -> dict[str, Source | Words]:
     """The inputs of the rows of a file, a folder or a pattern of files, by name. See `read_inputs`."""
     path = Path(path)
     parts = find_parts(path)
     kinds = {_kind(part) for part in parts or [path]}
     if kinds <= set(TABLES):
-        return read_inputs(open_parts(parts or [path]), names)
+        return read_inputs(open_parts(parts or [path]), names, categories)
     if kinds <= set(ARRAYS) and not parts:
         return {name: _named_array(path, name) for name in names}
     raise InputError(f"{path} cannot hold {shorten(names, 3)}; expected {', '.join((*TABLES, *ARRAYS))}.")

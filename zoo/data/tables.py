@@ -362,6 +362,9 @@ class ArrowTable(Table):
         if others:
             found = ", ".join(f"column {name!r} holds {kinds[name]}" for name in others)
             raise InputError(f"{self.where}: {found}; expected numbers.{label_hint(others[0])}")
+        for name in (self.names[i] for i in words):
+            if pa.types.is_nested(kind := self.schema.field(name).type):
+                raise InputError(f"{self.where}: column {name!r} holds {kind}; expected names or integers.")
         for batch in self.selected([self.names[i] for i in (*numbers, *words)]):
             columns = batch.columns[: len(numbers)]
             for column in batch.columns[len(numbers) :]:
@@ -701,7 +704,7 @@ def _diagnose(
         for i in strings:
             if not cells[i]:
                 column = f"column {names[i]!r}"
-                found.add(column, f"line {line}, {column} is empty", "; expected a class.")
+                found.add(column, f"line {line}, {column} is empty", "; expected a word.")
         for i in numbers:
             if problem := _fault(cells[i]):
                 hint = label_hint(names[i]) if header and problem.startswith("is '") else ""

@@ -67,7 +67,7 @@ def compare(
     found = Comparison(dataset.name, split, len(dataset.splits[split]))
     for model in models:
         fitted = dataset.keeping([n for n in dataset.inputs if n in model.conditions])
-        fitted = fitted.fitted(model.space, model.classes)
+        fitted = fitted.fitted(model.space, model.classes, model.categories)
         x, y = fitted.split(split)
         told = {name: fitted.splits[split].take(name) for name in fitted.inputs}
         for what, values, size in losses(model, x, y, seed, told):
@@ -98,7 +98,7 @@ def losses(
         log_p = model.run("log_prob", given, seed=seed)["log_prob"]  # `y` are numbers of classes, not names
         found.append((unit, -log_p.astype(np.float64), size))
     if "predict" in model.signatures and model.classes is not None and y is not None:
-        p = model.predict(x, seed=seed, **of("predict"))
+        p = model.run("predict", {"x": x, **of("predict")}, seed=seed)["y"]
         if p.ndim == 2:  # else of real and made
             found.append(("accuracy", (p.argmax(1) == y).astype(np.float64), np.ones(len(x))))
     return found

@@ -52,7 +52,8 @@ def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[D
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was said when it was trained
             found = load_for(model)
-            trained = found.keeping(list(model.conditions)).fitted(model.space, model.classes).at_most(most)
+            trained = found.keeping(list(model.conditions))
+            trained = trained.fitted(model.space, model.classes, model.categories).at_most(most)
     except ZooError:
         return None, f"What {model.name} was trained on, {source}, is not at hand"
     return (None, "") if np.array_equal(trained.train, data.at_most(most).train) else (trained, "")
@@ -72,4 +73,5 @@ def replaced(data: Dataset, trained: Dataset) -> Dataset:
 
     labels = None if data.classes is None else rows("label")
     inputs = {name: rows(name) for name in data.inputs}
-    return Dataset(data.name, data.space, **rows("x"), labels=labels, classes=data.classes, law=data.law, inputs=inputs)
+    about: dict[str, Any] = {"classes": data.classes, "law": data.law, "categories": data.categories}
+    return Dataset(data.name, data.space, **rows("x"), labels=labels, inputs=inputs, **about)
