@@ -19,7 +19,7 @@ from zoo.plugins import loading
 from zoo.spaces import Image, Labels, Real
 from zoo.testing import network_checks
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 PLUGIN = """
 from zoo import hookimpl
 from zoo.spec import ModelSpec
@@ -400,6 +400,25 @@ def test_samples_of_what_they_are_told(kind, table, tmp_path, request):
     np.testing.assert_allclose(whole, centers(rows()[1]), atol=0.6)
     call("sample", model, "--seed", 3, "--inputs", table, "--start", 100, "-n", 50, "--out", out, "--force")
     np.testing.assert_allclose(np.load(out)["x"], whole[100:150], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["run", "artifact"])
+@pytest.mark.parametrize("as_given", [np.asarray, np.ndarray.tolist, torch.from_numpy])
+def test_numbers_that_float32_does_not_tell_apart_are_said(kind, as_given, request):
+    model = {"run": zoo.load, "artifact": zoo.open}[kind](request.getfixturevalue(kind))
+    x, shift = np.array([[0, 2.0**24], [1, 2**24 + 1]]), np.array([1.0, 1 + 1e-12])
+    said = "x: column 2 has numbers that float32 does not tell apart, such as 16777216 and 16777217"
+    with pytest.warns(ZooWarning, match=said):
+        model.log_prob(as_given(x), shift=0.5)
+    with pytest.warns(ZooWarning, match="shift has numbers that float32 does not tell apart, such as 1 and 1.0000000"):
+        model.log_prob(x.astype("float32"), shift=as_given(shift))
+    model.log_prob(as_given(np.linspace(-1, 1, 6).reshape(3, 2)), shift=as_given(np.arange(3)))
+
+
+def test_inputs_that_float32_does_not_tell_apart_are_said_before_training(tmp_path):
+    x, shift = rows()
+    with pytest.warns(ZooWarning, match="input 'shift' of ndarray has numbers that float32 does not tell apart"):
+        zoo.train("shifted", x, tmp_path / "run", inputs={"shift": 1 + 1e-12 * shift.astype(float)}, epochs=1)
 
 
 def test_scores_of_what_the_data_say(artifact, table, tmp_path):

@@ -257,6 +257,8 @@ class Model(ABC):
             else:
                 value = self.categories[name].check(value, name=name) if name in self.categories else value
                 array = check_tensor(value, signature.inputs[name], name, options)
+            if array.dtype == np.float32 and name not in one:
+                warn_of_rounding(name, value)
             if name in one:
                 array = np.broadcast_to(array, (rows or self._known_count(method, count), *array.shape[1:]))  # a view
             if rows not in (None, len(array)):
@@ -331,6 +333,17 @@ def check_tensor(value: Any, tensor: Tensor, name: str, options: Mapping[str, An
         where = tuple(int(i) for i in np.argwhere(beyond)[0])
         raise InputError(f"{name} has {array[where]} in row {where[0]}; expected {tensor.describe()}.")
     return array.astype(tensor.dtype)
+
+
+def warn_of_rounding(name: str, value: Any) -> None:
+    """A `ZooWarning` where an array has different numbers that become one in float32. Tables say it themselves."""
+    if hasattr(value, "__arrow_c_stream__"):
+        return
+    rows = np.asarray(value)
+    if rows.dtype != np.float32:
+        from zoo.data.tables import warn_of_merged
+
+        warn_of_merged(name, rows)
 
 
 def check_option(name: str, option: Option, value: Any) -> np.generic:

@@ -193,11 +193,13 @@ class Merged:
 
     def __init__(self, most: int) -> None:
         self.most = most  # integers up to here are integers of a table
+        self.width = 0  # of the last rows
         self.pairs: dict[int, tuple[float, float]] = {}  # by column
         self.others: set[int] = set()  # columns in which not all numbers are such integers
 
     def add(self, x: Array, columns: Sequence[int]) -> None:
         """Look at finite rows (N, width) of the columns of these numbers."""
+        self.width = x.shape[1]
         if x.dtype.kind not in "iuf" or x.dtype.itemsize <= 2 or x.dtype == np.float32 or not len(x):
             return
         low, high = x.min(axis=0), x.max(axis=0)
@@ -216,13 +218,13 @@ class Merged:
     def warn(self, where: str, names: Sequence[str]) -> None:
         """A `ZooWarning` for each such column, or for the first ones of many."""
         for i, (one, other) in itertools.islice(self.pairs.items(), SHOWN):
-            name = repr(names[i]) if names else i + 1
+            what = f"{where}: column {repr(names[i]) if names else i + 1}" if names or self.width > 1 else where
             keep = "or subtract what they have in common before, or scale them"
             if names and i not in self.others:
                 keep = f"or keep its numbers in a table: --types {names[i]}=integer"
             warnings.warn(
-                f"{where}: column {name} has numbers that float32 does not tell apart, such as {_exact(one)} and "
-                f"{_exact(other)}. Leave the column out, {keep}.",
+                f"{what} has numbers that float32 does not tell apart, such as {_exact(one)} and {_exact(other)}. "
+                f"Leave the column out, {keep}.",
                 ZooWarning,
                 stacklevel=2,
             )
@@ -235,10 +237,11 @@ def _exact(number: float) -> str:
 
 
 def warn_of_merged(where: str, x: Source) -> None:
-    """A `ZooWarning` for each column of an array (N, width) whose numbers float32 does not tell apart."""
+    """A `ZooWarning` for each column of rows (N, ...) whose numbers float32 does not tell apart."""
     merged = Merged(2**53)
     for rows in blocks(x):
         part = x[rows]
+        part = part.reshape(len(part), -1)
         merged.add(part, range(part.shape[1]))
     merged.warn(where, ())
 

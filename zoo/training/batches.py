@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from zoo import noise
 from zoo.data import Dataset
-from zoo.data.sources import blocks
+from zoo.data.sources import Parts, blocks
+from zoo.data.tables import warn_of_merged
 from zoo.errors import InputError, did_you_mean
 from zoo.model import check_tensor
 from zoo.network import Objective, Recipe
@@ -129,6 +130,9 @@ def check_inputs(objectives: Mapping[str, Objective], data: Dataset) -> set[str]
                 values = split.take(name, rows)
                 for tensor in tensors:
                     check_tensor(values, tensor, f"the input {name!r} of {split.name}", {})
+        if any(tensor.dtype == "float32" for tensor in tensors):
+            rows_of_all = Parts([split.sources[name] for split in data.splits.values()])
+            warn_of_merged(f"the input {name!r} of {data.name}", rows_of_all)
     return set(taken)
 
 
