@@ -142,8 +142,7 @@ class Dataset:
     def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
         """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays. They
         are read once and kept."""
-        if name not in SPLITS:
-            raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
+        check_split(name)
         if name not in self._whole:
             split = self.splits[name]
             self._whole[name] = split.take("x"), None if self.classes is None else split.take("label")
@@ -246,6 +245,12 @@ class Dataset:
                 for rows in blocks(source):
                     total.update(np.ascontiguousarray(split.take(key, rows)).data)
         return total.hexdigest()
+
+
+def check_split(name: str) -> None:
+    """`InputError` for what is no split."""
+    if name not in SPLITS:
+        raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
 
 
 def check_kind(dataset: Dataset, space: Space) -> None:

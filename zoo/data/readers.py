@@ -58,7 +58,7 @@ from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean, listed
 from zoo.spaces import Categories, Discrete, Image, Labels, Real, Space, Strings, is_whole
 from zoo.spec import natural
 from zoo.system.files import open_regular
-from zoo.system.memory import available
+from zoo.system.memory import available, check_mappable
 
 Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
@@ -473,6 +473,7 @@ def _load_array(path: Path, name: str, header: Header) -> Array:
             return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[name])
     with open_regular(path) as file:
         zipped = file.peek(2)[:2] == b"PK"
+    check_mappable(header.bytes, str(path))
     with _readable(path):
         if not zipped:
             return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))

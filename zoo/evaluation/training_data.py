@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.data import Dataset
 from zoo.data.model_data import load_for, said_of
-from zoo.data.sources import row_hashes
+from zoo.data.sources import Source, row_hashes
 from zoo.errors import InputError, ZooError
 from zoo.model import Array, Model
 
@@ -59,7 +59,7 @@ def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[D
     return (None, "") if np.array_equal(trained.train, data.at_most(most).train) else (trained, "")
 
 
-def seen(x: Array, trained: Dataset) -> int:
+def seen(x: Source, trained: Dataset) -> int:
     """How many of the observations `x` (N, ...) are training rows."""
     return int(np.isin(row_hashes(x), row_hashes(trained.train)).sum())
 
