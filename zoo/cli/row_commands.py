@@ -188,7 +188,7 @@ def read_inputs(
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
-            inputs["x"] = open_rows(found, model.space, label, names)
+            inputs["x"] = open_rows(found, model.space, label, names, said_of(model).text)
         if wanted and chosen is None:
             assert model.classes is not None
             labels = read_labels(found, model.classes, label)

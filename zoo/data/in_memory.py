@@ -6,7 +6,7 @@
 | `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes; X may be a table |
 | a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
 | a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
-| a list of strings | as a text file |
+| a list, array or series of strings | as a text file |
 | `{"x": X, "y": y, "shift": ...}` | as an .npz file: observations, classes if there are any, and inputs by name |
 | `{"train": ..., "test": ...}` of any of these, such as a `DatasetDict` | these splits |
 
@@ -94,9 +94,7 @@ def _input(values: Any, name: str) -> Any:
 
 def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     """The rows of all parts one after another, and how many each has."""
-    if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
-        return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
-    pairs = [_pair(part) for part in parts]
+    pairs = [(part, None) if _is_text(part) else _pair(part) for part in parts]
     classes = [None if y is None else _classes(y) for _, y in pairs]
     labels = [y for y in classes if y is not None]
     if asked.label is not None and labels:
@@ -115,12 +113,26 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
             "arrays have no columns by name; give the classes beside them: (X, y), splits by a dict, and inputs as "
             'arrays: inputs={"shift": array}.'
         )
+    if all(_is_text(x) for x, _ in pairs):
+        strings = _strings(s for x, _ in pairs for s in x)
+        return Found(strings, None, np.concatenate(labels) if labels else None), [len(x) for x, _ in pairs]
     arrays = [_array(x) for x, _ in pairs]
     return join_arrays(NAME, list(zip(arrays, classes, strict=True))), [len(x) for x in arrays]
 
 
-def _strings(strings: Iterable[str]) -> Lines:
-    return Lines(NAME, "string", list(strings))
+def _is_text(x: Any) -> bool:
+    """Whether something is strings: a list, an array or a series of them."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and isinstance(x[0], str)
+    return getattr(x, "ndim", 0) == 1 and len(x) > 0 and isinstance(next(iter(x)), str)
+
+
+def _strings(strings: Iterable[Any]) -> Lines:
+    found = list(strings)
+    for number, string in enumerate(found, 1):
+        if not isinstance(string, str):
+            raise InputError(f"{NAME}, string {number} is {string!r}; expected strings. Leave it out.")
+    return Lines(NAME, "string", found)
 
 
 def _pair(data: Any) -> tuple[Any, Any]:

@@ -51,6 +51,8 @@ def load_for(
         names, size = columns_in(data), known.get("size")
         known = {name: known.get(name) for name in ("label", "split") if known.get(name) in names}
         known["inputs"] = [*model.conditions]
+        if said.text in names:
+            known["types"] = {said.text: "text"}
         if isinstance(data, (str, Path)) and isinstance(space, Image) and Path(data).is_dir():
             known["size"] = size
     given = {"label": label, "split": split, "inputs": inputs}

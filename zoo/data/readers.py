@@ -11,6 +11,7 @@ already. What the file says, by its kind:
 | the same, uint8 of shape (N, height, width) or (N, height, width, channels) | `Image` |
 | a folder of .png, .jpg | `Image`; sub-folders are classes |
 | .txt | `Text`, or `Tokens` of a tokenizer: a string a line (`zoo.data.text`) |
+| .csv, .tsv, .parquet with a column of strings that is asked for, or the only one and called `text` | the same |
 
 NPZ files hold the observations as `x` or `data`, or as the only array besides the classes `y` or `label`. Images in
 NPZ and NPY have 256 levels, or those seen if no value is above 16.
@@ -133,7 +134,7 @@ def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
         found, counts = read_splits(str(path), splits, asked)
         return make_dataset(path.name, found, str(source), rows_of_parts(counts), asked)
     parts = find_parts(source)
-    found = _read_parts(parts, asked) if parts else _read(path, asked)
+    found = _read_parts(str(source), parts, asked) if parts else _read(path, asked)
     return make_dataset(path.name, found, str(source), rows_of_words(str(source), found.split), asked)
 
 
@@ -226,7 +227,7 @@ def _read(path: Path, asked: Asked) -> Found:
         raise InputError(f"{path} is not a folder of images; a size is for those. Leave it out.")
     if kind == ".txt":
         _no_column(path, asked, "a text file has no classes")
-        return Found(read_strings(path), None)
+        return Found(read_strings(str(path), [path]), None)
     if kind in TABLES:
         return read_table(open_table(path), asked)
     if kind in ARRAYS:
@@ -238,15 +239,20 @@ def _read(path: Path, asked: Asked) -> Found:
     raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
 
 
-def _read_parts(parts: Sequence[Path], asked: Asked) -> Found:
-    """Several files as one table, or their images."""
+def _read_parts(where: str, parts: Sequence[Path], asked: Asked) -> Found:
+    """Several files as one table or text, or their images."""
     if all(p.suffix.lower() in IMAGE_SUFFIXES for p in parts):
         return images_of(list(parts), [], asked.size)
+    kinds = {_kind(part) for part in parts}
+    if kinds == {".txt"}:
+        _no_column(where, asked, "text files have no classes")
+        return Found(read_strings(where, parts), None)
     odd = next((p for p in parts if p.suffix.lower() not in TABLES), None)
     if odd is not None:
-        raise InputError(f"{odd} is not a table; several files are read as one where all are {', '.join(TABLES)}.")
-    for part in parts:
-        _kind(part)
+        raise InputError(
+            f"{odd} is not a table; several files are read as one where all are {', '.join(TABLES)}, all .txt, or all "
+            "images."
+        )
     return read_table(open_parts(parts), asked)
 
 
@@ -260,14 +266,14 @@ def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[
         paths = [p for found in images.values() for p in found.paths]
         classes = [c for found in images.values() for c in found.classes]
         return images_of(paths, classes, asked.size), {name: len(found.paths) for name, found in images.items()}
-    kinds = {_kind(path) for path in splits.values()}
-    if kinds <= {*TABLES, "folder"}:
+    kinds = {_kind(part) for path in splits.values() for part in find_parts(path) or [path]}
+    if kinds <= set(TABLES):
         tables = {name: open_parts(find_parts(path) or [path]) for name, path in splits.items()}
         counts = {name: table.count_rows() for name, table in tables.items()}
         return read_table(ManyTables(list(tables.values())), asked), counts
     if kinds == {".txt"}:
         _no_column(folder, asked, "a text file has no classes")
-        strings = {name: read_strings(path).strings for name, path in splits.items()}
+        strings = {n: read_strings(str(path), find_parts(path) or [path]).strings for n, path in splits.items()}
         lines = Lines(folder, "line", [s for each in strings.values() for s in each])
         return Found(lines, None), {name: len(each) for name, each in strings.items()}
     if kinds <= set(ARRAYS):
@@ -330,8 +336,11 @@ def read_table(table: Table, asked: Asked) -> Found:
 
 
 def _read_observations(table: Table, asked: Asked) -> Found:
-    """The rows of a table, besides the columns of classes, splits and inputs and those that are left out: as real
-    vectors if they are numbers that float32 holds and nothing else is asked for, or with the kinds of their columns."""
+    """The rows of a table, besides the columns of classes, splits and inputs and those that are left out: as the
+    strings of one column, as real vectors if they are numbers that float32 holds and nothing else is asked for, or with
+    the kinds of their columns."""
+    if (column := text_column(table, asked)) is not None:
+        return _read_text(table, column, asked)
     if isinstance(asked.space, Records):
         return _read_records(table, asked)
     types = parse_types(asked.types)
@@ -342,6 +351,46 @@ def _read_observations(table: Table, asked: Asked) -> Found:
             if isinstance(asked.space, Real) or not asked.allows(Records):
                 raise
     return _read_records(table, asked)
+
+
+def text_column(table: Table, asked: Asked) -> int | None:
+    """The column whose strings are the observations: the one that `types` says, that of the name `text`, or for models
+    of strings the only one. None if the rows are something else; `InputError` if it cannot be told which one it is."""
+    types, of_strings = parse_types(asked.types), any(issubclass(s, Strings) for s in asked.spaces or (Strings,))
+    said = [name for name, kind in types.items() if kind == "text"]
+    if said and wrong_types(table, types) == []:
+        if len(said) > 1 or not of_strings:
+            spaces = " or ".join(space.__name__ for space in asked.spaces or ())
+            why = f"the model takes {spaces} spaces" if len(said) == 1 else "expected one column of text"
+            raise InputError(f"{table.where}: {shorten([repr(name) for name in said])} is to be text; {why}.")
+        return table.column(said[0])
+    if not of_strings or not (asked.space is None or isinstance(asked.space, Strings)):
+        return None
+    besides = {asked.label, asked.split, *(name for name, kind in types.items() if kind == "drop")}
+    besides |= {table.names[i] for name in asked.input_names for i in input_columns(table, name)}
+    left = [name for name in table.titles if name not in besides]
+    needed = isinstance(asked.space, Strings) or not (asked.allows(Real) or asked.allows(Records))
+    if left == [TEXT_COLUMN] or (needed and TEXT_COLUMN in left):
+        return table.titles.index(TEXT_COLUMN)
+    if needed and len(left) != 1:
+        example = f": --types {left[0]}=text" if left else ""
+        raise InputError(
+            f"{table.where} has the columns {shorten(left) or 'none'}; say which one is the text{example}."
+        )
+    return table.titles.index(left[0]) if needed else None
+
+
+def _read_text(table: Table, column: int, asked: Asked) -> Found:
+    """The strings of a column of a table, and their classes and splits."""
+    others = [name for name in (asked.label, asked.split) if name is not None]
+    words = [table.words(table.column(name)) for name in others]
+    inputs = [table.titles[i] for name in asked.input_names for i in input_columns(table, name)]
+    known = [table.titles[column], *others, *inputs]
+    left_out = [name for name in table.titles if name not in known]
+    if left_out and asked.space is None:
+        say(f"{table.where}: the text is {table.titles[column]!r}; left out {shorten(left_out)}.")
+    classes = words.pop(0) if asked.label is not None else None
+    return Found(Lines(table.where, "row", table.strings(column)), None, classes, words[0] if words else None)
 
 
 def _read_records(table: Table, asked: Asked) -> Found:
@@ -682,13 +731,16 @@ def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array
     return space.check(open_rows(path, space, label)[:], str(path))
 
 
-def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: Sequence[str] = ()) -> Source:
+def open_rows(
+    path: str | Path, space: Space, label: str | None = None, inputs: Sequence[str] = (), text: str | None = None
+) -> Source:
     """The observations of a file, a folder or a pattern of files, by number. They have been checked, and those that
     take much memory stay on disk.
 
     Columns of a table are chosen by the names of the space if it has names and the file a header; other columns are
     ignored then. Else the table has exactly as many columns as the space has numbers (an image: row by row, channels
-    last), besides the columns `label` and `inputs`.
+    last), besides the columns `label` and `inputs`. Strings are in the column `text`, by default that of this name or
+    the only one.
     """
     path, parts = Path(path), find_parts(path)
     kinds = {_kind(part) for part in parts or [path]}
@@ -697,12 +749,19 @@ def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: 
         raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
     kind = min(kinds)
     if kinds <= set(TABLES):
-        return _table_rows(open_parts(parts or [path]), space, label, inputs)
+        table = open_parts(parts or [path])
+        if isinstance(space, Strings):
+            types = {text: "text"} if text in table.titles else None
+            column = text_column(table, Asked(label=label, inputs=inputs, types=types, space=space))
+            assert column is not None
+            return encode(space, Lines(table.where, "row", table.strings(column, empty=True)))
+        return _table_rows(table, space, label, inputs)
     if len(kinds) > 1:
         raise InputError(f"{path} names files of several kinds, {', '.join(sorted(kinds))}; expected one.")
     if kind == ".txt":
         assert isinstance(space, Strings)
-        return encode(space, Lines(str(path), "line", read_lines(path)))  # blank ones too: each line gets its score
+        lines = [line for part in parts or [path] for line in read_lines(part)]
+        return encode(space, Lines(str(path), "line", lines))  # blank ones too: each line gets its score
     if kind in ARRAYS:
         x, _ = _arrays(path, label, inputs)
         if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
@@ -751,8 +810,6 @@ def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[
     others = [i for name in inputs for i in input_columns(table, name)]
     others += [] if label is None else [table.column(label)]
     columns = _columns_of(table, space, others)
-    if isinstance(space, Strings):
-        return encode(space, Lines(table.where, "row", table.strings(columns[0], empty=True)))
     x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
     check_rows(space, x, table.where)
     return x

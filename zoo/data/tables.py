@@ -286,14 +286,15 @@ def open_table(path: Path) -> Table:
 
 
 def find_parts(source: str | Path) -> list[Path]:
-    """The files that a pattern such as `parts/*.parquet` names, or those of a folder that holds tables and nothing
-    else, in natural order; none where it is neither."""
+    """The files that a pattern such as `parts/*.parquet` names, or those of a folder that holds tables alone, or text
+    files alone, in natural order; none where it is neither."""
     from zoo.spec import natural
 
     path = Path(source)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.is_file() and p.name[0] not in "._"]
-        found = found if found and all(p.suffix.lower() in SUFFIXES for p in found) else []
+        kinds = {p.suffix.lower() for p in found}
+        found = found if kinds <= set(SUFFIXES) or kinds == {".txt"} else []
     else:
         found = [] if path.exists() or not glob.has_magic(str(source)) else [Path(p) for p in glob.glob(str(source))]
     return sorted(found, key=lambda p: natural(str(p)))
