@@ -3,7 +3,7 @@
 | given | read as |
 |---|---|
 | a numpy array, a memory map, a tensor of torch or JAX | as in an .npy file |
-| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes; X may be a table |
+| `(X, y)`, a torch `TensorDataset` of one tensor or two, a `Subset` of one | the same, with classes; X may be a table |
 | a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
 | a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
 | a list, array or series of strings | as a text file |
@@ -15,9 +15,11 @@ None of these libraries is imported here: what is given brings its own.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +106,7 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     tables = [table_of(x) for x, _ in pairs]
     known = [table for table in tables if table is not None]
     if len(known) == len(tables):
-        found = _of_features(known[0], asked) if len(known) == 1 else None
-        found = found or read_table(ManyTables(known) if len(known) > 1 else known[0], asked)
+        found = _of_features(known, asked) or read_table(_together(known), asked)
         found = found._replace(classes=np.concatenate(labels)) if labels else found
         return found, [table.count_rows() for table in known]
     if asked.label is not None or asked.split is not None or asked.input_names:
@@ -124,7 +125,8 @@ def _is_text(x: Any) -> bool:
     """Whether something is strings: a list, an array or a series of them."""
     if isinstance(x, (list, tuple)):
         return bool(x) and isinstance(x[0], str)
-    return getattr(x, "ndim", 0) == 1 and len(x) > 0 and isinstance(next(iter(x)), str)
+    one_axis = getattr(x, "shape", ()) and len(x.shape) == 1
+    return bool(one_axis) and len(x) > 0 and isinstance(next(iter(x)), str)
 
 
 def _strings(strings: Iterable[Any]) -> Lines:
@@ -135,9 +137,19 @@ def _strings(strings: Iterable[Any]) -> Lines:
     return Lines(NAME, "string", found)
 
 
+def _together(tables: Sequence[Table]) -> Table:
+    return tables[0] if len(tables) == 1 else ManyTables(tables)
+
+
 def _pair(data: Any) -> tuple[Any, Any]:
-    """Observations and classes (None: there are none) of an array, a table, a pair or a `TensorDataset`."""
-    parts = data.tensors if hasattr(data, "tensors") else data if isinstance(data, tuple) else (data,)
+    """Observations and classes (None: there are none) of an array, a table, a pair, a `TensorDataset` or a subset of
+    one."""
+    parts = data if isinstance(data, tuple) else (data,)
+    whole: Any = getattr(data, "dataset", None)
+    if hasattr(data, "tensors"):
+        parts = data.tensors
+    elif hasattr(whole, "tensors"):
+        parts = tuple(tensor[data.indices] for tensor in whole.tensors)
     if len(parts) not in (1, 2):
         raise InputError(f"{len(parts)} arrays were given; expected the observations, or (X, y) with their classes.")
     x, *rest = parts
@@ -261,33 +273,57 @@ class FeatureTable(ArrowTable):
         return [name for name, feature in self.features.items() if type(feature).__name__ == kind]
 
 
-class FeatureImages(Sequence[Any]):
-    """The images of a column, each a file or its bytes."""
+class ImageBytes(BytesIO):
+    """The bytes of an image, which messages call by its row."""
 
-    def __init__(self, table: FeatureTable, column: str) -> None:
-        self.data, self.column = table.data.select_columns([column]), column
+    parent = NAME
+
+    def __init__(self, data: bytes, row: int) -> None:
+        super().__init__(data)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"image {self.row + 1} of {NAME}"
+
+
+class FeatureImages(Sequence[Any]):
+    """The images of a column of tables one after another, each a file or its bytes."""
+
+    def __init__(self, tables: Sequence[FeatureTable], column: str) -> None:
+        self.parts, self.column = [table.data.select_columns([column]) for table in tables], column
+        self.starts = [0, *accumulate(len(part) for part in self.parts)]
 
     def __len__(self) -> int:
-        return len(self.data)
+        return self.starts[-1]
 
     def __getitem__(self, row: Any) -> Any:
-        value = self.data[int(row) : int(row) + 1].column(self.column)[0].as_py()
-        return BytesIO(value["bytes"]) if value.get("bytes") is not None else Path(value["path"])
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        place = bisect_right(self.starts, row) - 1
+        first = int(row) - self.starts[place]
+        value = self.parts[place][first : first + 1].column(self.column)[0].as_py()
+        if value is None:
+            raise InputError(f"image {row + 1} of {NAME} is missing. Leave the row out.")
+        return ImageBytes(value["bytes"], row) if value.get("bytes") is not None else Path(value["path"])
 
 
-def _of_features(table: Table, asked: Asked) -> Found | None:
-    """What a Hugging Face data set holds, by its features; None for another table."""
-    if not isinstance(table, FeatureTable):
+def _of_features(tables: Sequence[Table], asked: Asked) -> Found | None:
+    """What Hugging Face data sets hold, by the features of the first; None for other tables."""
+    parts = [table for table in tables if isinstance(table, FeatureTable)]
+    if len(parts) < len(tables):
         return None
-    images, labels = table.of_kind("Image"), table.of_kind("ClassLabel")
+    first, table = parts[0], _together(parts)
+    images, labels = first.of_kind("Image"), first.of_kind("ClassLabel")
     label = asked.label or (labels[0] if len(labels) == 1 else None)
     classes = None if label is None else table.words(table.column(label))
-    if classes is not None and (names := getattr(table.features[label], "names", None)):
+    if classes is not None and (names := getattr(first.features[label], "names", None)):
+        if "-1" in classes.names:
+            raise InputError(f"{NAME}: column {label!r} has rows without a class (-1). Leave them out.")
         classes = Words([names[int(word)] for word in classes.names], classes.places)
     others = [name for name in table.names if name not in (label, *asked.input_names)]
     inputs = read_inputs(table, asked.input_names, asked.categories)
     if images:
-        return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
+        return images_of(FeatureImages(parts, images[0]), classes, asked.size)._replace(inputs=inputs)
     if others == ["text"]:
         return Found(_strings(table.strings(table.column("text"))), None, classes, inputs=inputs)
     return read_table(table, asked._replace(label=label))._replace(classes=classes)

@@ -646,25 +646,25 @@ def read_inputs(
                 continue
             values, _ = table.read(columns)
         except InputError as error:
-            words = _words(table, columns)
-            if words is None:
-                raise InputError(f"the input {name!r}: {error} A category has words in most of its rows.") from None
-            found[name] = words
+            found[name] = _words(table, name, columns, error)
         else:
             found[name] = Mapped(values, _alone) if name in table.names else values
     return found
 
 
-def _words(table: Table, columns: Sequence[int]) -> Words | None:
-    """A column that holds words, of which at most half are numbers in a file without types; None if it is another."""
-    try:
-        (column,) = columns
-        words = table.words(column)
-    except (ValueError, InputError):
-        return None
-    counts = np.bincount(words.places, minlength=len(words.names))
-    numbers = counts[[is_number(name) for name in words.names]].sum()
-    return words if table.typed or 2 * numbers <= len(words) else None
+def _words(table: Table, name: str, columns: Sequence[int], error: InputError) -> Words:
+    """The column of an input that holds words, of which at most half are numbers in a file without types. `InputError`
+    for another one: it is not numbers because of `error`."""
+    if len(columns) == 1 and table.is_text(columns[0]):
+        try:
+            words = table.words(columns[0])
+        except InputError as missing:
+            raise InputError(f"the input {name!r}: {missing}") from None
+        counts = np.bincount(words.places, minlength=len(words.names))
+        numbers = counts[[is_number(word) for word in words.names]].sum()
+        if table.typed or 2 * numbers <= len(words):
+            return words
+    raise InputError(f"the input {name!r}: {error} A category has words in most of its rows.") from None
 
 
 def encode_inputs(

@@ -139,6 +139,10 @@ class Table:
         """One column as words, none of them missing."""
         return self.read((), (column,))[1][0]
 
+    def is_text(self, column: int) -> bool:
+        """Whether a column may hold words: in a file without types any may."""
+        return True
+
     def count_rows(self) -> int:
         return sum(batch.num_rows for batch in self.batches((), (0,)))
 
@@ -352,6 +356,12 @@ class ArrowTable(Table):
                     table = pyarrow.feather.read_table(path)
         return cls.of_table(str(path), table)
 
+    def is_text(self, column: int) -> bool:
+        kind = self.schema.field(self.names[column]).type
+        types = arrow().types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
     def count_rows(self) -> int:
         return int(self.table.num_rows)
 
@@ -468,6 +478,9 @@ class ManyTables(Table):
             part.gather(None)
             if self.problems is not None:
                 self.problems += [f"{part.where}, {problem}" for problem in found or ()]
+
+    def is_text(self, column: int) -> bool:
+        return all(part.is_text(place) for part in self.parts for place in self._places_in(part, [column]))
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
         for part in self.parts:
