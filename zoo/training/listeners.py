@@ -81,9 +81,9 @@ class Logged:
             if about is not None:
                 with suppress(NotImplementedError):  # as Fabric's CSVLogger
                     getattr(self.logger, about)(settings_of(status))
-        if status.row is not None:  # of the epoch: under names of their own, next to those of steps
+        if status.row is not None:  # under names of their own, none of which is a folder of another (MLflow)
             known = {name: value for name, value in flat(status.row).items() if value is not None}
-            self.log({f"epoch/{name}": value for name, value in known.items() if not name.endswith(COUNT)}, status)
+            self.log({f"epochs/{name}": value for name, value in known.items() if not name.endswith(COUNT)}, status)
         elif status.step % LOG_STEPS == 0:
             self.log({**status.latest, "learning_rate": status.learning_rate, "epoch": status.epoch}, status)
 
