@@ -31,6 +31,18 @@ with stops_command(at_once=lambda: None), ThreadPoolExecutor() as pool:
     print("begun", flush=True)
     pool.submit(sha256, sys.argv[1]).result()
 """
+FINALIZED = """
+import signal
+from zoo.system.interrupts import check_signals, stops_command
+
+class Closing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+with stops_command(at_once=lambda: None):
+    Closing()
+    check_signals()
+"""
 
 
 def stopped(code: str, word: str, *numbers: signal.Signals) -> tuple[int, str]:
@@ -66,3 +78,9 @@ def test_a_signal_stops_hashing_in_threads(tmp_path: Path) -> None:
     os.truncate(path, 2**40)
     code, _ = stopped(HASHING, str(path), signal.SIGINT)
     assert code == -signal.SIGINT  # as Python ends by a KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_finalizer_is_raised_later() -> None:
+    ended = subprocess.run([sys.executable, "-c", FINALIZED], capture_output=True, text=True, timeout=10)
+    assert ended.returncode == -signal.SIGINT
+    assert "ignored" not in ended.stderr

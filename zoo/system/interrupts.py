@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,12 @@ class _Command:
             if threading.current_thread() is threading.main_thread():
                 self.told = True  # the handler, which is about to run, would interrupt once more
             raise KeyboardInterrupt
+
+    def unraisable(self, hook: Callable[[Any], Any], what: Any) -> None:
+        """Python's hook for what a finalizer raises and nobody catches. An interrupt there is not worth a traceback: the
+        next `check` raises it once more."""
+        if not (self.told and isinstance(what.exc_value, KeyboardInterrupt)):
+            hook(what)
 
     def watch(self, pipe: int) -> None:
         """Wait for signals in a thread of its own. Each writes its number into the pipe at once."""
@@ -94,6 +101,8 @@ def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
     os.set_blocking(writer, False)
     threading.Thread(target=command.watch, args=(reader,), daemon=True, name="genzoo signals").start()
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(command.unraisable, hook)
     previous = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in previous.items():
         if handler not in (signal.SIG_IGN, None):  # ignored in a job that a shell has put in the background
@@ -105,6 +114,7 @@ def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
             for number, handler in previous.items():
                 if handler is not None:
                     signal.signal(number, handler)
+            sys.unraisablehook = hook
             signal.set_wakeup_fd(woken)
             os.close(writer)  # which ends the thread
             _command = None
