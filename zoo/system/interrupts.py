@@ -51,7 +51,7 @@ class _Command:
             raise KeyboardInterrupt
 
     def unraisable(self, hook: Callable[[Any], Any], what: Any) -> None:
-        """Python's hook for what a finalizer raises and nobody catches. An interrupt there is not worth a traceback: the
+        """Python's hook for what a finalizer raises and nobody catches. An interrupt there needs no traceback: the
         next `check` raises it once more."""
         if not (self.told and isinstance(what.exc_value, KeyboardInterrupt)):
             hook(what)
