@@ -84,3 +84,10 @@ def test_an_interrupt_in_a_finalizer_is_raised_later() -> None:
     ended = subprocess.run([sys.executable, "-c", FINALIZED], capture_output=True, text=True, timeout=10)
     assert ended.returncode == -signal.SIGINT
     assert "ignored" not in ended.stderr
+
+
+def test_an_interrupt_before_a_command_has_begun_says_so() -> None:
+    code = "import threading\nfrom zoo.cli import main\n"
+    code += "def stop(thread): raise KeyboardInterrupt\nthreading.Thread.start = stop\nmain(['list'])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10)
+    assert (ended.returncode, ended.stderr) == (130, "stopped.\n")

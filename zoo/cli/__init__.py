@@ -73,6 +73,9 @@ class Commands(click.Group):
             streams.open_streams()
             try:
                 result = self._main(args, prog_name, complete_var, **extra)
+            except KeyboardInterrupt:  # before signals are the command's
+                streams.say("stopped.", err=True)
+                sys.exit(INTERRUPTED)
             except Exception as error:
                 _fail(error)
             sys.exit(result if isinstance(result, int) else 0)

@@ -1,7 +1,7 @@
 """Named points at which a test has this process killed, or a system call fail.
 
-`ZOO_FAILPOINT=folder.written:SIGKILL` sends the process that signal when it gets there; `file.written:ENOSPC` raises
-that error. Several are separated by commas. Where the variable is not set, nothing happens.
+`ZOO_FAILPOINT=folder.written:SIGKILL` sends the process that signal when it first gets there; `file.written:ENOSPC`
+raises that error. Several are separated by commas. Where the variable is not set, nothing happens.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def failpoint(name: str) -> None:
     assert name in POINTS, name
     action = ACTIONS.get(name, "")
     if action.startswith("SIG"):
+        del ACTIONS[name]  # a second one would end the process at once
         signal.raise_signal(signal.Signals[action])
     elif action:
         number = getattr(errno, action)
