@@ -467,7 +467,7 @@ def empty(tmp_path, monkeypatch):
         (["-n", "1000000000000000"], "are free. Draw fewer"),
         (["--set", "temperature=1"], "it takes none"),
         (["--class", "3"], "takes no class"),
-        (["--device", "cuda"], "CUDA was asked for"),
+        (["--device", "cuda"], "CUDA was requested"),
         (["--device", "tpu"], "'tpu' is not one of"),
     ],
 )
