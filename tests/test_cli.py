@@ -531,7 +531,7 @@ def test_outputs_that_exist_or_cannot_be_written(run, artifact_folder, empty):
     fails("train", "realnvp", "--data", "moons", "--out", "here.csv/run", says="is not a folder")
     fails("export", run, "--out", artifact_folder, says="exists; use --force")
     if sys.platform == "linux":  # where not even root makes files
-        fails("export", "no-such-model", "--out", "/proc/x", says="cannot write /proc/x: no file can be made in /proc")
+        fails("export", "no-such-model", "--out", "/proc/x", says="/proc/x: no file can be created in /proc")
         fails(*nothing, "--out", "/proc/x.csv", says="cannot write /proc/x.csv")
     with open("here.csv") as file:
         assert file.read() == "precious"
