@@ -294,8 +294,8 @@ def test_evaluate(artifact_folder):
     assert all(remark in printed for remark in report["remarks"])
     fresh = json.loads(call("evaluate", artifact_folder, "--json", "--fresh", "1500").stdout)
     assert (fresh["split"], fresh["figures"]["nats_above_truth"]["rows"]) == ("fresh", 1500)
-    fails("evaluate", "made.digits", "--fresh", "9", says="no fresh rows of digits: its law is not known")
-    fails("evaluate", artifact_folder, "--judge", "maf.moons", says="maf.moons cannot judge: it is no classifier")
+    fails("evaluate", "made.digits", "--fresh", "9", says="no fresh rows of digits: its distribution is unknown")
+    fails("evaluate", artifact_folder, "--judge", "maf.moons", says="maf.moons cannot judge: it is not a classifier")
     fails("evaluate", artifact_folder, "--split", "tets", says=["unknown split 'tets'", "Did you mean 'test'"])
 
 
@@ -684,7 +684,7 @@ def test_compare_earns_its_verdict(run, tmp_path):
     assert f"{run} is the best" in result.stdout
     assert [line.split()[0] for line in result.stdout.splitlines()[2:5]] == ["model", str(run), str(tmp_path / "worse")]
     assert json.loads(call("compare", run, tmp_path / "worse", "--json").stdout)["rows"] == 2000
-    fails("compare", run, says="two models or more")
+    fails("compare", run, says="two or more models")
 
 
 def test_the_list_fits_a_terminal_of_80_columns():
