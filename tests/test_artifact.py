@@ -1,4 +1,4 @@
-"""Artifacts: the source's rows whatever the chunk, nothing half written, and nothing altered goes unnoticed."""
+"""Artifacts: the source's rows whatever the chunk, nothing is half written, and alterations are detected."""
 
 from __future__ import annotations
 

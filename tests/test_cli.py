@@ -1,4 +1,4 @@
-"""The command line: what each command gives, and what it says when it cannot."""
+"""The command line: the results of each command, and its error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each figure sees the fault that it is for, keeps quiet about real data, and knows its own error."""
+"""Each figure detects its fault, gives no false alarm on real data, and has a correct standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all, replaces only what is ours, and leaves nothing behind."""
+"""Output appears whole or not at all, replaces only genzoo's own, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo inspect`: what a file says of itself, without its folder, and whether this runtime computes what it says."""
+"""`zoo inspect`: the metadata of a file, without its folder, and whether this runtime reproduces its known answer."""
 
 from __future__ import annotations
 

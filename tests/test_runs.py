@@ -1,4 +1,4 @@
-"""What is seen of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
+"""The records of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
 
 from __future__ import annotations
 

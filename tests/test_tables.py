@@ -1,4 +1,4 @@
-"""Tables as a sample space: kinds of columns, their codes, what is found of a file and what is said of it."""
+"""Tables as a sample space: kinds of columns, their codes, what is inferred from a file, and the messages about it."""
 
 from __future__ import annotations
 

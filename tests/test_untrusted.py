@@ -1,4 +1,4 @@
-"""Graphs that were made to do harm: `zoo.open(..., trust=False)` gives what it always gives, and survives the rest."""
+"""Malicious graphs: `zoo.open(..., trust=False)` gives the usual results, and survives harmful graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that somebody has changed: each command says so in a sentence, or does what it does with another file."""
+"""Modified files: each command reports them in a sentence, or works as with any other file."""
 
 from __future__ import annotations
 

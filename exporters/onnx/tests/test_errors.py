@@ -1,4 +1,4 @@
-"""What cannot be traced gets an error that names the operation, the line, and the workaround."""
+"""Code that cannot be traced raises an error with the operation, the line, and a workaround."""
 
 from __future__ import annotations
 

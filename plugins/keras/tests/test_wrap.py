@@ -1,4 +1,4 @@
-"""A stranger's Keras models as genzoo models: functional, sequential and subclassed."""
+"""Third-party Keras models as genzoo models: functional, sequential and subclassed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's functions and modules as models: artifact rows == source rows == what the user's own code gives."""
+"""Third-party functions and modules as models: artifact rows == source rows == rows of the user's own code."""
 
 from __future__ import annotations
 

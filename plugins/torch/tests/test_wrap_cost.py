@@ -1,4 +1,4 @@
-"""What `wrap` runs of a model that takes long, by a clock that the model itself moves."""
+"""How much `wrap` runs of a slow model, by a clock that the model itself advances."""
 
 from __future__ import annotations
 

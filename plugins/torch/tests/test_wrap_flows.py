@@ -1,4 +1,4 @@
-"""Flows of zuko and nflows as they come: what they give is what their own objects give."""
+"""Unmodified flows of zuko and nflows: results equal those of their own objects."""
 
 from __future__ import annotations
 

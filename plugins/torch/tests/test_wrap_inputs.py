@@ -1,4 +1,4 @@
-"""Inputs beside observations, latents and classes, of every dtype: prompts, conditions, switches."""
+"""Inputs other than observations, latents and classes, of every dtype: prompts, conditions, switches."""
 
 from __future__ import annotations
 
