@@ -1,4 +1,4 @@
-"""Data sets by name, from files and from folders; and what is said about files that are not what they should be."""
+"""Data sets by name, from files and from folders; and the messages about invalid files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals end a command wherever it is, and what it has under temporary names goes with it."""
+"""Signals end a command at any point, and its temporary files are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, hold the same numbers, and say early what is wrong."""
+"""Files appear whole or not at all, hold the same numbers, and report errors early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Observations as vectors whose Euclidean distance means something."""
+"""Observations as vectors whose Euclidean distance is meaningful."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from zoo.spaces import Space, Strings
 Array = npt.NDArray[Any]
 Matrix = Any  # (N, D): an array, or a sparse matrix of scipy
 NGRAMS = (1, 3)  # lengths of the n-grams of characters
-ROWS = 2000  # of a table of distances at a time, for memory
-DECIMALS = 9  # of squared distances: sums in another order give other last bits, and equal rows a tie
+ROWS = 2000  # of a distance matrix at a time, to bound memory
+DECIMALS = 9  # of squared distances: the order of sums changes their last bits, and equal rows must tie
 
 
 def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
@@ -36,7 +36,7 @@ def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
 
 
 def _marked(space: Strings, x: Array) -> list[str]:
-    """Strings with a character before and after them that no alphabet has, so that n-grams know both ends."""
+    """Strings delimited by a character that no alphabet has, so that n-grams see both ends."""
     return [f"\x02{string}\x03" for string in space.decode(x)]
 
 
@@ -46,7 +46,7 @@ def flat(x: Array) -> Array:
 
 @single_threaded
 def nearest(a: Matrix, b: Matrix) -> tuple[Array, Array]:
-    """For each row of `a` the squared distance to the nearest row of `b`, and which row that is."""
+    """For each row of `a` the squared distance to the nearest row of `b`, and the index of that row."""
     distance, row = np.full(a.shape[0], np.inf), np.zeros(a.shape[0], np.int64)
     for low in range(0, b.shape[0], ROWS):
         found = _squared_distances(a, b[low : low + ROWS])
