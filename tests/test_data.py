@@ -416,7 +416,7 @@ def test_all_faults_of_a_table_of_numbers_are_said_together(make: Make, tmp_path
         "  line 5, column 'u' is 'x'; expected a finite float32 number. If it is the class, say so: --label u; or "
         "leave it out: --types u=drop.",
         "  line 6 has 2 columns; the first line has 3.",
-        "  line 7, column 'w' is empty; expected a class.",
+        "  line 7, column 'w' is empty; expected a word.",
         *(f"  line {number}, column 'u' has the value inf." for number in range(12, 16)),
         "  column 'u': 4 more",
     ]

@@ -297,6 +297,8 @@ def test_what_cannot_be_compared_is_said():
         zoo.compare([model], "moons")
     with pytest.raises(InputError, match="different names"):
         zoo.compare([model, model], "moons")
+    with pytest.raises(InputError, match=r"unknown split 'tset'.*Did you mean 'test'"):
+        zoo.compare([model, zoo.open("maf.moons", device="cpu")], "moons", "tset")
     gans = [zoo.open(name, device="cpu") for name in ("dcgan.digits", "ddpm.digits")]
     with pytest.raises(InputError, match="neither log_prob nor predict"):
         zoo.compare(gans, "digits")

@@ -63,6 +63,7 @@ class Artifact(Model):
         self.name = self.manifest.name
         self.space = spaces.from_json(self.manifest.space)
         self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
+        self.categories = spaces.categories_of(self.manifest.categories)
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
 

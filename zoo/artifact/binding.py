@@ -46,7 +46,7 @@ class Arguments:
         """Inputs and options as `run` takes them, without values on a device. Inputs may be missing."""
         inputs = self.signature.inputs
         here = {name: value for name, value in given.items() if not (name in inputs and on_device(value))}
-        here = dict(self.artifact.called(here))
+        here = self.artifact.called(self.signature, here)
         known = all(name in inputs or name in self.signature.options for name in here)
         part = replace(self.signature, inputs={name: t for name, t in inputs.items() if name in here})
         whole = self.signature  # what the message about an unknown name should list

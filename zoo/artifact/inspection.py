@@ -60,8 +60,8 @@ class KnownAnswer(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of a model. `loop` is the number of its steps, or the option that sets it; `classes` are in the order
-    of their numbers."""
+    """One method of a model. `loop` is the number of its steps, or the option that sets it; `classes`, and
+    the `categories` of inputs by name, are in the order of their numbers."""
 
     schema: int
     model: str
@@ -75,6 +75,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     loop: int | str | None = None
     space: dict[str, Any] = {}
     classes: list[str] | None = None
+    categories: dict[str, list[str]] = {}
     license: str | None = None
     versions: dict[str, str] = {}
     known_answer: KnownAnswer | None = None

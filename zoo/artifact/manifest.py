@@ -91,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     framework: str
     space: dict[str, Any]
     classes: list[str] | None
+    categories: dict[str, list[str]] = {}  # the names of the values of inputs that are words
     density: Density | None
     config: dict[str, Any]
     opset: int

@@ -39,6 +39,11 @@ def _problems(manifest: Manifest) -> Iterator[str]:
             yield f"{name} does not give {first or 'anything'}"
         if "label" in signature.inputs and not manifest.classes:
             yield f"{name} takes a label and there are no classes"
+        yield from (
+            f"{name} takes {tensor.describe()} as {key}, and there are names for it"
+            for key, tensor in signature.conditions.items()
+            if key in manifest.categories and (tensor.shape or tensor.dtype == "float32")
+        )
         if min(entry.weights, entry.work or 0, entry.operators or 0) < 0:
             yield f"the work of {name} is negative"
         yield from (f"{problem} of {name}" for problem in _of_signature(signature))

@@ -100,7 +100,9 @@ class Commands(click.Group):
 def _fail(error: Exception) -> NoReturn:
     """Print an error that the user can fix and exit; re-raise any other."""
     if not isinstance(error, ZooError) and is_shortage(error) and not os.environ.get("ZOO_DEBUG"):
-        _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
+        _say(
+            f"there is not enough memory ({error}). Take fewer rows, or fewer at a time if there is --chunk or --batch."
+        )
     elif isinstance(error, click.UsageError):
         _say(error.format_message())
         if error.ctx:

@@ -53,7 +53,7 @@ def evaluate(
     """
     names = list(model.conditions)
     dataset = load_for(model, data, label=label, split=split_column, inputs=inputs)
-    whole = dataset.keeping(names).fitted(model.space, model.classes)
+    whole = dataset.keeping(names).fitted(model.space, model.classes, model.categories)
     most = available() // SHARE
     dataset = whole.at_most(most)
     taken = dataset is not whole

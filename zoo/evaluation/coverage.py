@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
-from zoo.evaluation.vectors import Matrix, squared_distances
+from zoo.evaluation.vectors import Matrix, mean_distances, squared_distances
 
 NEIGHBORS = 5  # a real row's ball reaches its fifth nearest other real row
 
@@ -28,7 +28,7 @@ def spread(samples: Matrix, real: Matrix) -> Estimate:
 def _mean_distance(rows: Matrix) -> tuple[float, float]:
     """Mean distance of two different rows (a U-statistic; Hoeffding, 1948), and its standard error."""
     count = rows.shape[0]
-    of_row = np.sqrt(squared_distances(rows, rows)).sum(1) / (count - 1)
+    of_row = mean_distances(rows, rows) * count / (count - 1)
     return float(of_row.mean()), float(2 * of_row.std(ddof=1) / math.sqrt(count))
 
 

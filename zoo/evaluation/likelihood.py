@@ -19,6 +19,7 @@ from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 BOUND_SAMPLES = 16
+ROWS = 2**12  # that a reference scores at a time, to bound memory
 FEWEST = 2  # training rows to fit a reference
 
 
@@ -91,7 +92,10 @@ def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
     for place, one in enumerate(most):
         nats = log_volume(space, task.x)
         for group, found in fitted.items():  # if the best one is the floor, it stands for both
-            nats[groups == group] -= found[min(place, len(found) - 1)].log_prob(task.x[groups == group])
+            rows = np.flatnonzero(groups == group)
+            for low in range(0, len(rows), ROWS):
+                part = rows[low : low + ROWS]
+                nats[part] -= found[min(place, len(found) - 1)].log_prob(task.x[part])
         yield one.name, f"{one.what}, fitted to each class" if by_class else one.what, nats
 
 

@@ -49,8 +49,10 @@ class Task:
 
     def given(self, method: str) -> dict[str, Array]:
         """The arguments of a method other than the rows: their classes and inputs, as keyword arguments."""
-        inputs = self.model.signature(method).inputs
-        return self.labels(method) | {name: values for name, values in self.told.items() if name in inputs}
+        inputs, categories = self.model.signature(method).inputs, self.model.categories
+        told = {name: values for name, values in self.told.items() if name in inputs}
+        called = {name: categories[name].called(told[name]) for name in told if name in categories}
+        return self.labels(method) | told | called
 
     def labels(self, method: str) -> dict[str, Array]:
         """The classes of the rows as a keyword argument, if the method takes them."""

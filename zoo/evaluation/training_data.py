@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.data import Dataset
 from zoo.data.model_data import load_for, said_of
-from zoo.data.sources import row_hashes
+from zoo.data.sources import Source, row_hashes
 from zoo.errors import InputError, ZooError
 from zoo.model import Array, Model
 
@@ -52,13 +52,14 @@ def training_data(model: Model, given: Any, data: Dataset, most: int) -> tuple[D
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # already shown in training
             found = load_for(model)
-            trained = found.keeping(list(model.conditions)).fitted(model.space, model.classes).at_most(most)
+            trained = found.keeping(list(model.conditions))
+            trained = trained.fitted(model.space, model.classes, model.categories).at_most(most)
     except ZooError:
         return None, f"What {model.name} was trained on, {source}, is not at hand"
     return (None, "") if np.array_equal(trained.train, data.at_most(most).train) else (trained, "")
 
 
-def seen(x: Array, trained: Dataset) -> int:
+def seen(x: Source, trained: Dataset) -> int:
     """How many of the observations `x` (N, ...) are training rows."""
     return int(np.isin(row_hashes(x), row_hashes(trained.train)).sum())
 
@@ -72,4 +73,5 @@ def replaced(data: Dataset, trained: Dataset) -> Dataset:
 
     labels = None if data.classes is None else rows("label")
     inputs = {name: rows(name) for name in data.inputs}
-    return Dataset(data.name, data.space, **rows("x"), labels=labels, classes=data.classes, law=data.law, inputs=inputs)
+    about: dict[str, Any] = {"classes": data.classes, "law": data.law, "categories": data.categories}
+    return Dataset(data.name, data.space, **rows("x"), labels=labels, inputs=inputs, **about)

@@ -17,7 +17,7 @@ from zoo.columns import Table
 from zoo.eager import EagerModel
 from zoo.parity.budget import Cost
 from zoo.signature import Option, Signature, Tensor, resolve
-from zoo.spaces import Discrete, Image, Real, Space, Strings, Text, Tokens
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text, Tokens, names_of
 
 SEED, INDEX = 7, 3  # of the known answer
 SHOWN = 8  # numbers of each output in it
@@ -57,6 +57,7 @@ def explain(
         "loop": signature.length,
         "space": model.space.to_json(),
         "classes": list(model.classes.names) if model.classes else None,
+        "categories": names_of(model.categories),
         "inputs": inputs,
         "outputs": outputs,
         "options": options,
@@ -102,7 +103,7 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             meaning = "the number of each row under its seed, from 0 on; no two indices share random numbers"
             low = 0
         case "label":
-            meaning, low, high = f"the class of each row: {classes(model)}", 0, len(model.classes or ()) - 1
+            meaning, low, high = f"the class of each row: {numbering(model.classes)}", 0, len(model.classes or ()) - 1
         case "x":
             meaning, facts["unit"] = observations(model.space)
             low, high = level_range(model)
@@ -116,9 +117,12 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
         case "conditionals":
             meaning, facts["unit"] = "terms of log_prob in nats, one for each dimension in the model's order", "nats"
         case "y" if tensor.shape:
-            meaning, facts["unit"], low, high = f"probability of each class: {classes(model)}", "probability", 0, 1
+            meaning, facts["unit"] = f"probability of each class: {numbering(model.classes)}", "probability"
+            low, high = 0, 1
         case "y":
             meaning = "score: higher is more like the data"
+        case _ if name in model.categories:
+            meaning, high = f"{name} of each row: {numbering(model.categories[name])}", len(model.categories[name]) - 1
         case _:
             meaning = name
     facts["meaning"] = getattr(tensor, "help", "") or meaning
@@ -150,13 +154,13 @@ def observations(space: Space) -> tuple[str, str]:
     return space.describe(), ""
 
 
-def classes(model: EagerModel) -> str:
-    """The meaning of the numbers of classes."""
-    names = model.classes.names if model.classes else ()
+def numbering(labels: Labels | None) -> str:
+    """What the numbers of classes or categories mean."""
+    names = labels.names if labels else ()
     if names and all(name == str(number) for number, name in enumerate(names)):
         return f"0 to {len(names) - 1}"
-    listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
-    return listed + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
+    shown = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
+    return shown + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
 
 
 def level_range(model: EagerModel) -> tuple[int | None, int | None]:

@@ -33,6 +33,7 @@ from zoo.parity import comparison, costs
 from zoo.parity.budget import Check, Cost, Run, plan, seconds_of
 from zoo.parity.cases import Case, Progress, make_cases, pack, silent
 from zoo.signature import Method
+from zoo.spaces import names_of
 from zoo.system.files import atomic_folder, sha256
 from zoo.wrapping.probe import STATE
 from zoo_onnx.compose import compose
@@ -129,6 +130,7 @@ class Export:
             files={p.name: file_entry(p) for p in sorted(self.work.iterdir())},
             versions=made_by,
             card=model.meta.get("card", {}),
+            categories=names_of(model.categories),
             **{k: v for k, v in network.describe().items() if k != "framework"},
         )
         write_manifest(self.work, self.manifest)

@@ -52,8 +52,8 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     for kind in type(flow).__mro__:
         if kind.__module__.startswith("zuko.") and kind.__name__ in UNEXPORTED:
             raise InputError(
-                f"{kind.__name__} cannot be exported: {UNEXPORTED[kind.__name__]}, which ONNX cannot. Of zuko "
-                "NSF, MAF, NICE, RealNVP, NCSF and SOSPF can."
+                f"{kind.__name__} cannot be exported: {UNEXPORTED[kind.__name__]}, which ONNX cannot do. Of "
+                "zuko's flows, NSF, MAF, NICE, RealNVP, NCSF and SOSPF can be exported."
             )
     try:
         with torch.no_grad():
