@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from zoo.columns import Boolean, Category, Codes, Column, Date, Datetime, Integer, Problem, Real, Table, problems_of
+from zoo.columns import (
+    Boolean,
+    Category,
+    Codes,
+    Column,
+    Date,
+    Datetime,
+    Decimal,
+    Integer,
+    Problem,
+    Real,
+    Table,
+    problems_of,
+)
 from zoo.data import tables
 from zoo.data.arrow import arrow
 from zoo.data.sources import Source
@@ -50,7 +63,7 @@ def parse(values: Any, column: Column) -> Any:
     if isinstance(column, Boolean) and column.words and pa.types.is_boolean(values.type):
         return pa.array(column.words).take(values.cast(pa.int8()))
     try:
-        return values.cast(column.arrow, safe=not isinstance(column, Real))  # large integers are rounded
+        return values.cast(column.arrow, safe=not isinstance(column, (Real, Decimal)))  # large integers are rounded
     except pa.ArrowInvalid:
         numbers = np.asarray(values.cast(pa.float64(), safe=False).fill_null(0))
         fraction, large = numbers != np.floor(numbers), np.abs(numbers) >= 2**63
@@ -74,8 +87,8 @@ def _parse_words(words: Any, column: Column) -> Any:
         return pa.array(column.words or (False, True), column.arrow).take(places)
     if isinstance(column, Category) and column.arrow == pa.string():
         return words
-    if isinstance(column, (Integer, Real, Category)):
-        whole = not isinstance(column, Real)
+    if isinstance(column, (Integer, Real, Decimal, Category)):
+        whole = not isinstance(column, (Real, Decimal))
         numbers = pc.if_else(pc.match_substring_regex(words, THOUSANDS), pc.replace_substring(words, ",", ""), words)
         good = pc.match_substring_regex(numbers, WHOLE if whole else NUMBER)
         _refuse(words, pc.invert(good), "is not an integer" if whole else "is not a number")
