@@ -438,6 +438,13 @@ class Table(Space):
             x = encode_rows(self, x, name)
         return super().check(x, name)
 
+    def given(self, x: Any, name: str = "given") -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The codes of values of some columns, and which columns have one: (N, codes) and (N, columns) of a table, in
+        which missing cells have none, or (codes,) and (columns,) of one value per column."""
+        from zoo.data.records import encode_given
+
+        return encode_given(self, x, name)
+
     def _check_values(self, array: Array, name: str) -> Array:
         codes = levels_in(array, self.levels, self.dtype, name, self.describe())
         closed = codes[:, self.leads] >= np.array(self.opens)

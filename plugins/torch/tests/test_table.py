@@ -159,4 +159,60 @@ def test_an_artifact_draws_and_scores_the_same_rows(tmp_path):
     artifact = zoo.open(tmp_path / "art")
     rows = model.sample(60, seed=5)
     assert artifact.sample(60, seed=5).equals(rows)
+    given = {"city": ["Zug", None], "w": [None, 5.0]}
+    assert artifact.sample(given=given, seed=5).equals(model.sample(given=given, seed=5))
     np.testing.assert_allclose(artifact.log_prob(rows), model.log_prob(rows), rtol=1e-4)
+
+
+# ---- given columns
+
+
+def test_given_columns_stay_and_the_others_follow(tmp_path):
+    model = disturbed(spread=0.3)
+    given = {"n": 123, "w": 5.0}
+    rows = model.sample(50, seed=1, given=given)
+    assert set(rows["n"].to_pylist()) == {123}
+    assert set(rows["w"].to_pylist()) == {5.0}
+    assert model.sample(50, seed=1, given={}).equals(model.sample(50, seed=1)), "nothing is given"
+    free, told = (
+        model.sample(4000, seed=1, given=given)["b"].to_pylist().count(True)
+        for given in ({"city": "Zug"}, {"city": "Basel"})
+    )
+    assert free != told, "what is given changes what is drawn"
+    each = {"city": ["Zug", None, "Basel"], "n": [None, 7, 8]}
+    rows = model.sample(given=each, seed=2)
+    assert rows["city"].to_pylist()[::2] == ["Zug", "Basel"]
+    assert rows["n"].to_pylist()[1:] == [7, 8]
+    assert rows.slice(1, 1).equals(model.sample(1, seed=2, start=1, given={"n": 7})), "rows do not depend on others"
+
+
+def test_columns_that_come_later_may_be_given():
+    """The first column is drawn given the last as the network says."""
+    model = disturbed(EQUAL, spread=0.7)
+    net, codes = model.network, torch.tensor([[k, 0, 1] for k in range(4)])
+    given = torch.tensor([[False, False, True]]).expand(4, 3)
+    p = net.conditionals(codes, given)[:, 0].exp().detach().numpy()
+    assert np.abs(p - net.conditionals(codes)[:, 0].exp().detach().numpy()).max() > 0.05
+    drawn = model.run("sample", {"given": np.array([0, 0, 1]), "known": np.array([0, 0, 1])}, count=20_000, seed=0)["x"]
+    assert (drawn[:, 2] == 1).all()
+    assert np.abs(np.bincount(drawn[:, 0], minlength=4) / 20_000 - p).max() < 0.02
+
+
+def test_missing_values_are_left_out_on_request():
+    model = disturbed(EQUAL, spread=0.3)
+    assert model.sample(300, seed=0)["c"].null_count
+    assert not model.sample(300, seed=0, missing="never")["c"].null_count
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"town": "Zug"}, "given has a column 'town'; those of the model are city, n, at, w, b"),
+        ({"city": "Rome"}, "column 'city' is none of the 2 values of 'city': 'Rome'"),
+        ({"n": 10**9, "b": "perhaps"}, "has 2 problems"),
+        ([1, 2], "given is a list"),
+    ],
+)
+def test_errors_of_given_columns(given, words):
+    with pytest.raises(zoo.errors.InputError, match=words):
+        disturbed().sample(2, given=given)

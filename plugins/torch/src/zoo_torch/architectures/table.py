@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo.columns import Table
 from zoo.network import Objective, Recipe, setting
-from zoo.signature import Call, Loop, Method, Noise, Option, Tensor
+from zoo.signature import GIVEN, KNOWN, Call, Loop, Method, Noise, Option, Tensor
 from zoo.spaces import Labels
 from zoo_torch.layers.bins import Bins
 from zoo_torch.network import TorchNetwork
@@ -87,6 +87,10 @@ class TableNetwork(TorchNetwork):
         waves = torch.cat([2 * position - 1, angle.sin(), angle.cos()], 2) * self.bins.in_order[:, :, None]
         return self.values + waves @ self.waves
 
+    def seen(self, bins: torch.Tensor) -> torch.Tensor:
+        """(N, C) bins -> (N, C, E)."""
+        return F.embedding(bins + self.order * self.bins.width, self.embeddings().flatten(0, 1))
+
     def logits(self, z: torch.Tensor, which: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(C, N, H) sums of what the first layer sees -> (C, N, K), of the columns `which` (C,)."""
         middle, bias, outer, outer_bias = (
@@ -127,7 +131,7 @@ class TableNetwork(TorchNetwork):
         x = x.to(torch.int64)
         bins, _ = self.bins(x)
         c, h = self.columns, self.config.hidden
-        seen = F.embedding(bins + self.order * self.bins.width, self.embeddings().flatten(0, 1))  # (N, C, E)
+        seen = self.seen(bins)
         inner, place = self.inner.reshape(c, c, -1, h), self.order[:, None, None, None]
         before = torch.where(self.order[:, None, None] < place, inner, 0.0).flatten(1, 2)  # (C, C * E, H)
         z = seen.flatten(1) @ before
@@ -154,22 +158,35 @@ class TableNetwork(TorchNetwork):
 
     # ---- sampling: one column a step -------------------------------------------------------------------------------
 
-    def init(self, index: torch.Tensor, temperature: torch.Tensor) -> State:
-        none = torch.zeros(index.shape[0], self.columns, dtype=torch.int64, device=index.device)
-        seen = torch.zeros(index.shape[0], self.columns * self.config.embedding, device=index.device)
-        return {"bins": none, "offsets": none.clone(), "seen": seen}
+    def init(self, index: torch.Tensor, given: torch.Tensor, known: torch.Tensor, **options: torch.Tensor) -> State:
+        bins, offsets = self.bins(given)
+        return {"bins": bins, "offsets": offsets, "seen": (self.seen(bins) * known[:, :, None]).flatten(1)}
 
-    def step(self, i: torch.Tensor, state: State, u: torch.Tensor, temperature: torch.Tensor) -> State:
+    def step(
+        self,
+        i: torch.Tensor,
+        state: State,
+        given: torch.Tensor,
+        known: torch.Tensor,
+        u: torch.Tensor,
+        temperature: torch.Tensor,
+        missing: torch.Tensor,
+    ) -> State:
         here, size = i.reshape(1), self.config.embedding
         logits = self.logits(state["seen"] @ self.inner.index_select(0, here), here)[0]  # (N, K)
+        logits = torch.where(self.bins.absent.index_select(0, here) & (missing > 0), -torch.inf, logits)
         cdf = torch.softmax(logits / temperature, 1).cumsum(1)
         bins = (cdf < u[:, :1] * cdf[:, -1:]).sum(1)
+        offsets = self.bins.draw(here, bins, u[:, 1:])
+        is_known = known.index_select(1, here)[:, 0]
+        bins = torch.where(is_known, state["bins"].index_select(1, here)[:, 0], bins)
+        offsets = torch.where(is_known, state["offsets"].index_select(1, here)[:, 0], offsets)
         features = self.embeddings().index_select(0, here)[0].index_select(0, bins)
         column = i.expand(bins.shape[0], 1)
         places = (i * size + torch.arange(size, device=i.device)).expand(bins.shape[0], size)
         return {
             "bins": state["bins"].scatter(1, column, bins[:, None]),
-            "offsets": state["offsets"].scatter(1, column, self.bins.draw(here, bins, u[:, 1:])[:, None]),
+            "offsets": state["offsets"].scatter(1, column, offsets[:, None]),
             "seen": state["seen"].scatter(1, places, features),
         }
 
@@ -184,9 +201,16 @@ class TableNetwork(TorchNetwork):
             step=self.step,
             finish=self.finish,
             state={"bins": whole, "offsets": whole, "seen": Tensor("float32", (self.columns * self.config.embedding,))},
+            inputs={
+                GIVEN: Tensor("int64", x.shape, low=0, high=self.space.levels - 1, default=0),
+                KNOWN: Tensor("bool", (self.columns,), default=0),
+            },
             outputs={"x": x},
             noise={"u": Noise("uniform", (3,))},
-            options={"temperature": Option(1.0, low=0.01, help="below 1: likelier samples")},
+            options={
+                "temperature": Option(1.0, low=0.01, help="below 1: likelier samples"),
+                "missing": Option("draw", choices=("draw", "never"), help="whether values may be missing"),
+            },
         )
         outputs = {"log_prob": Tensor("float32"), "conditionals": Tensor("float32", (self.columns,))}
         return {"sample": sample, "log_prob": Call(self.log_prob, inputs={"x": x}, outputs=outputs)}

@@ -53,6 +53,7 @@ class Bins(nn.Module):
             "highest": np.array(space.counts) - 1,  # (D,)
             "ordered": np.array([is_ordered(c) for c in columns]),  # (C,)
             "number": np.arange(self.width),  # (K,)
+            "nullable": np.array([c.missing for c in columns]),  # (C,)
             "cells": space.log_widths().astype(np.float32),  # (D, levels)
         }
         for name, value in buffers.items():
@@ -86,6 +87,12 @@ class Bins(nn.Module):
         """(C, K) offsets of each bin; 1 where it has none."""
         upper = torch.minimum(F.pad(self.lower[:, 1:], (0, 1), value=BEYOND), self.total[:, None])
         return torch.where(self.lower == BEYOND, 1, upper - self.lower)
+
+    @property
+    def absent(self) -> torch.Tensor:
+        """(C, K): whether a bin is that of a missing value, in columns that have others."""
+        last = self.number == self.levels[:, None] - 1
+        return last & (self.nullable & (self.levels > 1))[:, None]
 
     @property
     def in_order(self) -> torch.Tensor:
