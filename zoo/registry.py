@@ -23,7 +23,7 @@ FIRST_PARTY = {
     ),
     "genzoo-keras": ("mlp", "cnn", "autoencoder", "vae", "ddim", "wgan", "lstm"),
     "genzoo-onnx": ("onnx",),
-    "genzoo-data": ("emoji", "pixel-faces"),
+    "genzoo-data": ("emoji", "pixel-faces", "adult", "diamonds"),
 }
 
 
