@@ -43,8 +43,10 @@ class TableNetwork(TorchNetwork):
     Values that the space does not have, such as a category that the data did not, are errors.
 
     >>> import zoo
-    >>> model = zoo.train("table", "people.csv", "runs/people")
-    >>> rows = model.sample(1000, seed=7)  # a pyarrow.Table
+    >>> model = zoo.train("table", "adult", "runs/adult", config={"hidden": 16, "layers": 1}, epochs=1)
+    >>> rows = model.sample(1000, seed=7, given={"sex": "Female", "age": 30})  # a pyarrow.Table
+    >>> set(rows["age"].to_pylist())
+    {30}
     >>> model.log_prob(rows).shape  # nats
     (1000,)
     """
