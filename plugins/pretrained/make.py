@@ -119,7 +119,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "ddim.pixel-faces": {"epochs": 12},
     # tables, each at most 10 CPU minutes
     "table.adult": {"epochs": 12, "weight_decay": 0.1, "config": {"dropout": 0.25}},
-    "table.diamonds": {"epochs": 24},
+    "table.diamonds": {"epochs": 16},
 }
 
 

@@ -1,8 +1,8 @@
 """Figures of samples of a table: its columns one by one and in pairs, whether gradient boosting tells them from data,
 and what a classifier is worth that was trained on them.
 
-Column shapes and pair trends are those of SDMetrics (Patki, Wedge, Veeramachaneni, "The Synthetic Data Vault", DSAA
-2016), from 0 to 1. All are about rows as `columns_of` gives them.
+Column shapes and pair trends are after SDMetrics (Patki, Wedge, Veeramachaneni, "The Synthetic Data Vault", DSAA 2016),
+from 0 to 1; here pairs count that hardly depend on each other, too. All are about rows as `columns_of` gives them.
 """
 
 from __future__ import annotations
