@@ -81,12 +81,12 @@ def test_bins_of_columns_without_values():
 def test_offsets_in_a_bin_are_equally_likely(total):
     bins = Bins(zoo.Table([Integer(name="n", low=0, high=total - 1)]), 1)
     u = torch.rand(4000, 2, generator=torch.Generator().manual_seed(0))
-    drawn = bins.draw(torch.tensor([0]), torch.zeros(4000, dtype=torch.int64), u).numpy() / total
-    assert drawn.max() < 1
-    counts = np.histogram(drawn, 3, (0, 1))[0]
+    drawn = bins.draw(torch.tensor([0]), torch.zeros(4000, dtype=torch.int64), u).numpy()
+    assert drawn.max() < total
+    counts = np.histogram(drawn / total, 3, (0, 1))[0]
     assert np.abs(counts - 4000 / 3).max() < 4 * (4000 * 2 / 9) ** 0.5
     if total > 2**50:
-        assert len(np.unique(bins.draw(torch.tensor([0]), torch.zeros(4000, dtype=torch.int64), u))) == 4000
+        assert len(np.unique(drawn // 2**20 % 2**16)) > 3000, "the lower digits are random, too"
 
 
 # ---- the density
@@ -130,7 +130,7 @@ def test_bumps_are_densities_over_the_positions():
 
 
 def test_samples_are_drawn_from_the_conditionals():
-    model = disturbed(spread=0.05)
+    model = disturbed(spread=0.4)
     codes = model.run("sample", count=20_000, seed=3)["x"]
     x = torch.from_numpy(codes[:4000])
     net = model.network
