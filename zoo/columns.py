@@ -6,7 +6,7 @@ codes, int64 numbers from 0 on, so a row is a vector of codes. The space defines
 | kind | codes |
 |---|---|
 | category, boolean | one: the index of the value in `values` |
-| integer, date, datetime | `value - low` as digits, most significant first; `low` is the smallest value seen |
+| integer, decimal, date, datetime | `value - low` as digits, most significant first; `low` is the smallest value seen |
 | real | an interval between `edges`, then `FINE`-ths of it; or the index of a value in `atoms`, which many rows share |
 
 A missing value is the level after all others of the first code. If the first code determines the value (a missing value
@@ -35,6 +35,7 @@ Codes = npt.NDArray[np.int64]
 DIGIT = 256  # levels of a digit, at most
 FINE = 64  # cells of an interval of real numbers
 DAY = datetime.date(1970, 1, 1)
+MOST_PLACES = 6  # of decimals
 SHOWN = 3  # values of a problem to show
 
 
@@ -205,11 +206,15 @@ class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
         out[:, 0] = rest
         return out
 
-    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+    def _total(self, codes: Codes) -> npt.NDArray[np.int64]:
+        """(N,) the integers that codes stand for."""
         total = np.zeros(len(codes), dtype=np.int64)
         for place, levels in enumerate(self.open):
             total = total * (levels if place else 1) + codes[:, place]
-        return arrow().array(total + self.low, mask=absent).cast(self._inside).cast(self.arrow)
+        return total + self.low
+
+    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+        return arrow().array(self._total(codes), mask=absent).cast(self._inside).cast(self.arrow)
 
     @property
     def _inside(self) -> Any:
@@ -229,6 +234,36 @@ class Integer(Whole, frozen=True, kw_only=True, tag="integer", omit_defaults=Tru
     @property
     def arrow(self) -> Any:
         return arrow().int64()
+
+
+class Decimal(Whole, frozen=True, kw_only=True, tag="decimal", omit_defaults=True):
+    """Numbers of at most `places` decimals, such as prices; `low` and `high` count units of the last of them."""
+
+    places: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.places <= MOST_PLACES or max(-self.low, self.high) > 2**53:
+            raise ValueError(f"column {self.name!r} has {self.places} decimals from {self.low} to {self.high}")
+
+    @property
+    def arrow(self) -> Any:
+        return arrow().float64()
+
+    def _numbers(self, values: Any) -> npt.NDArray[np.int64]:
+        numbers = np.asarray(values.fill_null(0), dtype=np.float64)
+        whole = np.clip(np.rint(numbers * 10.0**self.places), -(2.0**62), 2.0**62)
+        finer = whole / 10.0**self.places != numbers
+        finer &= (np.abs(numbers) <= 2.0**53 / 10.0**self.places) | ~np.isfinite(numbers)  # else it is beyond the range
+        if finer.any():
+            raise Problem(f"is not a number of {self.places} decimals", values, finer)
+        return np.asarray(whole.astype(np.int64))
+
+    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+        return arrow().array(self._total(codes) / 10.0**self.places, mask=absent)
+
+    def _shown(self, number: int) -> str:
+        return f"{number / 10**self.places:,.{self.places}f}"
 
 
 class Date(Whole, frozen=True, kw_only=True, tag="date", omit_defaults=True):
@@ -322,7 +357,7 @@ class Real(Column, frozen=True, kw_only=True, tag="real", omit_defaults=True):
         return np.log(np.diff(self.edges) / FINE)
 
 
-AnyColumn = Category | Boolean | Integer | Date | Datetime | Real
+AnyColumn = Category | Boolean | Integer | Decimal | Date | Datetime | Real
 
 
 @dataclass(frozen=True)
@@ -403,6 +438,13 @@ class Table(Space):
             x = encode_rows(self, x, name)
         return super().check(x, name)
 
+    def given(self, x: Any, name: str = "given") -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The codes of values of some columns, and which columns have one: (N, codes) and (N, columns) of a table, in
+        which missing cells have none, or (codes,) and (columns,) of one value per column."""
+        from zoo.data.records import encode_given
+
+        return encode_given(self, x, name)
+
     def _check_values(self, array: Array, name: str) -> Array:
         codes = levels_in(array, self.levels, self.dtype, name, self.describe())
         closed = codes[:, self.leads] >= np.array(self.opens)
@@ -447,4 +489,4 @@ def problems_of(found: Sequence[tuple[str, Problem]], where: str) -> InputError:
     return listed(where, lines)
 
 
-__all__ = ["Boolean", "Category", "Column", "Date", "Datetime", "Integer", "Real", "Table"]
+__all__ = ["Boolean", "Category", "Column", "Date", "Datetime", "Decimal", "Integer", "Real", "Table"]

@@ -117,6 +117,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "vae.pixel-faces": {"epochs": 25, "weight_decay": 0.0, "config": {"latent": 32, "mixtures": 5}},
     "wgan.pixel-faces": {"epochs": 40, "config": {"conditional": True}},
     "ddim.pixel-faces": {"epochs": 12},
+    # tables, each at most 10 CPU minutes
+    "table.adult": {"epochs": 12, "weight_decay": 0.1, "config": {"dropout": 0.25}},
+    "table.diamonds": {"epochs": 16},
 }
 
 

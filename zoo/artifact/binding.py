@@ -111,14 +111,15 @@ class Bound:
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
         self._places = places(sessions[0], device)
         self._buffers = dict(arguments.values)
-        self._unbound = [n for n in signature.inputs if n not in arguments.values and n not in arguments.arrays]
+        there = {*arguments.values, *arguments.arrays}
+        self._unbound = [n for n, t in signature.inputs.items() if n not in there and t.default is None]
         self._rows: tuple[Seeds, Seeds | None, int] | None = None  # of the last call
         self._owner: list[tuple[int, int]] = []  # process and thread of each call that found no owner
 
         first: dict[str, Array] = {}
         for name, tensor in signature.row_inputs.items():
             if name not in arguments.values:
-                first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
+                first[name] = np.full(arguments.shape(tensor), tensor.default or 0, tensor.dtype)
         for name, value in arguments.options.items():
             first[name] = np.asarray(value)
         for name, array in first.items():

@@ -28,7 +28,7 @@ from zoo.system.memory import is_shortage
 COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "runs", "evaluate", "compare"),
-    *("sample", "score", "encode", "decode", "predict"),
+    *("sample", "score", "impute", "encode", "decode", "predict"),
     *("interpolate", "walk", "arithmetic"),
     *("export", "verify", "inspect", "bench", "demo"),
     *("new-plugin", "completion"),

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.estimate import Estimate
 from zoo.evaluation import judge as judging
 from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import clearly_positive, mean, share
 from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
+from zoo.evaluation.tables import table_figures
 from zoo.evaluation.task import Task
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.evaluation.vectors import Matrix, vectorizer
@@ -42,6 +44,8 @@ def samples(task: Task) -> None:
         train_y = task.some_training(count)[1]
         assert train_y is not None
         given = {"label": np.resize(train_y, count)}
+    if isinstance(task.model.space, Table) and not given:
+        table_figures(task, task.model.space)
     rows = {} if given else {"count": count}
     made = task.model.run("sample", given, seed=task.seed, **rows, **task.options)["x"]
     compare(task, made, given.get("label"))

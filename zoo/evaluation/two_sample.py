@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
 from zoo.evaluation.scikit_learn import single_threaded, sklearn
@@ -31,7 +32,7 @@ def classifier_two_sample(
     if isinstance(space, Strings):
         features, model = vectorizer(space, rows)(rows), sklearn("linear_model").LogisticRegression(max_iter=2000)
     else:
-        features = flat(rows)
+        features = vectorizer(space, rows)(rows) if isinstance(space, Table) else flat(rows)
         model = sklearn("ensemble").RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
     if labels is not None:
         known = np.concatenate(labels)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.evaluation.scikit_learn import single_threaded, sklearn
+from zoo.evaluation.table_vectors import vectors_of_table
 from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
@@ -20,7 +22,8 @@ DECIMALS = 9  # of squared distances: the order of sums changes their last bits,
 
 def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
     """A function from observations to vectors, fitted on training data: columns of real numbers are standardized,
-    strings become weighted counts of their n-grams of characters, integer levels stay as they are."""
+    strings become weighted counts of their n-grams of characters, integer levels stay as they are. Rows of a table are
+    numbers and categories, as `vectors_of_table` says."""
     if isinstance(space, Strings):
         text = space  # for the closure's type
         model = sklearn("feature_extraction.text").TfidfVectorizer(
@@ -28,6 +31,8 @@ def vectorizer(space: Space, train: Array) -> Callable[[Array], Matrix]:
         )
         model.fit(_marked(text, train))
         return lambda x: model.transform(_marked(text, x))
+    if isinstance(space, Table):
+        return vectors_of_table(space, train)
     if space.discrete:
         return flat
     center, scale = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)

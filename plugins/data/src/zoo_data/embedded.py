@@ -23,7 +23,7 @@ def emoji() -> Dataset:
     10 % validation, 20 % test. A family is a base emoji with its variants of skin tone, gender, hair and direction,
     which are all in one split. The file also has `name`, `code` (Unicode) and `family` of each row.
     """
-    arrays = _read("emoji.npz")
+    arrays = read("emoji.npz")
     x, y, family = arrays["x"], arrays["category"], arrays["family"]
     count = int(family.max()) + 1
     families = split_rows("families of emoji", Discrete(1, count), np.arange(count)[:, None])
@@ -45,7 +45,7 @@ def pixel_faces() -> Dataset:
     are inputs, as integers from 0: `hair` (short, long), `glasses` (none, clear, dark), `beard` (no, yes), `mouth`
     (sad, happy) and `skin` (1, the lightest, to 8). The file has their names too (`glasses_names`).
     """
-    arrays = _read("pixel-faces.npz")
+    arrays = read("pixel-faces.npz")
     x, y = arrays["x"], arrays["hair_color"]
     classes = _names(arrays, "hair_color")
     source = "DiceBear 9.4.3, style Pixel Art, CC0 1.0"
@@ -53,7 +53,7 @@ def pixel_faces() -> Dataset:
     return split_rows("pixel-faces", Image(*x.shape[1:]), x, y, classes=classes, source=source, inputs=inputs)
 
 
-def _read(file: str) -> dict[str, Array]:
+def read(file: str) -> dict[str, Array]:
     """The arrays of a file of this package."""
     with resources.files("zoo_data").joinpath("files", file).open("rb") as stream, np.load(stream) as arrays:
         return dict(arrays)
