@@ -81,6 +81,66 @@ def test_an_exporter_may_declare_fewer_arguments_than_there_are(install, tmp_pat
     assert (zoo.export(model, tmp_path / "out", to="names") / "name.txt").read_text() == "realnvp"
 
 
+BROKEN = """
+from dataclasses import dataclass
+from zoo import hookimpl
+from zoo.numpy_network import NumpyNetwork
+from zoo.spaces import Real
+from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec
+@hookimpl
+def zoo_datasets():
+    yield DatasetSpec(name="lacking", target="stranger_broken:lacking", summary="")
+    yield DatasetSpec(name="misspelt", target="stranger_broken:lackin", summary="")
+@hookimpl
+def zoo_exporters():
+    yield ExporterSpec(name="lacks", target="stranger_broken:lacks", summary="")
+    yield ExporterSpec(name="asks", target="stranger_broken:asks", summary="")
+@hookimpl
+def zoo_architectures():
+    yield ModelSpec(
+        name="fails", target="stranger_broken:Fails", family="flow", framework="numpy", methods=("sample",), summary=""
+    )
+def lacking():
+    return {}["rows"]
+def lacks(model, folder):
+    open(folder / "weights")
+def asks(model, folder, quantum):
+    pass
+@dataclass
+class Config:
+    pass
+class Fails(NumpyNetwork):
+    Config, spaces = Config, (Real,)
+    def __init__(self, space, config, classes=None):
+        self.size = config.size
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (
+            "train made --data lacking --out run",
+            "plugin stranger-broken: KeyError: 'rows' ({file}, line 21). Update it",
+        ),
+        ("train made --data misspelt --out run", "has no lackin. Did you mean 'lacking' or 'lacks'?"),
+        ("export realnvp.moons --to lacks --out out", "plugin stranger-broken: FileNotFoundError: "),
+        ("export realnvp.moons --to asks --out out", "the exporter asks of stranger-broken asks for the argument 'qu"),
+        ("train fails --data moons --out run", "fails with the settings {{}} cannot be made: plugin stranger-broken: "),
+        ("train fails --data moons --out run", "no attribute 'size' ({file}, line 32)"),
+    ],
+)
+def test_what_a_plugin_raises_while_it_is_used_is_said_of_it(install, tmp_path, monkeypatch, command, says):
+    install("stranger-broken", BROKEN)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code == 2
+    assert says.format(file=tmp_path / "stranger_broken.py") in result.stderr
+    assert "Traceback" not in result.stderr
+    shown = CliRunner().invoke(main, ["--debug", *command.split()])
+    assert "Traceback" in shown.stderr
+
+
 def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path):
     install("stranger-twice", GOOD.format(name="dup"))
     (tmp_path / "stranger_more.py").write_text(GOOD.format(name="dup"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo import checkpoint, spaces
-from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.errors import CorruptFile, InputError, PluginError, ZooError, did_you_mean
 from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
 from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
@@ -139,7 +139,10 @@ def made_from(what: str, most: int | None = None) -> Iterator[None]:
             raise InputError(
                 f"{what} cannot be made: it needs more than the {room} of memory that it may take."
             ) from error
-        raise InputError(f"{what} cannot be made: {error}") from error
+        from zoo.plugins.failures import blame
+
+        said = " ".join(blame(error) or (str(error),))
+        raise InputError(f"{what} cannot be made: {said}") from error
 
 
 def create(
@@ -307,7 +310,7 @@ def export(
     from zoo import registry
     from zoo.parity.budget import seconds_of
     from zoo.parity.cases import silent
-    from zoo.plugins.loading import call_with
+    from zoo.plugins.loading import NewerCoreNeeded, call_with
     from zoo.system.files import check_output_folder
 
     if weights not in PRECISIONS:
@@ -326,7 +329,10 @@ def export(
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
-    return call_with(function, chosen, source, Path(folder))
+    try:
+        return call_with(function, chosen, source, Path(folder))
+    except NewerCoreNeeded as error:
+        raise PluginError(f"the exporter {to} of {spec.plugin} {error}.") from None
 
 
 def _takes(function: Callable[..., Any], argument: str) -> bool:

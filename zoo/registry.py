@@ -173,7 +173,8 @@ def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> An
     except AttributeError:
         from zoo.plugins.failures import remove
 
-        raise PluginError(f"{what}: module {module} has no {attribute}. {remove(spec.plugin)}") from None
+        near = did_you_mean(attribute, dir(found))
+        raise PluginError(f"{what}: module {module} has no {attribute}.{near} {remove(spec.plugin)}") from None
 
 
 def network_class(spec: ModelSpec) -> type[Network]:
