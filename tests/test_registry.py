@@ -13,7 +13,7 @@ import zoo
 from zoo import registry
 from zoo.cli import main
 from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
-from zoo.plugins import loading
+from zoo.plugins import checking, loading
 from zoo.spec import ModelSpec, PresetSpec
 
 GOOD = """
@@ -139,6 +139,104 @@ def test_what_a_plugin_raises_while_it_is_used_is_said_of_it(install, tmp_path, 
     assert "Traceback" not in result.stderr
     shown = CliRunner().invoke(main, ["--debug", *command.split()])
     assert "Traceback" in shown.stderr
+
+
+OFFERS = """
+from dataclasses import dataclass
+from zoo import hookimpl
+from zoo.numpy_network import NumpyNetwork
+from zoo.signature import Call, Noise
+from zoo.spaces import Real
+from zoo.spec import DatasetSpec, ExporterSpec, ModelSpec, PresetSpec
+def net(name, target, **more):
+    given = {"family": "flow", "framework": "numpy", "methods": ("sample",), "summary": "", **more}
+    return ModelSpec(name=name, target=f"stranger_offers:{target}", **given)
+@hookimpl
+def zoo_architectures():
+    yield net("good", "Good")
+    yield net("gone", "Goo")
+    yield net("function", "export")
+    yield net("other-framework", "Good", framework="torch")
+    yield net("other-methods", "Good", methods=("sample", "decode"))
+    yield net("raises", "Raises")
+    yield net("bare", "Bare")
+@hookimpl
+def zoo_presets():
+    about = {"family": "flow", "framework": "torch", "methods": ("sample", "log_prob", "encode", "decode")}
+    about |= {"density": "exact", "architecture": "realnvp", "checkpoint": RUN}
+    yield PresetSpec(name="realnvp.good", **about)
+    yield PresetSpec(name="realnvp.other-family", **{**about, "family": "vae"})
+    yield PresetSpec(name="realnvp.other-framework", **{**about, "framework": "keras"})
+    yield PresetSpec(name="good.other-architecture", **{**about, "architecture": "good", "framework": "numpy"})
+    yield PresetSpec(name="nobody.unknown-architecture", **{**about, "architecture": "nobody"})
+    yield PresetSpec(name="realnvp.other-methods", **{**about, "methods": ("sample",)})
+    yield PresetSpec(name="realnvp.no-folder", **{**about, "checkpoint": RUN + "-none"})
+@hookimpl
+def zoo_datasets():
+    yield DatasetSpec(name="no-data", target="stranger_offers:rings", summary="")
+    yield DatasetSpec(name="no-function", target="stranger_offers:RUN", summary="")
+@hookimpl
+def zoo_exporters():
+    yield ExporterSpec(name="good", target="stranger_offers:export", summary="")
+    yield ExporterSpec(name="one-argument", target="stranger_offers:short", summary="")
+    yield ExporterSpec(name="unknown-argument", target="stranger_offers:asks", summary="")
+def export(model, folder, *, force): ...
+def short(model): ...
+def asks(model, folder, quantum): ...
+@dataclass
+class Config:
+    pass
+class Bare(NumpyNetwork):
+    pass
+class Good(NumpyNetwork):
+    Config, spaces = Config, (Real,)
+    def methods(self):
+        return {"sample": Call(lambda z: z, outputs={"x": self.space.tensor}, noise={"z": Noise("normal", (2,))})}
+class Raises(Good):
+    def methods(self):
+        return {}["sample"]
+"""
+WRONG = {
+    "gone": "module stranger_offers has no Goo. Did you mean 'Good'?",
+    "function": "expected a subclass of a framework's base class",
+    "other-framework": "stranger_offers:Good is a class of numpy; the spec says torch",
+    "other-methods": "the spec declares the methods ['decode', 'sample'], methods() returns ['sample']",
+    "raises": "KeyError: 'sample' (",
+    "bare": "has no Config and no spaces",
+    "realnvp.other-family": "its family is vae; that of its architecture realnvp is flow",
+    "realnvp.other-framework": "its framework is keras; that of its architecture realnvp is torch",
+    "good.other-architecture": "its architecture is good; that of its checkpoint is realnvp",
+    "nobody.unknown-architecture": "unknown model 'nobody'",
+    "realnvp.other-methods": "its methods are ['sample']; those of its checkpoint are ['decode', 'encode', 'log_prob'",
+    "realnvp.no-folder": "-none is no folder",
+    "no-data": "module stranger_offers has no rings",
+    "no-function": "expected a function",
+    "one-argument": "takes 1 arguments; expected a model, a folder",
+    "unknown-argument": "asks for the argument 'quantum'; it is given weights, options",
+}
+
+
+def test_what_is_offered_is_compared_with_what_is_there(install, run):
+    install("stranger-offers", f"RUN = {str(run)!r}\n{OFFERS}")
+    (plugin,) = [p for p in loading.load_plugins() if p.name == "stranger-offers"]
+    said: dict[str, list[str]] = {}
+    for problem in checking.check(plugin):
+        name, _, words = problem.message.partition(": ")
+        said.setdefault(name, []).append(words)
+    for name, expected in WRONG.items():
+        assert expected in " ".join(said.pop(name))
+    assert said == {}
+
+
+def test_a_check_of_plugins_that_finds_something_has_the_exit_code_1(install, monkeypatch):
+    install("stranger-net", GOOD.format(name="net"))
+    monkeypatch.setenv("ZOO_WITHOUT", "genzoo-torch,genzoo-keras,genzoo-pretrained,genzoo-onnx")
+    assert CliRunner().invoke(main, ["plugins"]).exit_code == 0
+    result = CliRunner().invoke(main, ["plugins", "--check", "--json"])
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert "net cannot be imported: it has no module nowhere" in problem["problem"]
+    assert CliRunner().invoke(main, ["--without", "stranger-net", "plugins", "--check"]).exit_code == 0
 
 
 def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path):

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from zoo.parity.budget import Check
     from zoo.parity.cases import Case, Progress
 
+EXPORT_ARGUMENTS = (
+    "weights",
+    "options",
+    "limit",
+    "check",
+    "force",
+    "progress",
+)  # what an exporter may be given by name
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
 # creating a network takes at most this multiple of the bytes of its weights, plus a constant and a share per core. That
