@@ -18,6 +18,7 @@ Density = Literal["exact", "lower_bound", "unnormalized"]
 FAMILIES: Mapping[str, str] = {
     "autoregressive": "tractable density",
     "flow": "tractable density",
+    "mixture": "tractable density",
     "vae": "approximate density",
     "energy": "approximate density",
     "diffusion": "approximate density",

@@ -16,17 +16,19 @@ import zoo
 from zoo import checkpoint, noise, registry, spaces
 from zoo.api import MODEL
 from zoo.artifact import MANIFEST
+from zoo.data import Dataset
 from zoo.eager import EagerModel
 from zoo.errors import InputError, MissingDependency, ZooError, did_you_mean
 from zoo.model import Array, Model
 from zoo.network import Network, Objective
 from zoo.parity.cases import make_inputs
-from zoo.parity.inputs import input_examples
+from zoo.parity.inputs import input_examples, tensor_examples
 from zoo.plugins.loading import Plugin, load_plugins
-from zoo.signature import Noise
+from zoo.signature import RESERVED, Noise, Tensor
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.testing.check import NotApplicable
+from zoo.training.adapting import adapt
 
 ENUMERABLE = 4096  # a space of so many observations is gone through one by one
 DISTURBANCE = 0.1  # of the weights: an architecture that starts as the identity would pass whatever it does later
@@ -209,9 +211,29 @@ def data(space: Space, count: int) -> Array:
     return np.floor(u**2 * levels(space)).astype(space.dtype)
 
 
+def made_up(network: Network, rows: int) -> Dataset:
+    """A data set for a network with so many rows for training and some for the other splits: observations, classes in
+    turns, and what its losses are told of rows."""
+    splits = {"train": slice(0, rows), "validation": slice(rows, rows + 8), "test": slice(rows + 8, rows + 16)}
+    count = splits["test"].stop
+    x, told = data(network.space, count), dict[str, Tensor]()
+    for objective in network.objectives().values():
+        told |= {name: tensor for name, tensor in objective.loss.inputs.items() if name not in RESERVED}
+    inputs = {name: tensor_examples(tensor, "random", count, seed) for seed, (name, tensor) in enumerate(told.items())}
+    labels = np.arange(count) % len(network.classes) if network.classes else None
+    return Dataset(
+        "made up",
+        network.space,
+        *(x[part] for part in splits.values()),
+        labels=None if labels is None else {split: labels[part] for split, part in splits.items()},
+        classes=network.classes,
+        inputs={name: {split: values[part] for split, part in splits.items()} for name, values in inputs.items()},
+    )
+
+
 def disturbed(network: Network) -> None:
     """Give a fresh network the units of some data, and weights that are not zero."""
-    network.adapt(data(network.space, 256))
+    adapt(network, made_up(network, 256).splits["train"])
     objective = next(iter(network.objectives().values()))
     trained = network.gradients(objective.loss, loss_arguments(network, objective, 4))
     arrays = network.arrays()

@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data import Dataset
 from zoo.errors import ZooError
-from zoo.network import Network
-from zoo.parity.inputs import tensor_examples
-from zoo.signature import Call, Tensor
+from zoo.signature import Call
 from zoo.spec import ModelSpec
 from zoo.testing.check import NotApplicable, check, require
 from zoo.testing.checks.rows import at_all, full
-from zoo.testing.subject import Subject, data, loss_arguments
+from zoo.testing.subject import Subject, loss_arguments, made_up
+from zoo.training.adapting import adapt
 from zoo.training.batches import Batches, check_inputs
 from zoo.training.recipe import learning_rate
 
-SPLITS = {"train": slice(0, 32), "validation": slice(32, 40), "test": slice(40, 48)}
-BATCH = 16
+TRAINED, BATCH = 32, 16  # rows
 
 
 @check(at_all)
@@ -55,10 +52,10 @@ def every_objective_trains(subject: Subject) -> None:
     twin = type(network).create(network.space, asdict(network.config), network.classes, seed=1)
     recipe = replace(twin.recipe, batch_size=BATCH, epochs=1)
     try:
-        made = made_up(twin)
+        made = made_up(twin, TRAINED)
         check_inputs(twin.objectives(), made)
         batches = Batches(made, recipe, twin.objectives())
-        twin.adapt(made.train)
+        adapt(twin, made.splits["train"])
         learner = twin.learner(recipe)
         for step in range(batches.steps):
             for name, batch in batches.training(step):
@@ -77,23 +74,3 @@ def _require_rows(objective: str, loss: Call, outputs: Mapping[str, Any], rows: 
         values = np.asarray(outputs[name])
         require(len(values) == rows, f"{name} of {objective} has {len(values)} values for {rows} rows of validation.")
     require(bool(np.isfinite(outputs["loss"]).all()), f"the {objective} loss is not finite in validation.")
-
-
-def made_up(network: Network) -> Dataset:
-    """A data set for a network: observations, classes in turns, and what its losses are told of rows."""
-    count = SPLITS["test"].stop
-    x, told = data(network.space, count), dict[str, Tensor]()
-    for objective in network.objectives().values():
-        told |= {name: tensor for name, tensor in objective.loss.inputs.items() if name not in ("x", "label")}
-    inputs = {name: tensor_examples(tensor, "random", count, seed) for seed, (name, tensor) in enumerate(told.items())}
-    labels = np.arange(count) % len(network.classes) if network.classes else None
-    return Dataset(
-        "made up",
-        network.space,
-        x[SPLITS["train"]],
-        x[SPLITS["validation"]],
-        x[SPLITS["test"]],
-        labels=None if labels is None else {split: labels[rows] for split, rows in SPLITS.items()},
-        classes=network.classes,
-        inputs={name: {split: values[rows] for split, rows in SPLITS.items()} for name, values in inputs.items()},
-    )
