@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 import zoo
+from benchmarks.broken.honest import Gaussian, subject_of
 from zoo import registry
 from zoo.cli import main
-from zoo.errors import InputError, MissingDependency, PluginError, UnknownName
+from zoo.errors import ExportError, InputError, MissingDependency, PluginError, UnknownName
 from zoo.plugins import checking, loading
 from zoo.spec import ModelSpec, PresetSpec
+from zoo.testing import CHECKS, NotApplicable
 
 GOOD = """
 from zoo import hookimpl
@@ -237,6 +239,76 @@ def test_a_check_of_plugins_that_finds_something_has_the_exit_code_1(install, mo
     (problem,) = json.loads(result.stdout)["problems"]
     assert "net cannot be imported: it has no module nowhere" in problem["problem"]
     assert CliRunner().invoke(main, ["--without", "stranger-net", "plugins", "--check"]).exit_code == 0
+
+
+EXPORTER = """
+import json
+from pathlib import Path
+import zoo
+from zoo import hookimpl
+from zoo.errors import ExportError
+from zoo.spec import ExporterSpec
+from zoo.system.files import atomic_folder, listing
+HERE = "stranger_refuses"
+@hookimpl
+def zoo_exporters():
+    yield ExporterSpec(
+        name="two", target=f"{HERE}:export", summary="models of two columns", marker="two.json",
+        refuses=f"{HERE}:refuses", verify=f"{HERE}:verify",
+    )
+    yield ExporterSpec(name="bare", target=f"{HERE}:export", summary="", marker="bare.json")
+def refuses(model):
+    return None if model.space.shape == (2,) else "it has another number of columns than two"
+def export(model, folder, force):
+    with atomic_folder(folder, force, marker="two.json") as work:
+        (work / "two.json").write_text(json.dumps({"schema": 1, "versions": {"genzoo": zoo.__version__}, "files": {}}))
+def verify(folder, check):
+    if check == "full":
+        raise ExportError("one column differs.")
+    return {"columns": 2}
+"""
+
+
+def test_an_exporter_says_what_it_cannot_hold_and_verifies_its_own_folders(install, tmp_path, monkeypatch):
+    install("stranger-refuses", EXPORTER)
+    monkeypatch.chdir(tmp_path)
+    zoo.export(zoo.create("realnvp", zoo.Real(2)), "out", to="two")
+    with pytest.raises(ExportError, match="two cannot hold realnvp: it has another number of columns than two"):
+        zoo.export(zoo.create("realnvp", zoo.Real(3)), "other", to="two")
+    assert not (tmp_path / "other").exists()
+    assert zoo.verify("out") == {"columns": 2}
+    shown = CliRunner().invoke(main, ["verify", "out"])
+    assert "columns  2" in shown.stdout
+    refused = CliRunner().invoke(main, ["verify", "out", "--check", "full"])
+    assert refused.exit_code == 2
+    assert "one column differs" in refused.stderr
+    assert "trust=False is for artifacts" in CliRunner().invoke(main, ["verify", "out", "--untrusted"]).stderr
+    (tmp_path / "out" / "two.json").rename(tmp_path / "out" / "bare.json")
+    with pytest.raises(InputError, match="export to bare of stranger-refuses, which has no verification"):
+        zoo.verify("out")
+
+
+def test_an_exporter_of_a_stranger_does_not_fail_the_models_of_others(install, monkeypatch):
+    install("stranger-refuses", EXPORTER.replace("return None if", "return None  #"))
+    install("stranger-own", EXPORTER.replace("stranger_refuses", "stranger_own"))
+    asked = []
+
+    def export(model, out, *, to):
+        asked.append(to)
+        out.mkdir()
+
+    claim, subject = CHECKS["an_export_gives_the_same_answers"], subject_of(Gaussian, zoo.Real(3))
+    monkeypatch.setattr(zoo, "export", export)
+    claim(subject)
+    assert asked == ["onnx"]
+    subject.spec = subject.spec.of("stranger-refuses")
+    monkeypatch.setattr(registry, "FIRST_PARTY", {})
+    monkeypatch.setattr(zoo, "verify", lambda folder: asked.append(folder.name))
+    claim(subject)
+    assert asked == ["onnx", "two", "artifact", "bare"]
+    subject.spec = subject.spec.of("nobody")
+    with pytest.raises(NotApplicable):
+        claim(subject)
 
 
 def test_one_name_twice_in_two_entry_points_of_a_distribution(install, tmp_path):

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo import checkpoint, spaces
-from zoo.errors import CorruptFile, InputError, PluginError, ZooError, did_you_mean
+from zoo.errors import CorruptFile, ExportError, InputError, PluginError, ZooError, did_you_mean
 from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
-from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
+from zoo.spec import PRECISIONS, Density, ExporterSpec, ModelSpec, PresetSpec
 from zoo.system.files import refuse_file
 from zoo.system.memory import at_most, available, gib, is_shortage
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact, Limits
-    from zoo.artifact.manifest import Compared
     from zoo.eager import EagerModel
     from zoo.model import Model
     from zoo.network import Network
@@ -336,6 +335,8 @@ def export(
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
+    if why := registry.refusal(spec, source):
+        raise ExportError(f"the format {to} cannot hold {source.name}: {why.rstrip('.')}.")
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
     try:
         return call_with(function, chosen, source, Path(folder))
@@ -346,6 +347,29 @@ def export(
 def _takes(function: Callable[..., Any], argument: str) -> bool:
     parameters = inspect.signature(function).parameters.values()
     return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _other_format(folder: Path) -> ExporterSpec | None:
+    """The exporter of a folder that is no artifact and has its marker."""
+    from zoo import registry
+    from zoo.artifact import MANIFEST
+
+    if not folder.is_dir() or (folder / MANIFEST).exists():
+        return None
+    return next((spec for spec in registry.exporters() if (folder / spec.marker).is_file()), None)
+
+
+def _verify_other(spec: ExporterSpec, folder: Path, given: Mapping[str, Any], trust: bool) -> Any:
+    from zoo import registry
+    from zoo.plugins.loading import call_with
+
+    if not spec.verify:
+        raise InputError(f"{folder} is an export to {spec.name} of {spec.plugin}, which has no verification.")
+    if not trust:
+        raise InputError(
+            f"{spec.name} of {spec.plugin} verifies {folder} in this process; trust=False is for artifacts."
+        )
+    return call_with(registry.import_target(spec, f"verify of {spec.name}", spec.verify), given, folder)
 
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
@@ -389,8 +413,9 @@ def verify(
     limits: Limits | None = None,
     check: Check = None,
     progress: Progress | None = None,
-) -> dict[str, Compared]:
-    """Verify an artifact: its hashes, and that it reproduces the results of its source. No framework is needed.
+) -> Any:
+    """Verify an artifact: its hashes, and that it reproduces the results of its source; gives what was compared of each
+    method. No framework is needed. A folder of another format is verified by the exporter that wrote it.
 
     `check` is how much to compare: a number of seconds for each method (40), "full", which is everything that the
     export stored, or "quick". `trust` and `limits` are as for `open`. Raises an `ExportError` if something differs, or
@@ -402,6 +427,8 @@ def verify(
     from zoo.parity.cases import silent, unpack
 
     seconds, say = seconds_of(check), progress or silent
+    if other := _other_format(Path(folder)):
+        return _verify_other(other, Path(folder), {"device": device, "check": check, "progress": say}, trust)
     say("reading and hashing the files", 0, 0)
     artifact = open(folder, device=device, trust=trust, limits=limits)
     try:

@@ -103,6 +103,8 @@ def _exporter(spec: ExporterSpec) -> Iterator[str]:
     from zoo.api import EXPORT_ARGUMENTS
 
     yield from _function(spec)
+    for target in filter(None, (spec.refuses, spec.verify)):
+        registry.import_target(spec, f"export format {spec.name}", target)
     function = registry.import_target(spec, f"export to {spec.name}")
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) < 2:

@@ -224,7 +224,9 @@ def made_up(network: Network, rows: int) -> Dataset:
     return Dataset(
         "made up",
         network.space,
-        *(x[part] for part in splits.values()),
+        x[splits["train"]],
+        x[splits["validation"]],
+        x[splits["test"]],
         labels=None if labels is None else {split: labels[part] for split, part in splits.items()},
         classes=network.classes,
         inputs={name: {split: values[part] for split, part in splits.items()} for name, values in inputs.items()},
