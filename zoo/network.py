@@ -164,6 +164,11 @@ class Network:
         """The losses, in the order of training on a batch. Validation reports the first."""
         raise NotImplementedError
 
+    def metrics(self) -> Mapping[str, Call]:
+        """Figures of its own for `zoo evaluate`: calls as losses are, with outputs of one number for each row, (N,),
+        whose means are reported. What a figure is says the first line of its function's docstring."""
+        return {}
+
     def adapt(self, x: npt.NDArray[Any]) -> None:
         """Fit preprocessing constants, such as means, or a closed form to the training data. Called once, before
         training, with at most 64 MiB of observations, evenly spread. An override may take more of these rows by name:

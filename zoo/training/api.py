@@ -20,6 +20,7 @@ from zoo.data.sources import blocks
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooWarning
 from zoo.network import Network, Recipe
+from zoo.signature import check_functions
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.system.failpoints import failpoint
 from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder, remove_leftovers
@@ -219,6 +220,10 @@ def check_can_train(record: RunRecord) -> Network:
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
     network = record.network(device=record.device)
+    for name, objective in network.objectives().items():
+        check_functions(f"the {name} loss of {record.architecture}", objective.loss)
+    for name, method in network.methods().items():
+        check_functions(f"{name} of {record.architecture}", method)
     with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
         network.learner(record.recipe, precision=record.precision)
     return network

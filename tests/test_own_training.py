@@ -1,4 +1,4 @@
-"""Training that follows no gradient: closed forms, updates of an architecture's own, full batches and own schedules."""
+"""What an architecture brings of its own: fits that follow no gradient, schedules, metrics."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import zoo
 from zoo import registry
-from zoo.errors import InputError, ZooError
+from zoo.cli import main
+from zoo.errors import InputError, PluginError, ZooError
 from zoo.network import Objective, Recipe
 from zoo.numpy_network import NumpyNetwork
 from zoo.signature import Call, Tensor
@@ -92,6 +94,17 @@ def test_what_an_own_fit_does_wrong_and_what_it_does_not_use_is_said(as_plugin, 
         zoo.train(as_plugin(classes_in_closed_form(**changes)), "moons", tmp_path / "run", **settings)
 
 
+def test_a_function_that_takes_other_names_than_are_declared_is_named(as_plugin, tmp_path):
+    def methods(self):
+        given = {"x": self.space.tensor, "labels": Tensor("int64")}
+        return {"log_prob": Call(self.log_prob, given, {"log_prob": Tensor("float32")})}
+
+    name = as_plugin(classes_in_closed_form(methods=methods))
+    says = r"log_prob of own calls .*log_prob \(.*test_own_training.py, line \d+\) with x, labels.* argument: 'label'"
+    with pytest.raises(PluginError, match=says):
+        zoo.train(name, "moons", tmp_path / "run")
+
+
 def test_full_batches_and_an_own_schedule(as_plugin, tmp_path):
     seen = []
 
@@ -148,3 +161,35 @@ def test_updates_in_a_framework(base, tmp_path, as_plugin):
         zoo.train(as_plugin(Own), "moons", tmp_path / "other", betas=(0.5, 0.9))
     with pytest.raises(InputError, match="trains on one device"):
         zoo.train(as_plugin(Own), "moons", tmp_path / "other", devices=2)
+
+
+def distance(self, x, label):
+    """distance of an observation from the mean of its class"""
+    return np.sqrt(((x - self.means[label]) ** 2).sum(1))
+
+
+def metrics_of(inputs=("x", "label"), name="distance", shape=()):
+    tensors = {"x": zoo.Real(2).tensor, "label": Tensor("int64"), "shift": Tensor("float32")}
+
+    def metrics(self):
+        mine = distance.__get__(self) if shape == () else lambda x, label: x
+        return {name: Call(mine, {n: tensors[n] for n in inputs}, {"value": Tensor("float32", shape)})}
+
+    return metrics
+
+
+def test_own_metrics_are_evaluated(as_plugin, tmp_path, monkeypatch):
+    zoo.train(as_plugin(classes_in_closed_form(metrics=metrics_of())), "moons", tmp_path / "run")
+    result = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run")])
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("distance ")]
+    assert line.endswith("distance of an observation from the mean of its class")
+    model, data = zoo.load(tmp_path / "run"), zoo.load_dataset("moons")
+    x, label = data.split("test")
+    expected = distance(model.network, x, label).mean()
+    assert zoo.evaluate(model, "moons")["distance"].value == pytest.approx(expected, rel=1e-5)
+    for wrong, says in ((metrics_of(name="nats"), "nats of .* is one of genzoo's"), (metrics_of(shape=(2,)), "shape")):
+        monkeypatch.setattr(type(model.network), "metrics", wrong)
+        with pytest.raises(PluginError, match=says):
+            zoo.evaluate(model, "moons")
+    monkeypatch.setattr(type(model.network), "metrics", metrics_of(("x", "shift")))
+    assert "distance needs shift of each row, and moons has none." in zoo.evaluate(model, "moons").remarks
