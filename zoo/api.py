@@ -317,6 +317,7 @@ def export(
     from zoo import registry
     from zoo.parity.budget import seconds_of
     from zoo.parity.cases import silent
+    from zoo.parity.loop_states import check_loop_states
     from zoo.plugins.loading import NewerCoreNeeded, call_with
     from zoo.system.files import check_output_folder
 
@@ -335,6 +336,7 @@ def export(
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
+    check_loop_states(source)
     if why := registry.refusal(spec, source):
         raise ExportError(f"the format {to} cannot hold {source.name}: {why.rstrip('.')}.")
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
