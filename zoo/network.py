@@ -15,7 +15,7 @@ from inspect import Parameter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from zoo.errors import InputError, did_you_mean
+from zoo.errors import InputError, PluginError, did_you_mean
 from zoo.signature import RESERVED, Call, Method, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 INPUTS = "that the model is told of each row, with the number of their values: glasses:3,mouth:2 (train --inputs)"
+OPTIMIZER = frozenset({"weight_decay", "betas", "clip", "accumulate"})  # settings of steps that follow a gradient
 LARGEST = 2**20  # of the numbers among settings of an architecture: its widths, its layers, what it tells apart
 
 
@@ -48,7 +49,7 @@ class Recipe:
     clip: float = setting(0.0, "largest gradient norm of a step; 0: no limit")
     ema: float = setting(0.0, "decay of the averaged weights that are evaluated and saved; 0: none")
     patience: int = setting(0, "epochs without a better validation loss; 0: to the end, and the last weights are kept")
-    schedule: str = setting("cosine", "of the learning rate: cosine down to zero, or constant")
+    schedule: str = setting("cosine", "of the learning rate: cosine down to zero, constant, or an architecture's own")
     seed: int = setting(0, "of initial weights, order and noise")
     accumulate: int = setting(1, "parts of a batch, one after the other in memory; their gradients are added up")
 
@@ -106,6 +107,9 @@ class Network:
     parallel: ClassVar[bool] = False  # whether its learner takes several devices
     needs_classes: ClassVar[bool] = False  # a classifier, or a model that is always conditional
     takes_inputs: ClassVar[bool] = False  # whether its setting `inputs` names categories (see `category_inputs`)
+    full_batch: ClassVar[bool] = False  # whether each step takes all rows, as EM does: there is no batch size
+    # schedules of its own: from the share of the steps that are done to a multiple of the peak learning rate
+    schedules: ClassVar[Mapping[str, Callable[[float], float]]] = {}
 
     space: Space
     classes: Labels | None
@@ -160,8 +164,30 @@ class Network:
         """The losses, in the order of training on a batch. Validation reports the first."""
         raise NotImplementedError
 
+    def metrics(self) -> Mapping[str, Call]:
+        """Figures of its own for `zoo evaluate`: calls as losses are, with outputs of one number for each row, (N,),
+        whose means are reported. What a figure is says the first line of its function's docstring."""
+        return {}
+
     def adapt(self, x: npt.NDArray[Any]) -> None:
-        """Fit preprocessing constants, such as means, to the training data. Called once, before training."""
+        """Fit preprocessing constants, such as means, or a closed form to the training data. Called once, before
+        training, with at most 64 MiB of observations, evenly spread. An override may take more of these rows by name:
+        `label`, their classes, and inputs of the data."""
+
+    def update(self, objective: str, inputs: Mapping[str, Any], noise: Mapping[str, Any], learning_rate: float) -> None:
+        """One step on a batch that follows no gradient, such as one of EM: change the weights in place. Tensors are the
+        framework's. By default there is none: steps follow the gradient, or nothing is left to learn after `adapt`."""
+
+    @classmethod
+    def updates_itself(cls) -> bool:
+        """Whether it is trained by its own `update`."""
+        return cls.update is not Network.update
+
+    @classmethod
+    def used_settings(cls) -> frozenset[str]:
+        """The settings of a recipe that its training has a use for. Others are refused."""
+        unused = {"batch_size"} if cls.full_batch else set()
+        return frozenset(f.name for f in fields(Recipe)) - unused - (OPTIMIZER if cls.updates_itself() else set())
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All weights and buffers by name."""
@@ -169,6 +195,19 @@ class Network:
 
     def load_arrays(self, arrays: Arrays) -> None:
         raise NotImplementedError
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]], changed_by: str) -> None:
+        """`PluginError` if the weights no longer have the names and shapes that they were made with."""
+        now = shapes_of(self)
+        if now == shapes:
+            return
+        made = [name for name in now if name not in shapes]
+        other = [f"{name} is {now.get(name)}, was {shape}" for name, shape in shapes.items() if now.get(name) != shape]
+        said = f"makes {', '.join(made)}, which __init__ does not" if made else f"changes weights: {'; '.join(other)}"
+        raise PluginError(
+            f"{changed_by} of {type(self).__name__} {said}. __init__ gives each weight the shape that it always has: "
+            "only so is it saved and read again."
+        )
 
     def check_arrays(self, arrays: Arrays) -> None:
         """`InputError` for arrays that do not belong to this network, as required by `load_arrays`."""
@@ -236,6 +275,11 @@ class Network:
             "density": self.density,
             "framework": self.framework,
         }
+
+
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of its weights by name."""
+    return {name: array.shape for name, array in network.arrays().items()}
 
 
 def average_decay(ema: float, count: int) -> float:

@@ -193,7 +193,8 @@ def table() -> str:
         found = registry.find_models(family=family)
         names = [f"`{spec.name}`" for spec in found if not isinstance(spec, PresetSpec)]
         links = [f"[{spec.name}](docs/zoo.md#{anchor(spec.name)})" for spec in found if isinstance(spec, PresetSpec)]
-        rows.append(f"| {family} ({kind}) | {', '.join(names)} | {', '.join(links)} |")
+        if found:  # of some families there are only plugins of others
+            rows.append(f"| {family} ({kind}) | {', '.join(names)} | {', '.join(links)} |")
     return "\n".join(rows)
 
 

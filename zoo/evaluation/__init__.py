@@ -18,6 +18,7 @@ from zoo.evaluation.descriptions import meaning
 from zoo.evaluation.judge import check_judge, preset_judge
 from zoo.evaluation.latents import representation
 from zoo.evaluation.likelihood import likelihood
+from zoo.evaluation.own_metrics import metric_inputs, own_metrics
 from zoo.evaluation.report import Report
 from zoo.evaluation.samples import samples
 from zoo.evaluation.task import Task
@@ -51,8 +52,8 @@ def evaluate(
     of the same data that judges samples; by default a preset trained on data of that name, if there is one. `options`
     are those of `sample`: `{"guidance": 3}`.
     """
-    names = list(model.conditions)
     dataset = load_for(model, data, label=label, split=split_column, inputs=inputs)
+    names = [*model.conditions, *(metric_inputs(model) & set(dataset.inputs) - set(model.conditions))]
     whole = dataset.keeping(names).fitted(model.space, model.classes, model.categories)
     most = available() // SHARE
     dataset = whole.at_most(most)
@@ -81,6 +82,7 @@ def evaluate(
         part(task)
         if progress:
             progress(done + 1, len(parts))
+    own_metrics(task)
     report.remarks += [said] if said else []
     return report
 

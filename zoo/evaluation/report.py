@@ -30,6 +30,7 @@ class Report:
     figures: dict[str, Estimate] = field(default_factory=dict)
     histogram: dict[str, Estimate] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    meanings: dict[str, str] = field(default_factory=dict)  # what figures are that the model brings itself
 
     def __getitem__(self, name: str) -> Estimate:
         return self.figures[name]

@@ -23,7 +23,8 @@ POLICIES = {"32-true": "float32", "16-mixed": "mixed_float16", "bf16-mixed": "mi
 
 
 class KerasLearner:
-    """AdamW steps on the objectives of a network, one optimizer per objective. Optimizers hold the averaged weights."""
+    """AdamW steps on the objectives of a network, one optimizer per objective, or the network's own updates. Optimizers
+    hold the averaged weights."""
 
     rank, world_size = 0, 1
 
@@ -66,6 +67,8 @@ class KerasLearner:
         return optimizer
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
+        if self.network.updates_itself():
+            return self._update(objective, inputs, noise, learning_rate)
         network, optimizer, variables = self.network, self.optimizers[objective], self.trained[objective]
         optimizer.learning_rate = learning_rate
         inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -89,6 +92,14 @@ class KerasLearner:
                 optimizer.apply(grads, variables)
         self.counts[objective] += 1
         return means
+
+    def _update(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
+        """A step of the network's own."""
+        x, z = ({name: self.network.tensor(a) for name, a in arrays.items()} for arrays in (inputs, noise))
+        with keras.device(self.device), torch.no_grad():
+            self.network.update(objective, x, z, learning_rate)
+            outputs = self._outputs(objective, inputs, noise)
+        return {name: float(value.mean()) for name, value in outputs.items()}
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:
         with self.network.inference(), self._averaged():

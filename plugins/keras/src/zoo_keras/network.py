@@ -66,6 +66,11 @@ class KerasNetwork(Network, keras.Model):
                 i = keras.ops.zeros((), dtype="int64")
                 method.finish(method.step(i, state, **constant, **_dummies(self, method, method.noise)))
 
+    @classmethod
+    def used_settings(cls) -> frozenset[str]:
+        """Averages are the optimizer's."""
+        return super().used_settings() - ({"ema"} if cls.updates_itself() else set())
+
     @property
     def device(self) -> torch.device:
         return self.weights[0].value.device if self.weights else torch.device("cpu")
@@ -84,6 +89,8 @@ class KerasNetwork(Network, keras.Model):
         return tensor.detach().cpu().numpy()
 
     def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        if self.updates_itself():
+            return {}
         trained = {name: v.value for name, v in named_weights(self).items() if v.trainable}
         value = named(loss.function(**given), loss.outputs)["loss"].mean()
         found = torch.autograd.grad(value, list(trained.values()), allow_unused=True, materialize_grads=True)

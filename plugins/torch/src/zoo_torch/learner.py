@@ -82,7 +82,7 @@ def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: lis
 
 
 class TorchLearner:
-    """AdamW steps on the objectives of a network, one optimizer per objective."""
+    """AdamW steps on the objectives of a network, one optimizer per objective, or the network's own updates."""
 
     def __init__(self, network: TorchNetwork, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> None:
         losses = Losses(network)
@@ -95,7 +95,7 @@ class TorchLearner:
         self.rank, self.world_size = self.fabric.global_rank, self.fabric.world_size
         self.network, self.recipe = network, recipe
         optimizers = []
-        for objective in losses.objectives.values():
+        for objective in () if network.updates_itself() else losses.objectives.values():
             chosen = [getattr(network, name) for name in objective.parameters] or [network]
             parameters = [p for part in chosen for p in (part.parameters() if isinstance(part, nn.Module) else [part])]
             optimizers.append(
@@ -104,14 +104,18 @@ class TorchLearner:
                 )
             )
         self.parameters = list(network.parameters())
-        self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
+        self.losses, wrapped = losses, []
+        if optimizers:
+            self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
         if devices == 1 and precision == "32-true":  # the wrappers would do nothing, at the cost of a small layer
             self.losses, wrapped = losses, optimizers
-        self.optimizers = dict(zip(losses.objectives, wrapped, strict=True))
+        self.optimizers = dict(zip(losses.objectives, wrapped, strict=bool(optimizers)))
         self.average = Average(network, recipe.ema) if recipe.ema else None
         self.kept = Losses(self.average.module) if self.average else losses
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
+        if self.network.updates_itself():
+            return self._update(objective, inputs, noise, learning_rate)
         if not self.network.training:  # visiting all modules costs as much as a small layer
             self.network.train()
         optimizer = self.optimizers[objective]
@@ -137,6 +141,15 @@ class TorchLearner:
         if self.average:
             self.average.update_parameters(self.network)
         return means
+
+    @torch.no_grad()
+    def _update(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
+        """A step of the network's own."""
+        x, z = ({name: self.network.tensor(a) for name, a in arrays.items()} for arrays in (inputs, noise))
+        self.network.update(objective, x, z, learning_rate)
+        if self.average:
+            self.average.update_parameters(self.network)
+        return {name: float(value.float().mean()) for name, value in self.losses(objective, inputs, noise).items()}
 
     def _among_processes(self, last: bool) -> AbstractContextManager[Any]:
         """Sum gradients over processes only after the `last` part of a batch."""
