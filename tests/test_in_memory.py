@@ -1,4 +1,4 @@
-"""Data as people have it: in Python, in several files, in splits of their own, images of any format and size."""
+"""Data in any form: in Python, in several files, with given splits, images of any format and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is told of each row beside its class: from data sets and files, through training, to the artifact."""
+"""Inputs of a model other than the class: from data sets and files, through training, to the artifact."""
 
 from __future__ import annotations
 

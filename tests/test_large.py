@@ -1,4 +1,4 @@
-"""Data that is larger than the memory that a process may take: it trains, is scored and sampled from."""
+"""Data larger than the memory limit of a process: training, scoring and sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
+"""The records of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ def test_models_are_compared_on_the_same_rows():
 
 def test_what_cannot_be_compared_is_said():
     model = zoo.open("realnvp.moons", device="cpu")
-    with pytest.raises(InputError, match="two models"):
+    with pytest.raises(InputError, match="two or more models"):
         zoo.compare([model], "moons")
     with pytest.raises(InputError, match="different names"):
         zoo.compare([model, model], "moons")

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
-from zoo.signature import Option, Signature, Tensor, Window, resolve, within
+from zoo.signature import GIVEN, KNOWN, Option, Signature, Tensor, Window, resolve, within
 from zoo.spaces import Categories, Labels, Space, as_array, finite
 from zoo.spec import Density
 from zoo.system.memory import available, gib, is_shortage
@@ -81,8 +82,10 @@ class Model(ABC):
 
         A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is chosen. Seeds and
         indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
-        of one seed. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, `chunk`, and
-        `stream`, a name that makes these rows independent of what others draw from the same seed.
+        of one seed. Of a model that takes columns of a table, `given={"sex": "Female"}` are those of all rows, and
+        `given=table` those of each row that are not missing there; the others are drawn. `more` are inputs (`label=3`)
+        and options (`temperature=0.8`) of the signature, `chunk`, and `stream`, a name that makes these rows
+        independent of what others draw from the same seed.
         """
         return self._first("sample", {}, count=count, seed=seed, start=start, index=index, **more)
 
@@ -144,8 +147,11 @@ class Model(ABC):
         """
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
-        given = {**(inputs or {}), **self.called(signature, more)}
-        arrays, options = self._arguments(method, signature, given, rows.count)
+        named = self.called(signature, more)
+        if signature.takes_columns and more.get(GIVEN) is not None:
+            assert isinstance(self.space, Table)
+            named = {**named, **dict(zip((GIVEN, KNOWN), self.space.given(more[GIVEN]), strict=True))}
+        arrays, options = self._arguments(method, signature, {**(inputs or {}), **named}, rows.count)
         rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
         chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
         return self._chunks(method, arrays, rows, options, chunk, progress)
@@ -236,6 +242,9 @@ class Model(ABC):
     ) -> dict[str, Array]:
         """The inputs as arrays with equal numbers of rows. A class or a condition without a batch axis applies to every
         row."""
+        optional = {n: t for n, t in signature.inputs.items() if t.default is not None}
+        defaults = {n: np.full(resolve(t.shape, options), t.default) for n, t in optional.items()}
+        given = {**defaults, **{name: value for name, value in given.items() if value is not None}}
         for name in signature.inputs:
             if given.get(name) is None:
                 if name == "label" and self.classes is not None:

@@ -8,16 +8,18 @@ importance-weighted bound.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
-from zoo.errors import InputError
+from zoo.errors import InputError, PluginError
 
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
+GIVEN, KNOWN = "given", "known"  # inputs of a sampler of a table: codes of rows, and which columns of them count
 RESERVED = ("x", "z", "label")  # names of inputs that mean observations, latents and classes
 DTYPES = ("float32", "int64", "uint8", "bool")  # dtypes of inputs, outputs and loop states of an artifact
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -33,13 +35,15 @@ class Tensor:
     """One example of an array: one of `DTYPES` and the shape without the batch axis.
 
     `low` and `high` are the inclusive bounds of its values, and inputs are checked against them: tokens of a vocabulary
-    are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype.
+    are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype. An input with a `default`
+    may be left out by callers in Python: then all of its values are that.
     """
 
     dtype: str
     shape: Shape = ()
     low: float | int | None = None
     high: float | int | None = None
+    default: float | int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -265,8 +269,13 @@ class Signature:
 
     @cached_property
     def conditions(self) -> dict[str, Tensor]:
-        """The inputs other than observations, latents and classes, such as prompts."""
-        return {name: tensor for name, tensor in self.inputs.items() if name not in RESERVED}
+        """The inputs that callers have to give, other than observations, latents and classes: such as prompts."""
+        return {name: t for name, t in self.inputs.items() if name not in RESERVED and t.default is None}
+
+    @property
+    def takes_columns(self) -> bool:
+        """Whether some columns of its rows may be given, the others being drawn."""
+        return GIVEN in self.inputs and KNOWN in self.inputs
 
     @cached_property
     def wide_options(self) -> list[str]:
@@ -306,6 +315,34 @@ def fixed(method: Method, values: Mapping[str, Any]) -> Method:
     changed |= {"length": length, "init_noise": noises(method.init_noise)}
     changed |= {"state": tensors(method.state), "invariants": tensors(method.invariants)}
     return replace(method, init=partial(method.init, **values), step=partial(method.step, **values), **changed)
+
+
+def check_functions(what: str, method: Method) -> None:
+    """`PluginError` if a function of a method cannot be called with what the method declares."""
+    given = [*method.inputs, *method.options]
+    calls: list[tuple[Function | None, list[str], list[str]]]  # a function, its arguments by place, and by name
+    if isinstance(method, Call):
+        calls = [(method.function, [], [*given, *method.noise])]
+    else:
+        step = [*given, *method.invariants, *method.noise]
+        calls = [(method.init, ["index"], [*given, *method.init_noise]), (method.step, ["i", "state"], step)]
+        calls += [(method.finish, ["state"], []), (method.until, ["state"], [])]
+    for function, places, names in calls:
+        try:
+            takes = inspect.signature(function) if function else None
+        except (TypeError, ValueError):  # such as a function of C
+            continue
+        try:
+            if takes:
+                takes.bind(*places, **dict.fromkeys(names))
+        except TypeError as error:
+            code = getattr(function, "__code__", None)
+            where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+            name = getattr(function, "__qualname__", repr(function))
+            raise PluginError(
+                f"{what} calls {name}{where} with {', '.join(places + names)}, as it declares: {error}. Declare "
+                "inputs, noise and options under the names of the function's arguments."
+            ) from None
 
 
 def named(result: Any, names: Mapping[str, Any]) -> dict[str, Any]:

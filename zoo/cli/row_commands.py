@@ -36,11 +36,13 @@ from zoo.data.readers import (
     read_labels,
     read_latents,
 )
+from zoo.data.records import read_given
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.model import FIRST_OUTPUT, Model, Progress
+from zoo.signature import GIVEN, KNOWN, Tensor
 from zoo.spaces import Categories, Image, Labels, Space, Strings
 from zoo.system.files import check_output_file
 
@@ -121,6 +123,35 @@ def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array
             what = f"{math.prod(map(int, shape))} numbers separated by commas" if shape else "a number"
             raise InputError(f"--input {name}={value}; expected {what}.") from None
     return found
+
+
+def given_columns(model: Model, source: str, besides: Sequence[str] = ()) -> dict[str, Array]:
+    """The columns of a table that are given of each row of a file, where its cells are not missing, as inputs of
+    `sample`. Columns that the model does not have are errors, but for those `besides`."""
+    assert isinstance(model.space, Table)
+    found, _ = find(source)
+    if not isinstance(found, Path):
+        raise InputError(f"{source} is a data set; expected a file with columns of the table.")
+    codes, known = read_given(open_parts(find_parts(found) or [found]), model.space, besides)
+    return {GIVEN: codes, KNOWN: known}
+
+
+def fixed_columns(model: Model, fixed: Mapping[str, str], told: Mapping[str, Array], count: int) -> dict[str, Array]:
+    """`--given NAME=VALUE`: columns of all of `count` rows, beside those that are given of each (`told`)."""
+    if not fixed:
+        return {}
+    if not model.signature("sample").takes_columns:
+        raise InputError(f"sample of {model.name} takes no columns of a table; omit --given.")
+    assert isinstance(model.space, Table)
+    codes, known = model.space.given(fixed, "--given")
+    for name, place in zip(model.space.names, known, strict=True):
+        if name in fixed and not place:
+            raise InputError(f"--given {name}={fixed[name]} is a missing value; expected one that there is.")
+    of_code = np.repeat(known, [len(c.levels) for c in model.space.columns])
+    return {
+        GIVEN: np.where(of_code, codes, told[GIVEN]) if told else np.broadcast_to(codes, (count, *codes.shape)),
+        KNOWN: known | told[KNOWN] if told else np.broadcast_to(known, (count, *known.shape)),
+    }
 
 
 def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
@@ -449,6 +480,10 @@ def run(
     if not 0 <= start < count:
         raise InputError(f"--start is {start}; {data} has {count:,} rows, which are numbered from 0.")
     columns: dict[str, Sequence[str]] = {}
+    if isinstance(model.space, Table) and signature.outputs.get("conditionals") == Tensor(
+        "float32", (len(model.space.columns),)
+    ):
+        columns["conditionals"] = [f"log_prob {name}" for name in model.space.names]
     with bar(method, out) as show:
         how = {"stream": stream, "chunk": chunk, **settings}
         chunks = watch(blocks(model, method, inputs, start, seeds or seed, how, show))

@@ -32,7 +32,7 @@ from zoo.system.files import parse_json
 from zoo.system.memory import available, check_fits, is_shortage
 
 MAX_CLASSES = 1000
-BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
+BLOCK = 1 << 22  # bytes that pyarrow parses at a time; a row must fit in it
 BATCH = 1 << 15  # rows
 # bytes of memory of a number, of a string, and of a row beside its values, where a file is read as a whole
 CELL, WORD, ROW = 40, 80, 64

@@ -1,4 +1,4 @@
-"""Models side by side on the same rows: paired differences with their errors, and a verdict where one is earned."""
+"""Compares models on the same rows: paired differences with errors, and a verdict if there is evidence for one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zoo.model import Model
 from zoo.system.memory import available
 
 Array = npt.NDArray[Any]
-CHANCE = 0.05  # that a verdict among models which are equally good names a best one
+CHANCE = 0.05  # probability that a verdict names a best one among equally good models
 
 
 @dataclass
 class Comparison:
-    """`figures` by what was measured and model, `behind` the paired difference of each model to the best, in the same
-    unit and never negative. `verdicts` say in a sentence what follows, `remarks` which models have seen some of the
-    rows in training. Lower is better but for `accuracy`."""
+    """`figures` by quantity and model; `behind` is the paired difference of each model to the best, in the same unit
+    and never negative. `verdicts` state the conclusion in a sentence, `remarks` which models have seen some of the rows
+    in training. Lower is better, except for `accuracy`."""
 
     data: str
     split: str
@@ -52,16 +52,16 @@ class Comparison:
 def compare(
     models: Sequence[Model], data: str | Path | Dataset, split: str = "test", *, label: str | None = None, seed: int = 0
 ) -> Comparison:
-    """Compare models of one data set by the likelihood of each held-out row, or by whether they name its class.
+    """Compare models of one data set by the likelihood of each held-out row, or by whether they predict its class.
 
-    The rows are the same for all, so what is hard about a row cancels in the differences: their errors are much smaller
-    than those of the figures. A best model is named where it is better than each of the others by more than chance
+    The rows are the same for all, so the difficulty of a row cancels in the differences: their errors are much smaller
+    than those of the figures. A best model is named if it is better than each of the others by more than chance
     explains, at 5 % for all comparisons together.
     """
     names = [model.name for model in models]
     if len(models) < 2 or len(set(names)) < len(names):
         raise InputError(
-            f"a comparison takes two models or more, of different names; got {', '.join(names) or 'none'}."
+            f"a comparison takes two or more models with different names; got {', '.join(names) or 'none'}."
         )
     dataset = load_for(models[0], data, label=label)
     measured: dict[str, dict[str, tuple[Array, Array]]] = {}
@@ -83,8 +83,8 @@ def compare(
 
 
 def losses(model: Model, rows: Split, seed: int) -> dict[str, tuple[Array, Array]]:
-    """What is measured of a model: its value for each row (N,), and how many units a row has (N,). Looks at some rows
-    at a time, so that memory stays flat but for these."""
+    """The quantities measured: for each its value for each row (N,), and how many units a row has (N,). A block of rows
+    at a time, to bound memory."""
     parts = [_losses(model, rows[part], seed, part.start) for part in blocks(rows.observations)]
     found = {}
     for what in parts[0]:
@@ -106,13 +106,13 @@ def _losses(model: Model, batch: Mapping[str, Array], seed: int, start: int) -> 
         found[unit] = -run("log_prob")["log_prob"].astype(np.float64), size
     if "predict" in model.signatures and model.classes is not None and y is not None:
         p = run("predict")["y"]
-        if p.ndim == 2:  # else of real and made
+        if p.ndim == 2:  # else a real/fake score
             found["accuracy"] = (p.argmax(1) == y).astype(np.float64), np.ones(len(x))
     return found
 
 
 def settle(found: Comparison, what: str, by_model: dict[str, tuple[Array, Array]]) -> None:
-    """Figures, differences to the best, and the verdict on what was measured."""
+    """Figures, differences to the best, and the verdict for one quantity."""
     sign = -1.0 if what == "accuracy" else 1.0
     found.figures[what] = {name: ratio(values, size) for name, (values, size) in by_model.items()}
     best = min(by_model, key=lambda name: sign * found.figures[what][name].value)

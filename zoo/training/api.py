@@ -20,10 +20,12 @@ from zoo.data.sources import blocks
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooWarning
 from zoo.network import Network, Recipe
+from zoo.signature import check_functions
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.system.failpoints import failpoint
 from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder, remove_leftovers
 from zoo.system.memory import available
+from zoo.training.adapting import adapt
 from zoo.training.batches import check_inputs
 from zoo.training.curves import curves
 from zoo.training.initial_weights import Origin, origin_of
@@ -45,7 +47,6 @@ from zoo.training.run_folder import (
 )
 from zoo.training.saving import Saver, size_of
 
-ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
@@ -141,7 +142,9 @@ def plan(
     """What will be trained, and how; `InputError` for what cannot be. `inputs` are the names of those that were asked
     for."""
     cls = registry.network_class(spec)
-    chosen = merge_recipe(cls.recipe, recipe)
+    chosen = merge_recipe(cls.recipe, recipe, cls)
+    if cls.full_batch:
+        chosen = replace(chosen, batch_size=len(data.splits["train"]))
     unconditional = bool(asked["unconditional"])
     if unconditional and (cls.needs_classes or (origin is not None and origin.classes)):
         what = spec.name if origin is None else origin.place
@@ -214,7 +217,7 @@ def kept(record: RunRecord, data: Dataset) -> Dataset:
 def check_can_train(record: RunRecord) -> Network:
     """`InputError` where a network or its training cannot be made, or not be shared among so many devices."""
     devices, cls = record.devices, registry.network_class(record.spec)
-    if devices > 1 and not cls.parallel:
+    if devices > 1 and (not cls.parallel or cls.updates_itself()):
         raise InputError(
             f"{record.architecture} trains on one device; got devices={devices}. PyTorch architectures take more."
         )
@@ -223,6 +226,10 @@ def check_can_train(record: RunRecord) -> Network:
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
     network = record.network(device=record.device)
+    for name, objective in network.objectives().items():
+        check_functions(f"the {name} loss of {record.architecture}", objective.loss)
+    for name, method in network.methods().items():
+        check_functions(f"{name} of {record.architecture}", method)
     with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
         network.learner(record.recipe, precision=record.precision)
     return network
@@ -275,7 +282,7 @@ def resume(
     is_done = at.done and is_over(at, record.recipe)
     record = msgspec.structs.replace(record, **{name: value for name, value in elsewhere.items() if value is not None})
     if longer:
-        record.recipe = extended(record.recipe, longer, at, run)
+        record.recipe = extended(record, longer, at, run)
     elif is_done:
         if (run / LOCK).exists():
             with Exclusive(run / LOCK, TRAINED):  # that of a process which was killed at its very end
@@ -286,9 +293,10 @@ def resume(
     return continued(run, record, Given(data, save_every, Listeners(progress, callbacks, logger), inputs))
 
 
-def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
-    """A recipe with more epochs or more patience; `InputError` where there is nothing to go on with."""
-    new = merge_recipe(recipe, longer)
+def extended(record: RunRecord, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
+    """The recipe of a run with more epochs or more patience; `InputError` where there is nothing to go on with."""
+    recipe = record.recipe
+    new = merge_recipe(recipe, longer, registry.network_class(record.spec))
     done = len(at.history)
     if at.step and is_over(at, new):
         if done >= new.epochs:
@@ -323,12 +331,13 @@ def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Giv
             if record != read_record(work):
                 write_record(work, record)
         failpoint("run.locked")
-        merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
+        # its values are checked again: somebody may have changed the file
+        merge_recipe(record.recipe, {}, registry.network_class(record.spec))
         network = record.network(seed=record.recipe.seed, device=record.device)
         data = dataset.fitted(network.space, network.classes, spaces.categories_of(record.categories))
         is_begun = is_saved(work)
         if record.start is None:
-            network.adapt(data.splits["train"].sample(ADAPT_BYTES))
+            adapt(network, data.splits["train"])
         elif not is_begun:
             network.load_arrays(origin_of(record.start).arrays)
         with made_from(f"the training of {run}"):

@@ -157,5 +157,6 @@ def _lack(objective: str, name: str, data: Dataset) -> InputError:
     known = f"its inputs are {', '.join(data.inputs)}" if data.inputs else "it has no inputs"
     return InputError(
         f"the {objective} loss needs {name!r} of each row, and {data.name} has none: {known}. Say which column or "
-        f"array it is: --inputs {name}; from Python inputs={{{name!r}: array}}.{did_you_mean(name, data.inputs)}"
+        f"array it is: --inputs {name}; from Python inputs={{{name!r}: array}}."
+        f"{did_you_mean(name, [*data.inputs, 'x', 'label'])}"
     )

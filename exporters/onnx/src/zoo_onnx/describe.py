@@ -1,4 +1,4 @@
-"""What a file says of itself: text for people who open it in a viewer, JSON for programs, and a known answer."""
+"""The metadata of a file: text for people who open it in a viewer, JSON for programs, and a known answer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from zoo.signature import Option, Signature, Tensor, resolve
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text, Tokens, names_of
 
 SEED, INDEX = 7, 3  # of the known answer
-SHOWN = 8  # numbers of it, of each output
-LISTED = 24  # classes that are named where their numbers are explained; metadata has all
+SHOWN = 8  # numbers of each output in it
+LISTED = 24  # classes listed where their numbers are explained; metadata has all
 DENSITIES = {"exact": "exact", "lower_bound": "a lower bound", "unnormalized": "up to a constant"}
 PURPOSE = {
     "sample": "Draws observations.",
@@ -35,8 +35,8 @@ PURPOSE = {
 def explain(
     composed: ir.Model, model: EagerModel, method: str, versions: Mapping[str, str], cost: Cost, seconds: float
 ) -> None:
-    """Write into a composed method what it is, what goes in and comes out, and a known answer, if the source gives it
-    in a part of these seconds."""
+    """Write metadata into a composed method: a description, its inputs and outputs, and a known answer, if the source
+    computes it in a fraction of these seconds."""
     signature = model.signatures[method]
     inputs = {name: tensor_facts(model, method, name, t) for name, t in signature.row_inputs.items()}
     outputs = {name: tensor_facts(model, method, name, t) for name, t in signature.outputs.items()}
@@ -71,7 +71,7 @@ def explain(
 
 
 def summary(model: EagerModel, method: str, signature: Signature) -> str:
-    """What the method does and what a caller has to know, in some sentences."""
+    """What the method does and what a caller needs to know, in a few sentences."""
     options = ", options are scalars" if signature.options else ""
     parts = ["units", *["loop"] * (signature.length is not None), *["random numbers"] * signature.random]
     sentences = [
@@ -131,7 +131,7 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
 
 
 def observations(space: Space) -> tuple[str, str]:
-    """What the numbers of observations mean, and their unit."""
+    """The meaning of the numbers of observations, and their unit."""
     match space:
         case Image(height=height, width=width, channels=channels, levels=levels):
             axes = f"images (batch, row, column, channel) of {height} rows, {width} columns and {channels} channel"
@@ -185,9 +185,9 @@ def option_facts(name: str, option: Option, signature: Signature) -> dict[str, A
 
 
 def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, Any] | None:
-    """Inputs of one row, each filled with one number, and the first numbers that the source gives for it; None if
-    these are not finite. A runtime that gives others computes something else. Of a loop it takes at most so many
-    steps; None if it has to take more."""
+    """Inputs of one row, each filled with one number, and the first numbers of the source's outputs; None if these are
+    not finite. A runtime with different outputs is wrong. A loop takes at most this many steps; None if it has to take
+    more."""
     signature = model.signatures[method]
     length = signature.length
     filled = {name: ordinary(tensor_facts(model, method, name, t)) for name, t in signature.inputs.items()}
@@ -210,6 +210,6 @@ def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, 
 
 
 def ordinary(facts: Mapping[str, Any]) -> float:
-    """A number that an input with these facts may take, if possible not zero, which would hide much."""
+    """A number that is valid for an input with these facts, if possible not zero, which would hide errors."""
     number = 0.5 if facts["dtype"] == "float32" else 1
     return min(max(number, facts.get("low", number)), facts.get("high", number))
