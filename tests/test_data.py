@@ -564,7 +564,10 @@ def test_a_folder_of_images_with_classes(tmp_path: Path) -> None:
     assert data.classes == Labels(("cats", "dogs"))
     x, y = data.split("train")
     np.testing.assert_array_equal(x[:, 0, 0, 0] == 100, y == 1)
-    (tmp_path / "notes.txt").unlink()
+    (tmp_path / "notes.txt").rename(tmp_path / "labels.csv")
+    with pytest.warns(ZooWarning, match=r"left out 1 files that are no images of a class: labels.csv"):
+        assert load_dataset(tmp_path).space == Image(3, 4)
+    (tmp_path / "labels.csv").unlink()
     assert "sub-folders are the classes" in problem(InputError, load_dataset, tmp_path, label="x")
     np.testing.assert_array_equal(read_labels(tmp_path, Labels(("dogs", "cats"))), [1] * 12 + [0] * 12)
 

@@ -296,8 +296,8 @@ def find_parts(source: str | Path) -> list[Path]:
 
     path = Path(source)
     if path.is_dir():
-        found = [p for p in path.iterdir() if p.is_file() and p.name[0] not in "._"]
-        kinds = {p.suffix.lower() for p in found}
+        found = [p for p in path.iterdir() if p.name[0] not in "._"]
+        kinds = {p.suffix.lower() if p.is_file() else "folder" for p in found}
         found = found if kinds <= set(SUFFIXES) or kinds == {".txt"} else []
     else:
         found = [] if path.exists() or not glob.has_magic(str(source)) else [Path(p) for p in glob.glob(str(source))]
