@@ -88,7 +88,7 @@ def test_a_closed_form_for_each_class(as_plugin, tmp_path):
         ({"update": lambda self, *step: setattr(self, "counts", np.ones(2))}, {}, "update of Own makes counts, which"),
         ({"update": lambda self, *step: self.means.fill(np.nan)}, {}, "Own follows no gradient: look for columns"),
         ({}, {"learning_rate": 0.1}, "learning_rate would change nothing: Own is trained with epochs, batch_size"),
-        ({"update": lambda self, *step: None}, {"ema": 0.9, "clip": 1}, "ema and clip would change nothing"),
+        ({"update": lambda self, *step: None}, {"ema": 0.9, "clip": 1}, "clip and ema would change nothing"),
         ({"full_batch": True}, {"batch_size": 32}, "batch_size would change nothing: Own is trained with epochs"),
     ],
 )
