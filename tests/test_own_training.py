@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import zoo
 from zoo import registry
 from zoo.cli import main
+from zoo.cli.train import title
 from zoo.errors import InputError, PluginError, ZooError
 from zoo.network import Objective, Recipe
 from zoo.numpy_network import NumpyNetwork
@@ -73,6 +74,8 @@ def test_a_closed_form_for_each_class(as_plugin, tmp_path):
     model = zoo.train(as_plugin(classes_in_closed_form()), "moons", tmp_path / "run")
     data = zoo.load_dataset("moons")
     x, label = data.split("train")
+    assert set(model.meta["card"]["recipe"]) == {"epochs", "batch_size", "patience", "seed"}
+    assert "learning rate" not in title(zoo.Run(tmp_path / "run").record)
     np.testing.assert_allclose(model.network.means, [x[label == k].mean(0) for k in (0, 1)], rtol=1e-5)
 
 
@@ -85,7 +88,7 @@ def test_a_closed_form_for_each_class(as_plugin, tmp_path):
         ({"update": lambda self, *step: setattr(self, "counts", np.ones(2))}, {}, "update of Own makes counts, which"),
         ({"update": lambda self, *step: self.means.fill(np.nan)}, {}, "Own follows no gradient: look for columns"),
         ({}, {"learning_rate": 0.1}, "learning_rate would change nothing: Own is trained with epochs, batch_size"),
-        ({"update": lambda self, *step: None}, {"ema": 0.9, "clip": 1}, "ema and clip would change nothing"),
+        ({"update": lambda self, *step: None}, {"ema": 0.9, "clip": 1}, "clip and ema would change nothing"),
         ({"full_batch": True}, {"batch_size": 32}, "batch_size would change nothing: Own is trained with epochs"),
     ],
 )

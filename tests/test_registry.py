@@ -143,6 +143,18 @@ def test_what_a_plugin_raises_while_it_is_used_is_said_of_it(install, tmp_path, 
     assert "Traceback" in shown.stderr
 
 
+def test_what_a_hook_raises_is_for_its_author_to_fix(install, tmp_path):
+    """Who has installed a plugin by `pip install -e` works on it; --debug shows the traceback."""
+    install("stranger-hook", GOOD.format(name="net") + "    {}['more']\n")
+    (tmp_path / "stranger_hook-1.0.dist-info" / "direct_url.json").write_text('{"dir_info": {"editable": true}}')
+    said = f"zoo_architectures failed: KeyError: 'more' ({tmp_path / 'stranger_hook.py'}, line 9). Fix it, leave it out"
+    result = CliRunner().invoke(main, ["list"])
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    loading.load_plugins.cache_clear()
+    assert "Traceback" in CliRunner().invoke(main, ["--debug", "list"]).stderr
+
+
 OFFERS = """
 from dataclasses import dataclass
 from zoo import hookimpl

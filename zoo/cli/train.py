@@ -229,12 +229,15 @@ def split_settings(
 
 def title(record: RunRecord) -> str:
     """A line about what is trained, on what, where, and how."""
-    recipe = record.recipe
+    from zoo import registry
+
+    recipe, used = record.recipe, registry.network_class(record.spec).used_settings()
+    rate = f"learning rate {recipe.learning_rate:g}, " if "learning_rate" in used else ""
     devices = f"{record.devices} x " if record.devices > 1 else ""
     start = "" if record.start is None else f", from {record.start}"
     return (
         f"training {record.architecture} on {record.data}{start}, on {devices}{record.device}: {recipe.epochs} epochs, "
-        f"batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}, seed {recipe.seed}"
+        f"batch {recipe.batch_size}, {rate}seed {recipe.seed}"
     )
 
 

@@ -102,6 +102,7 @@ class Loop:
     def card(self) -> dict[str, Any]:
         """What `model.json` says of the best weights."""
         at, record, spec = self.at, self.record, self.record.spec
+        used = self.network.used_settings()
         return {
             "architecture": spec.name,
             "plugin": record.plugin,
@@ -116,7 +117,7 @@ class Loop:
                 **({} if record.start is None else {"start": record.start}),
                 "epoch": at.best_epoch,
                 "validation": {} if at.best is None else {self.first: at.best.to_json()},
-                "recipe": asdict(record.recipe),
+                "recipe": {name: value for name, value in asdict(record.recipe).items() if name in used},
             },
         }
 

@@ -26,10 +26,10 @@ BOUNDS = {
 def merge_recipe(default: Recipe, given: Mapping[str, Any], cls: type[Network] = Network) -> Recipe:
     """A recipe with some settings replaced, their values checked; `InputError` for those that the training of `cls` has
     no use for."""
-    unused = [name for name, value in given.items() if value is not None and name not in cls.used_settings()]
-    if unused:
-        used = ", ".join(f.name for f in fields(default) if f.name in cls.used_settings())
-        raise InputError(f"{' and '.join(unused)} would change nothing: {cls.__name__} is trained with {used} alone.")
+    settings, used = [f.name for f in fields(default)], cls.used_settings()
+    if unused := [name for name in settings if name not in used and given.get(name) is not None]:
+        of_use = ", ".join(name for name in settings if name in used)
+        raise InputError(f"{' and '.join(unused)} would change nothing: {cls.__name__} is trained with {of_use} alone.")
     merged = {**asdict(default), **{k: v for k, v in given.items() if v is not None}}
     recipe: Recipe = parse_config(type(default), merged)
     for name, (low, high) in BOUNDS.items():
