@@ -54,7 +54,7 @@ class TableNetwork(TorchNetwork):
     Config = Config
     spaces = (Table,)
     density = "exact"
-    recipe = Recipe(epochs=40, batch_size=256, learning_rate=2e-3, weight_decay=0.01, clip=1.0, ema=0.995, patience=8)
+    recipe = Recipe(epochs=20, batch_size=256, learning_rate=2e-3, weight_decay=0.01, clip=1.0, ema=0.995, patience=5)
 
     def __init__(self, space: Table, config: Config, classes: Labels | None = None) -> None:
         super().__init__(space, config, classes)
