@@ -1,4 +1,4 @@
-"""The benchmarks run, and notice where the two sides compute different things. What they measure is not looked at."""
+"""The benchmarks run, and detect if the two sides compute different things. Measured values are not checked."""
 
 from __future__ import annotations
 

@@ -19,8 +19,10 @@ from benchmarks.broken import (
     claims,
     classes,
     collapsed,
+    declared,
     densities,
     honest,
+    learning,
     noises,
     options,
     rows,
@@ -103,6 +105,10 @@ def test_every_check_has_a_model_that_it_sees():
         (noises.InitialNoise, claims.NOISE, r"same for other noise 'e'\. It is declared"),
         (noises.SameNoise, claims.NOISE, r"noise 'u' in all steps but the first\. Is the noise of an earlier step"),
         (densities.Floor, claims.INTEGRAL, r"is improper: .* it goes as r\^0"),
+        (learning.ZeroMeans, claims.UPDATES, r"`update` gives means the same values whatever the rows are"),
+        (learning.Rises, claims.UPDATES, r"in 10 epochs of `update` the loss of the training rows went from"),
+        (learning.WrongWay, claims.REACHES, r"Does the sampler run from noise to data, with the sign that the loss"),
+        (declared.OtherState, claims.STATES, r"init of sample of .* gives z as float32 \(2, 2\) .* declares .*\(3,\)"),
         (collapsed.Collapsed, claims.REPEAT, r"as if there were .* different observations|spread 0 times as far"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -157,6 +163,12 @@ class Lukewarm(honest.Guided):
         return Gaussian.decode(self, z, label) + np.float32(1e-3) * (temperature + guidance)
 
 
+class SlowToLearn(honest.FlowMatching):
+    """Samples of so short a training are the normals that they begin with."""
+
+    recipe = dataclasses.replace(honest.FlowMatching.recipe, learning_rate=1e-7)
+
+
 class Slow(honest.Walk):
     """So slow that only few rows are drawn."""
 
@@ -195,6 +207,7 @@ WITHOUT_POWER = [
     (Lukewarm, claims.TEMPERATURE, r"from temperature 0\.1 to 10 the distance between draws"),
     (Lukewarm, claims.GUIDANCE, r"from guidance 0\.333333 to 3 the distance"),
     (Slow, claims.FAR, r"100 rows each: distribution functions that differ by 0\.3\d would be seen"),
+    (SlowToLearn, claims.REACHES, r"so short a training says nothing"),
     (honest.Table, claims.REPEAT, r"must repeat: there are 64 at most"),
 ]
 

@@ -1,4 +1,4 @@
-"""Without a framework: genzoo[cpu], genzoo-data and genzoo-pretrained in an environment of their own."""
+"""Without a framework: genzoo[cpu], genzoo-data and genzoo-pretrained in a separate environment."""
 
 from __future__ import annotations
 

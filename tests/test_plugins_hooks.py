@@ -1,4 +1,4 @@
-"""docs/hooks.md says of the hooks what the code says: every hook, argument and field, and no others."""
+"""docs/hooks.md matches the code: every hook, argument and field, and no others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 
 import zoo
 from zoo import registry, spec
+from zoo.network import Network, Objective, Recipe
+from zoo.numpy_network import NumpyNetwork
 from zoo.plugins import hookspecs
 from zoo.plugins.loading import ARGUMENTS, HOOKS
-from zoo.signature import METHODS
+from zoo.signature import METHODS, Noise, Option, Tensor
 from zoo.spec import DatasetSpec, ExporterSpec
 
 PAGE = (Path(__file__).parents[1] / "docs" / "hooks.md").read_text()
@@ -50,6 +52,45 @@ def test_every_field_of_a_spec_is_explained(kind):
         says = "efault: " in table[f.name] or "as in `ModelSpec`" in table[f.name]
         assert says or not optional, f"say the default of {f.name}"
         assert optional or "efault: " not in table[f.name]
+
+
+@pytest.mark.parametrize("kind", [Recipe, Objective, Tensor, Noise, Option], ids=lambda kind: kind.__name__)
+def test_every_field_of_what_a_class_declares_is_explained(kind):
+    table = rows(SECTIONS[kind.__name__])
+    assert list(table) == [f.name for f in fields(kind)]
+    for f in fields(kind):
+        assert ("efault: " in table[f.name]) == (f.default is not MISSING), f"say the default of {f.name}"
+        if kind is Recipe:
+            assert table[f.name].endswith(f"Default: {f.default}")
+
+
+# what the base class of a framework does, not an architecture
+OF_FRAMEWORKS = {
+    *("framework", "parallel", "space", "classes", "config", "kept", "create", "tracing", "device", "configure"),
+    *("arrays", "load_arrays", "check_arrays", "check_shapes", "tensor", "numpy", "inference", "learner"),
+    *("gradients", "jacobian", "random_state", "describe", "updates_itself"),
+}
+
+
+def test_every_attribute_and_function_of_a_class_is_explained():
+    table = rows(SECTIONS["Network"].partition("**Sample spaces.**")[0])
+    calls = {name.partition("(")[0]: name for name in table if "(" in name}
+    names = {name for name in (*vars(Network), *Network.__annotations__) if not name.startswith("_")}
+    assert {*table, *calls} - set(calls.values()) == names - OF_FRAMEWORKS
+    for name, call in calls.items():
+        function = inspect.getattr_static(Network, name)
+        assert call == f"{name}({', '.join(inspect.signature(getattr(function, '__func__', function)).parameters)})"
+    assert "`NumpyNetwork.reset(self, random)`" in PAGE
+    assert list(inspect.signature(NumpyNetwork.reset).parameters) == ["self", "random"]
+
+
+def test_every_sample_space_is_explained():
+    table = "".join(re.findall(r"^\| (`.*?`) \|", SECTIONS["Network"].partition("**Sample spaces.**")[2], re.MULTILINE))
+    assert {f"`{name}`" for name in ("Real", "Discrete", "Image", "Text", "Tokens", "Table")} == {
+        f"`{name}`" for name in re.findall(r"`(\w+)`", table)
+    }
+    image = zoo.Image(6, 5, 3)
+    assert (image.shape, image.dtype, image.levels) == ((6, 5, 3), "uint8", 256)
 
 
 def test_what_fields_may_be_is_listed():

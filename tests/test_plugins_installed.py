@@ -1,4 +1,4 @@
-"""Bad neighbors do no harm: real distributions, built and installed by pip, and commands in processes of their own."""
+"""Faulty plugins do no harm: real distributions, built and installed by pip, and commands in separate processes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,38 @@ def offers(name: str, more: str = "") -> str:
 FAULTS = {
     "bad-dependency": (
         "import not_installed_anywhere",
-        ["cannot be loaded: there is no module not_installed_anywhere."],
+        ["cannot be loaded: there is no module not_installed_anywhere (", "bad_dependency.py, line 1)."],
         "pip install Not-Installed.Anywhere",
     ),
     "bad-import": (
         "from math import nothing",
-        ["cannot be loaded: ImportError: cannot import name 'nothing'"],
+        ["cannot be loaded: ImportError: cannot import name 'nothing'", "bad_import.py, line 1)"],
         "pip uninstall bad-import",
+    ),
+    "bad-module": (
+        "import pathlb",
+        ["cannot be loaded: there is no module pathlb (", "bad_module.py, line 1). Did you mean 'pathlib'"],
+        "should rename it",
+    ),
+    "bad-undeclared": (
+        "import not_installed_anywhere",
+        ["cannot be loaded: there is no module not_installed_anywhere"],
+        "its author should add what offers it to its dependencies",
+    ),
+    "bad-name": (
+        "from zoo import hookimp",
+        ["cannot import name 'hookimp' from 'zoo' (", "bad_name.py, line 1). Did you mean 'hookimpl'"],
+        "should rename it. If a newer genzoo has it: pip install -U genzoo",
+    ),
+    "bad-zoo-module": (
+        "import math\nimport zoo.specs",
+        ["No module named 'zoo.specs' (", "bad_zoo_module.py, line 2). Did you mean 'spec'"],
+        "should rename it. If a newer genzoo has it: pip install -U genzoo",
+    ),
+    "bad-missing": (
+        HOOK + MODEL.format("short").replace(', summary=""', "").join(["    yield ", ""]),
+        ["ModelSpec needs 'summary', which is not given (", "bad_missing.py, line 5)"],
+        "should add it",
     ),
     "bad-syntax": (
         "def broken(:",
@@ -43,7 +68,7 @@ FAULTS = {
     "bad-exit": ("raise SystemExit(0)", ["cannot be loaded: SystemExit: 0"], "zoo --without bad-exit"),
     "bad-hook": (
         f"{offers('half')}    raise ValueError('oops')",
-        ["zoo_architectures failed: ValueError: oops"],
+        ["zoo_architectures failed: ValueError: oops (", "bad_hook.py, line 6)."],
         "ZOO_WITHOUT=bad-hook",
     ),
     "bad-spelling": (
@@ -82,11 +107,11 @@ FAULTS = {
         "Say which: genzoo-torch/realnvp or bad-clash/realnvp",
     ),
     "new-import": (
-        "from zoo.spec import SpeechSpec",
-        ["needs a newer genzoo than 0.1.0: cannot import name 'SpeechSpec' from 'zoo.spec'"],
+        "from zoo.spec import VideoCodec",
+        ["needs a newer genzoo than 0.1.0: cannot import name 'VideoCodec' from 'zoo.spec'"],
         UPDATE,
     ),
-    "new-module": ("import zoo.speech", ["needs a newer genzoo than 0.1.0: No module named 'zoo.speech'"], UPDATE),
+    "new-module": ("import zoo.video", ["needs a newer genzoo than 0.1.0: No module named 'zoo.video'"], UPDATE),
     "new-argument": (
         START + "@hookimpl\ndef zoo_architectures(quantum):\n    yield",
         ["needs a newer genzoo", "asks for the argument 'quantum'"],

@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: what it writes installs like a stranger's and passes its own tests at once."""
+"""`zoo new-plugin`: its output installs like a third-party plugin and passes its own tests."""
 
 from __future__ import annotations
 
@@ -115,6 +115,25 @@ def test_names_that_are_bad_or_taken(tmp_path, monkeypatch, name, says):
     result = new_plugin(name, "--framework", "torch", code=2)
     assert says in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_summary_is_the_authors_own(tmp_path):
+    said = "An energy-based model of my own"
+    new_plugin("mine", "--framework", "torch", "--summary", f"{said}.", "--out", tmp_path / "mine")
+    written = files(tmp_path / "mine")
+    assert f'description = "{said}, for genzoo."' in written["pyproject.toml"]
+    assert f"{said}: the architecture `mine`" in written["README.md"]
+    assert f'summary="{said}",\n        paper="",' in written["src/mine/__init__.py"]
+    for wrong in ("", "two\nlines", 'a "quoted" word', "x" * 100):
+        result = new_plugin("other", "--framework", "torch", "--summary", wrong, "--out", tmp_path / "other", code=2)
+        assert "expected one line of at most 80 characters" in result.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_tests_of_two_plugins_run_in_one_pytest():
+    """pytest imports test files by their base names."""
+    one, two = (templates.render(name, "numpy") for name in ("one-flow", "other-flow"))
+    assert not {p for p in one if p.startswith("tests/")} & {p for p in two if p.startswith("tests/")}
 
 
 def test_where_it_is_written(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Tables as a sample space: kinds of columns, their codes, what is found of a file and what is said of it."""
+"""Tables as a sample space: kinds of columns, their codes, what is inferred from a file, and the messages about it."""
 
 from __future__ import annotations
 
@@ -529,7 +529,7 @@ def test_rows_of_a_file_that_cannot_be_mapped_are_refused_before_any_is_read(par
     monkeypatch.setattr("zoo.data.spool.available", lambda: 2**26)
     monkeypatch.setattr("zoo.system.memory._limit", lambda: iter([2**26]))
     monkeypatch.setattr(tables.ParquetTable, "selected", None)
-    with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of addresses, and .* leaves 0\.1 GiB"):
+    with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of address space, and .* leaves 0\.1 GiB"):
         tables.open_table(parquet).read([0, 1])
 
 

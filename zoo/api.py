@@ -13,22 +13,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo import checkpoint, spaces
-from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean
+from zoo.errors import CorruptFile, ExportError, InputError, PluginError, ZooError, did_you_mean
 from zoo.signature import Signature, Tensor, within
 from zoo.spaces import Labels, Space
-from zoo.spec import PRECISIONS, Density, ModelSpec, PresetSpec
+from zoo.spec import PRECISIONS, Density, ExporterSpec, ModelSpec, PresetSpec
 from zoo.system.files import refuse_file
 from zoo.system.memory import at_most, available, gib, is_shortage
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact, Limits
-    from zoo.artifact.manifest import Compared
     from zoo.eager import EagerModel
     from zoo.model import Model
     from zoo.network import Network
     from zoo.parity.budget import Check
     from zoo.parity.cases import Case, Progress
 
+EXPORT_ARGUMENTS = (
+    "weights",
+    "options",
+    "limit",
+    "check",
+    "force",
+    "progress",
+)  # what an exporter may be given by name
 MODEL = "model"  # the checkpoint `model.json` of a run or a preset
 FAULTS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)  # of settings
 # creating a network takes at most this multiple of the bytes of its weights, plus a constant and a share per core. That
@@ -52,6 +59,13 @@ class TrainedOn(msgspec.Struct, frozen=True):
     data: str | None = None
     label: str | None = None
     reading: Reading = Reading()
+
+    @property
+    def text(self) -> str | None:
+        """The column of a table that held the strings, if it was named."""
+        from zoo.data.column_inference import parse_types
+
+        return next((name for name, kind in parse_types(self.reading.types).items() if kind == "text"), None)
 
 
 class OptionFacts(msgspec.Struct):
@@ -97,6 +111,7 @@ class Record(msgspec.Struct, kw_only=True):
     plugin: str | None = None
     space: dict[str, Any]
     classes: list[str] | None
+    categories: dict[str, list[str]] = {}  # the names of the values of inputs that are words
     config: dict[str, Any]
     density: Density | None = None
     methods: dict[str, MethodFacts] = {}
@@ -139,7 +154,10 @@ def made_from(what: str, most: int | None = None) -> Iterator[None]:
             raise InputError(
                 f"{what} cannot be made: it needs more than the {room} of memory that it may take."
             ) from error
-        raise InputError(f"{what} cannot be made: {error}") from error
+        from zoo.plugins.failures import blame
+
+        said = " ".join(blame(error) or (str(error),))
+        raise InputError(f"{what} cannot be made: {said}") from error
 
 
 def create(
@@ -307,7 +325,8 @@ def export(
     from zoo import registry
     from zoo.parity.budget import seconds_of
     from zoo.parity.cases import silent
-    from zoo.plugins.loading import call_with
+    from zoo.parity.loop_states import check_loop_states
+    from zoo.plugins.loading import NewerCoreNeeded, call_with
     from zoo.system.files import check_output_folder
 
     if weights not in PRECISIONS:
@@ -325,13 +344,42 @@ def export(
         if not _takes(function, name):
             raise InputError(f"the exporter {to} has no choice of {name}; got {value!r}. Leave it out.")
     source = _licensed(load(model) if isinstance(model, (str, Path)) else model, license)
+    check_loop_states(source)
+    if why := registry.refusal(spec, source):
+        raise ExportError(f"the format {to} cannot hold {source.name}: {why.rstrip('.')}.")
     chosen |= {"weights": weights, "force": force, "progress": progress or silent}
-    return call_with(function, chosen, source, Path(folder))
+    try:
+        return call_with(function, chosen, source, Path(folder))
+    except NewerCoreNeeded as error:
+        raise PluginError(f"the exporter {to} of {spec.plugin} {error}.") from None
 
 
 def _takes(function: Callable[..., Any], argument: str) -> bool:
     parameters = inspect.signature(function).parameters.values()
     return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _other_format(folder: Path) -> ExporterSpec | None:
+    """The exporter of a folder that is no artifact and has its marker."""
+    from zoo import registry
+    from zoo.artifact import MANIFEST
+
+    if not folder.is_dir() or (folder / MANIFEST).exists():
+        return None
+    return next((spec for spec in registry.exporters() if (folder / spec.marker).is_file()), None)
+
+
+def _verify_other(spec: ExporterSpec, folder: Path, given: Mapping[str, Any], trust: bool) -> Any:
+    from zoo import registry
+    from zoo.plugins.loading import call_with
+
+    if not spec.verify:
+        raise InputError(f"{folder} is an export to {spec.name} of {spec.plugin}, which has no verification.")
+    if not trust:
+        raise InputError(
+            f"{spec.name} of {spec.plugin} verifies {folder} in this process; trust=False is for artifacts."
+        )
+    return call_with(registry.import_target(spec, f"verify of {spec.name}", spec.verify), given, folder)
 
 
 def check_cases(artifact: Artifact, cases: list[Case]) -> None:
@@ -375,8 +423,9 @@ def verify(
     limits: Limits | None = None,
     check: Check = None,
     progress: Progress | None = None,
-) -> dict[str, Compared]:
-    """Verify an artifact: its hashes, and that it reproduces the results of its source. No framework is needed.
+) -> Any:
+    """Verify an artifact: its hashes, and that it reproduces the results of its source; gives what was compared of each
+    method. No framework is needed. A folder of another format is verified by the exporter that wrote it.
 
     `check` is how much to compare: a number of seconds for each method (40), "full", which is everything that the
     export stored, or "quick". `trust` and `limits` are as for `open`. Raises an `ExportError` if something differs, or
@@ -388,6 +437,8 @@ def verify(
     from zoo.parity.cases import silent, unpack
 
     seconds, say = seconds_of(check), progress or silent
+    if other := _other_format(Path(folder)):
+        return _verify_other(other, Path(folder), {"device": device, "check": check, "progress": say}, trust)
     say("reading and hashing the files", 0, 0)
     artifact = open(folder, device=device, trust=trust, limits=limits)
     try:

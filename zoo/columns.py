@@ -1,16 +1,16 @@
 """Tables as a sample space: columns by name, each of a kind, with missing values or not.
 
-An observation is a row of values as people have them, and goes in and out as a `pyarrow.Table`. Inside, a column is one
-or several codes, int64 numbers from 0 on, so a row is a vector of codes. The space says how the two belong together:
+Observations are rows of ordinary values, passed and returned as a `pyarrow.Table`. Internally, a column is one or more
+codes, int64 numbers from 0 on, so a row is a vector of codes. The space defines the mapping:
 
 | kind | codes |
 |---|---|
-| category, boolean | one: the place of the value among `values` |
-| integer, decimal, date, datetime | `value - low` as digits, the highest first; `low` is the least value seen |
-| real | an interval between `edges`, then `FINE`-ths of it; or the place of a value in `atoms`, which many rows share |
+| category, boolean | one: the index of the value in `values` |
+| integer, decimal, date, datetime | `value - low` as digits, most significant first; `low` is the smallest value seen |
+| real | an interval between `edges`, then `FINE`-ths of it; or the index of a value in `atoms`, which many rows share |
 
-A missing value is the level after all others of the first code. Where the first code says all, for a missing value or
-an atom, the others are 0. The probability of a row is that of its codes; `log_widths` makes it a density in data
+A missing value is the level after all others of the first code. If the first code determines the value (a missing value
+or an atom), the others are 0. The probability of a row is that of its codes; `log_widths` makes it a density in data
 units: a real value is uniform in its cell.
 """
 
@@ -36,7 +36,7 @@ DIGIT = 256  # levels of a digit, at most
 FINE = 64  # cells of an interval of real numbers
 DAY = datetime.date(1970, 1, 1)
 MOST_PLACES = 6  # of decimals
-SHOWN = 3  # values of a problem that are shown
+SHOWN = 3  # values of a problem to show
 
 
 class Problem(Exception):
@@ -48,7 +48,7 @@ class Problem(Exception):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
-    """A column by name. `missing` says whether a value may be."""
+    """A column by name. `missing` says whether values may be missing."""
 
     name: str
     missing: bool = False
@@ -59,12 +59,12 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_d
 
     @property
     def open(self) -> tuple[int, ...]:
-        """The levels of each code, without those of the first that say all."""
+        """The levels of each code, without those of the first that determine the value."""
         raise NotImplementedError
 
     @property
     def closed(self) -> int:
-        """Levels of the first code that say all, besides that of a missing value."""
+        """Levels of the first code that determine the value, other than a missing one."""
         return 0
 
     @property
@@ -90,7 +90,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_d
         return out
 
     def decode(self, codes: Codes) -> Any:
-        """An array of pyarrow of the values that codes stand for."""
+        """The values of codes as an array of pyarrow."""
         absent = (codes[:, 0] == self.levels[0] - 1) & self.missing
         return self._decode(np.where(absent[:, None], 0, codes), absent)
 
@@ -172,7 +172,7 @@ class Boolean(Column, frozen=True, kw_only=True, tag="boolean", omit_defaults=Tr
 
 
 class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
-    """What is an integer from `low` to `high` inside."""
+    """A column stored as an integer from `low` to `high`."""
 
     low: int
     high: int
@@ -229,7 +229,7 @@ class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Integer(Whole, frozen=True, kw_only=True, tag="integer", omit_defaults=True):
-    """Whole numbers, exact to 2**53 and beyond."""
+    """Integers, exact even beyond 2**53."""
 
     @property
     def arrow(self) -> Any:
@@ -299,7 +299,7 @@ class Datetime(Whole, frozen=True, kw_only=True, tag="datetime", omit_defaults=T
 
 
 class Real(Column, frozen=True, kw_only=True, tag="real", omit_defaults=True):
-    """Real numbers between the first and the last of `edges`, which ascend, or one of the `atoms`."""
+    """Real numbers between the first and the last of the ascending `edges`, or one of the `atoms`."""
 
     edges: tuple[float, ...] = ()
     atoms: tuple[float, ...] = ()
@@ -362,7 +362,7 @@ AnyColumn = Category | Boolean | Integer | Decimal | Date | Datetime | Real
 
 @dataclass(frozen=True)
 class Table(Space):
-    """Rows of a table: values of `columns`, each of its own kind. As codes int64, as `zoo.columns` says."""
+    """Rows of a table: values of `columns`, each of its own kind. `zoo.columns` describes their int64 codes."""
 
     type: ClassVar[str] = "table"
     columns: tuple[AnyColumn, ...]
@@ -389,7 +389,7 @@ class Table(Space):
 
     @property
     def levels(self) -> int:
-        """The most levels that a code has."""
+        """The largest number of levels of a code."""
         return max(self.counts)
 
     @property
@@ -399,24 +399,24 @@ class Table(Space):
 
     @property
     def leads(self) -> tuple[int, ...]:
-        """For each code the place of the first of its column."""
+        """For each code the index of the first code of its column."""
         return tuple(place for place, c in self.places() for _ in c.open)
 
     @property
     def opens(self) -> tuple[int, ...]:
-        """For each code the levels of its column's first code after which other codes follow that are not 0."""
+        """For each code the number of levels of its column's first code that do not determine the value."""
         return tuple(c.open[0] for c in self.columns for _ in c.open)
 
     def places(self) -> Iterator[tuple[int, AnyColumn]]:
-        """Each column with the place of its first code."""
+        """Each column with the index of its first code."""
         place = 0
         for column in self.columns:
             yield place, column
             place += len(column.open)
 
     def log_widths(self) -> npt.NDArray[np.float64]:
-        """The logarithm of the width, in data units, of what each level of each code stands for: (codes, levels). Zero
-        but for the intervals of real numbers."""
+        """The logarithm of the width of each level of each code in data units: (codes, levels). Zero except for the
+        intervals of real numbers."""
         out = np.zeros((self.size, self.levels))
         for place, column in self.places():
             if isinstance(column, Real) and column.edges:
@@ -424,8 +424,8 @@ class Table(Space):
         return out
 
     def log_volume(self, codes: Array) -> npt.NDArray[np.float64]:
-        """The logarithm of the volume, in data units, that rows of codes (N, codes) stand for, (N,): a density is the
-        probability of the codes over it."""
+        """The logarithm of the volume of rows of codes (N, codes) in data units, (N,): a density is the probability of
+        the codes divided by it."""
         return np.asarray(np.take_along_axis(self.log_widths(), codes.T, 1).sum(0))
 
     # ---- codes and values --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,8 @@ from zoo.errors import InputError, did_you_mean
 from zoo.model import Array, Model, check_option
 from zoo.network import Network
 from zoo.rows import Numbers
-from zoo.signature import Call, Noise, Signature, Window, fixed, named
+from zoo.signature import Call, Method, Noise, Signature, Window, check_functions, fixed, named
+from zoo.spaces import categories_of
 
 # declared noises, step -> an array for each: of shape (N, *noise.shape), for the examples that are computed
 Draw = Callable[..., Mapping[str, Array]]
@@ -26,9 +28,12 @@ class EagerModel(Model):
         self.network = network
         self.name = name
         self.meta = dict(meta or {})
+        self.categories = categories_of(self.meta.get("categories", {}))
         self.space, self.classes, self.density = network.space, network.classes, network.density
-        self.methods = network.methods()
-        self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
+        self.methods: Mapping[str, Method] = network.methods()
+        for method, definition in self.methods.items():
+            check_functions(f"{method} of {name}", definition)
+        self.signatures = {name: self._signature_of(method) for name, method in self.methods.items()}
         self.windows: dict[str, Window] = {}
         self.noise_change: Callable[[Array], Array] | None = None
 
@@ -36,6 +41,13 @@ class EagerModel(Model):
         """This model with all its noise changed: how far does it move?"""
         model = copy.copy(self)
         model.noise_change = change
+        return model
+
+    def with_methods(self, methods: Mapping[str, Method]) -> Self:
+        """This model with other methods of its network."""
+        model = copy.copy(self)
+        model.methods = methods
+        model.signatures = {name: self._signature_of(method) for name, method in methods.items()}
         return model
 
     def windowed(self, method: str, window: Window) -> Self:
@@ -50,14 +62,19 @@ class EagerModel(Model):
             if name not in known:
                 listed = f"there are {', '.join(sorted(known))}" if known else "there are none"
                 raise InputError(f"{self.name} has no option {name!r}; {listed}.{did_you_mean(name, known)}")
-        model = copy.copy(self)
-        model.methods = {}
+        methods: dict[str, Method] = {}
         for method, definition in self.methods.items():
             values = {n: check_option(n, o, options.get(n)) for n, o in definition.options.items()}
             tensors = {n: self.network.tensor(np.asarray(v)) for n, v in values.items()}
-            model.methods[method] = fixed(definition, tensors)
-        model.signatures = {name: Signature.of(method) for name, method in model.methods.items()}
-        return model
+            methods[method] = fixed(definition, tensors)
+        return self.with_methods(methods)
+
+    def _signature_of(self, method: Method) -> Signature:
+        """The signature of a method, in which a category has no more codes than names."""
+        signature = Signature.of(method)
+        named = {name: tensor for name, tensor in signature.inputs.items() if name in self.categories}
+        coded = {name: replace(tensor, high=len(self.categories[name]) - 1) for name, tensor in named.items()}
+        return replace(signature, inputs={**signature.inputs, **coded})
 
     def _execute(
         self,

@@ -15,7 +15,7 @@ from inspect import Parameter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from zoo.errors import InputError, did_you_mean
+from zoo.errors import InputError, PluginError, did_you_mean
 from zoo.signature import RESERVED, Call, Method, Tensor
 from zoo.spaces import Labels, Space
 from zoo.spec import Density
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 INPUTS = "that the model is told of each row, with the number of their values: glasses:3,mouth:2 (train --inputs)"
+OPTIMIZER = frozenset({"weight_decay", "betas", "clip", "accumulate"})  # settings of steps that follow a gradient
 LARGEST = 2**20  # of the numbers among settings of an architecture: its widths, its layers, what it tells apart
 
 
@@ -48,7 +49,7 @@ class Recipe:
     clip: float = setting(0.0, "largest gradient norm of a step; 0: no limit")
     ema: float = setting(0.0, "decay of the averaged weights that are evaluated and saved; 0: none")
     patience: int = setting(0, "epochs without a better validation loss; 0: to the end, and the last weights are kept")
-    schedule: str = setting("cosine", "of the learning rate: cosine down to zero, or constant")
+    schedule: str = setting("cosine", "of the learning rate: cosine down to zero, constant, or an architecture's own")
     seed: int = setting(0, "of initial weights, order and noise")
     accumulate: int = setting(1, "parts of a batch, one after the other in memory; their gradients are added up")
 
@@ -106,6 +107,9 @@ class Network:
     parallel: ClassVar[bool] = False  # whether its learner takes several devices
     needs_classes: ClassVar[bool] = False  # a classifier, or a model that is always conditional
     takes_inputs: ClassVar[bool] = False  # whether its setting `inputs` names categories (see `category_inputs`)
+    full_batch: ClassVar[bool] = False  # whether each step takes all rows, as EM does: there is no batch size
+    # schedules of its own: from the share of the steps that are done to a multiple of the peak learning rate
+    schedules: ClassVar[Mapping[str, Callable[[float], float]]] = {}
 
     space: Space
     classes: Labels | None
@@ -148,7 +152,7 @@ class Network:
             category_inputs(found.inputs)
         for name, value in asdict(found).items():
             numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
-            if any(abs(n) > LARGEST for n in numbers):  # a network would be made layer by layer until memory ends
+            if any(abs(n) > LARGEST for n in numbers):  # a network would be built layer by layer until memory runs out
                 raise InputError(f"setting {name}={value} is too large; expected numbers up to {LARGEST:,}.")
         return found
 
@@ -160,8 +164,30 @@ class Network:
         """The losses, in the order of training on a batch. Validation reports the first."""
         raise NotImplementedError
 
+    def metrics(self) -> Mapping[str, Call]:
+        """Figures of its own for `zoo evaluate`: calls as losses are, with outputs of one number for each row, (N,),
+        whose means are reported. What a figure is says the first line of its function's docstring."""
+        return {}
+
     def adapt(self, x: npt.NDArray[Any]) -> None:
-        """Fit preprocessing constants, such as means, to the training data. Called once, before training."""
+        """Fit preprocessing constants, such as means, or a closed form to the training data. Called once, before
+        training, with at most 64 MiB of observations, evenly spread. An override may take more of these rows by name:
+        `label`, their classes, and inputs of the data."""
+
+    def update(self, objective: str, inputs: Mapping[str, Any], noise: Mapping[str, Any], learning_rate: float) -> None:
+        """One step on a batch that follows no gradient, such as one of EM: change the weights in place. Tensors are the
+        framework's. By default there is none: steps follow the gradient, or nothing is left to learn after `adapt`."""
+
+    @classmethod
+    def updates_itself(cls) -> bool:
+        """Whether it is trained by its own `update`."""
+        return cls.update is not Network.update
+
+    @classmethod
+    def used_settings(cls) -> frozenset[str]:
+        """The settings of a recipe that its training has a use for. Others are refused."""
+        unused = {"batch_size"} if cls.full_batch else set()
+        return frozenset(f.name for f in fields(Recipe)) - unused - (OPTIMIZER if cls.updates_itself() else set())
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All weights and buffers by name."""
@@ -170,9 +196,22 @@ class Network:
     def load_arrays(self, arrays: Arrays) -> None:
         raise NotImplementedError
 
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]], changed_by: str) -> None:
+        """`PluginError` if the weights no longer have the names and shapes that they were made with."""
+        now = shapes_of(self)
+        if now == shapes:
+            return
+        made = [name for name in now if name not in shapes]
+        other = [f"{name} is {now.get(name)}, was {shape}" for name, shape in shapes.items() if now.get(name) != shape]
+        said = f"makes {', '.join(made)}, which __init__ does not" if made else f"changes weights: {'; '.join(other)}"
+        raise PluginError(
+            f"{changed_by} of {type(self).__name__} {said}. __init__ gives each weight the shape that it always has: "
+            "only so is it saved and read again."
+        )
+
     def check_arrays(self, arrays: Arrays) -> None:
-        """`InputError` for arrays that are not of this network, as `load_arrays` asks."""
-        mine = self.arrays()  # of a number () or, as older files have it, (1,)
+        """`InputError` for arrays that do not belong to this network, as required by `load_arrays`."""
+        mine = self.arrays()  # a number has shape () or, in older files, (1,)
         wrong = [f"{name} is missing" for name in mine if name not in arrays]
         wrong += [f"{name} is unknown" for name in arrays if name not in mine]
         wrong += [
@@ -204,8 +243,8 @@ class Network:
     # ---- what `zoo.testing` asks of a framework --------------------------------------------------------------------
 
     def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """The gradient of the mean loss with respect to each weight that gradients train, under its name in `arrays`:
-        zeros where the loss does not depend on it. Nothing where weights are found in another way."""
+        """The gradient of the mean loss with respect to each weight trained by gradients, under its name in `arrays`:
+        zeros if the loss does not depend on it. Empty if weights are fitted in another way."""
         return {}
 
     def jacobian(self, function: Callable[[Any], Any], x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -224,11 +263,11 @@ class Network:
         return np.stack(columns, axis=2)
 
     def random_state(self) -> bytes:
-        """The state of the framework's own random numbers, from which no method and no loss may draw."""
+        """The state of the framework's own random numbers, which no method and no loss may use."""
         return b""
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint stores beside the weights."""
+        """What a checkpoint stores besides the weights."""
         return {
             "space": self.space.to_json(),
             "classes": list(self.classes.names) if self.classes else None,
@@ -238,15 +277,20 @@ class Network:
         }
 
 
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of its weights by name."""
+    return {name: array.shape for name, array in network.arrays().items()}
+
+
 def average_decay(ema: float, count: int) -> float:
-    """The decay with which weights are averaged after `count` steps: it rises to `ema`. So the average remembers a
-    tenth of the steps or so, and in a short training not its beginning."""
+    """The decay of averaged weights after `count` steps: it rises to `ema`. So the average covers about a tenth of the
+    steps, and in a short training it forgets the start."""
     return min(ema, (1 + count) / (10 + count))
 
 
 def steps_taken(value: Any) -> int:
-    """The number of steps that the saved state of an optimizer is after; `InputError` if it can be none: frameworks
-    take any, and fail in a step."""
+    """The number of steps of a saved optimizer state; `InputError` if it is invalid: frameworks accept any, and fail in
+    a step."""
     number = float(value)
     if not (0 <= number < 2**53 and number.is_integer()):
         raise InputError(f"it is the state after {number:g} steps")
@@ -254,7 +298,7 @@ def steps_taken(value: Any) -> int:
 
 
 def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float, Arrays, Arrays]]:
-    """A batch in `count` parts, or one for each row: the share of the rows, their inputs, and their noise."""
+    """A batch in `count` parts, at most one per row: the share of the rows, their inputs, and their noise."""
     if count == 1:
         yield 1.0, inputs, noise
         return
@@ -266,7 +310,7 @@ def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float,
 
 
 def choose_device(device: str, has_cuda: bool) -> str:
-    """ "cpu" or a CUDA device for what was asked; "auto" takes CUDA where the framework has it."""
+    """ "cpu" or a CUDA device as requested; "auto" means CUDA if the framework has it."""
     if device == "auto":
         return "cuda" if has_cuda else "cpu"
     if device.startswith("cuda") and not has_cuda:
@@ -275,8 +319,8 @@ def choose_device(device: str, has_cuda: bool) -> str:
 
 
 def category_inputs(declared: Sequence[str]) -> dict[str, int]:
-    """How many values each input has that is a category, an integer from 0: `{"glasses": 3, "mouth": 2}` of the setting
-    `inputs=("glasses:3", "mouth:2")`. `InputError` for what is not written like this."""
+    """The number of values of each categorical input (integers from 0): `{"glasses": 3, "mouth": 2}` for the setting
+    `inputs=("glasses:3", "mouth:2")`. `InputError` for any other format."""
     found: dict[str, int] = {}
     for item in declared:
         name, _, count = item.rpartition(":")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import InputError
-from zoo.network import Network, Recipe
+from zoo.network import OPTIMIZER, Network, Recipe, shapes_of
 from zoo.signature import named
 from zoo.spaces import Labels, Space
 
@@ -30,7 +30,7 @@ class NumpyNetwork(Network):
     An architecture defines `Config`, `spaces`, `methods()` and `objectives()`, and `density` where it has one. Its
     weights are the attributes that are numpy arrays and do not begin with an underscore; `__init__` gives each the
     shape that it will always have. `adapt(x)` fits in closed form before training begins; an architecture that is
-    fitted step by step overrides `update`.
+    fitted step by step overrides `update`, and says `full_batch = True` if each step takes all rows.
     """
 
     framework = "numpy"
@@ -62,8 +62,10 @@ class NumpyNetwork(Network):
     def device(self) -> str:
         return "cpu"
 
-    def update(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> None:
-        """One step on a batch: change the weights in place. By default there is nothing left to learn."""
+    @classmethod
+    def used_settings(cls) -> frozenset[str]:
+        steps = {"learning_rate", "schedule"} if cls.updates_itself() else set()
+        return super().used_settings() - OPTIMIZER - {"ema", "learning_rate", "schedule"} | steps
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {n: a for n, a in vars(self).items() if isinstance(a, np.ndarray) and not n.startswith("_")}
@@ -103,10 +105,11 @@ class NumpyLearner:
     rank, world_size = 0, 1
 
     def __init__(self, network: NumpyNetwork) -> None:
-        self.network, self.objectives = network, network.objectives()
+        self.network, self.objectives, self.shapes = network, network.objectives(), shapes_of(network)
 
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
         self.network.update(objective, inputs, noise, learning_rate)
+        self.network.check_shapes(self.shapes, "update")
         return {name: float(a.mean()) for name, a in self.evaluate(objective, inputs, noise).items()}
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, npt.NDArray[np.float32]]:

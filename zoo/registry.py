@@ -13,6 +13,7 @@ from zoo.signature import METHODS
 from zoo.spec import FAMILIES, DatasetSpec, ExporterSpec, ModelSpec, PresetSpec, Spec, natural
 
 if TYPE_CHECKING:
+    from zoo.eager import EagerModel
     from zoo.network import Network
 
 S = TypeVar("S", bound=Spec)
@@ -103,6 +104,11 @@ def exporter(name: str) -> ExporterSpec:
     return _find(name, ExporterSpec)
 
 
+def exporters() -> list[ExporterSpec]:
+    """Specs of export formats."""
+    return _all(ExporterSpec)
+
+
 def datasets() -> list[DatasetSpec]:
     """Specs of data sets in natural order."""
     return sorted(_all(DatasetSpec), key=lambda s: natural(s.name))
@@ -151,9 +157,10 @@ def list_models(
     return [qualified(s) for s in find_models(pattern, family=family, method=method, framework=framework)]
 
 
-def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> Any:
-    """The object of a spec's `"module:attribute"` target; a missing module says what to install."""
-    module, _, attribute = spec.target.partition(":")
+def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str, target: str = "") -> Any:
+    """The object of a spec's `"module:attribute"` target, or of another one of it; a missing module says what to
+    install."""
+    module, _, attribute = (target or spec.target).partition(":")
     for needed, install in getattr(spec, "requires", {}).items():
         try:
             importlib.import_module(needed)
@@ -168,13 +175,22 @@ def import_target(spec: ModelSpec | DatasetSpec | ExporterSpec, what: str) -> An
     except BaseException as error:  # whatever a plugin's file does when it is first run, such as sys.exit
         from zoo.plugins.failures import explain_import
 
-        raise explain_import(error, what, spec.target, spec.plugin) from error
+        raise explain_import(error, what, target or spec.target, spec.plugin) from error
     try:
         return getattr(found, attribute)
     except AttributeError:
         from zoo.plugins.failures import remove
 
-        raise PluginError(f"{what}: module {module} has no {attribute}. {remove(spec.plugin)}") from None
+        near = did_you_mean(attribute, dir(found))
+        raise PluginError(f"{what}: module {module} has no {attribute}.{near} {remove(spec.plugin)}") from None
+
+
+def refusal(spec: ExporterSpec, model: EagerModel) -> str:
+    """Why a format cannot hold a model, as a sentence; nothing if it can."""
+    if not spec.refuses:
+        return ""
+    why = import_target(spec, f"export to {spec.name}", spec.refuses)(model)
+    return "" if why is None else str(why)
 
 
 def network_class(spec: ModelSpec) -> type[Network]:

@@ -8,13 +8,14 @@ importance-weighted bound.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
-from zoo.errors import InputError
+from zoo.errors import InputError, PluginError
 
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
@@ -314,6 +315,34 @@ def fixed(method: Method, values: Mapping[str, Any]) -> Method:
     changed |= {"length": length, "init_noise": noises(method.init_noise)}
     changed |= {"state": tensors(method.state), "invariants": tensors(method.invariants)}
     return replace(method, init=partial(method.init, **values), step=partial(method.step, **values), **changed)
+
+
+def check_functions(what: str, method: Method) -> None:
+    """`PluginError` if a function of a method cannot be called with what the method declares."""
+    given = [*method.inputs, *method.options]
+    calls: list[tuple[Function | None, list[str], list[str]]]  # a function, its arguments by place, and by name
+    if isinstance(method, Call):
+        calls = [(method.function, [], [*given, *method.noise])]
+    else:
+        step = [*given, *method.invariants, *method.noise]
+        calls = [(method.init, ["index"], [*given, *method.init_noise]), (method.step, ["i", "state"], step)]
+        calls += [(method.finish, ["state"], []), (method.until, ["state"], [])]
+    for function, places, names in calls:
+        try:
+            takes = inspect.signature(function) if function else None
+        except (TypeError, ValueError):  # such as a function of C
+            continue
+        try:
+            if takes:
+                takes.bind(*places, **dict.fromkeys(names))
+        except TypeError as error:
+            code = getattr(function, "__code__", None)
+            where = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+            name = getattr(function, "__qualname__", repr(function))
+            raise PluginError(
+                f"{what} calls {name}{where} with {', '.join(places + names)}, as it declares: {error}. Declare "
+                "inputs, noise and options under the names of the function's arguments."
+            ) from None
 
 
 def named(result: Any, names: Mapping[str, Any]) -> dict[str, Any]:

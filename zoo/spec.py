@@ -18,6 +18,7 @@ Density = Literal["exact", "lower_bound", "unnormalized"]
 FAMILIES: Mapping[str, str] = {
     "autoregressive": "tractable density",
     "flow": "tractable density",
+    "mixture": "tractable density",
     "vae": "approximate density",
     "energy": "approximate density",
     "diffusion": "approximate density",
@@ -149,6 +150,9 @@ class ExporterSpec(Offer):
     """A format to export to. `target` is `function(model, folder, *, weights, force, progress) -> report`, with the
     keyword arguments that it declares.
 
+    `refuses` is `"module:function"`, called with a model: why this format cannot hold it, or None. `verify` is
+    `"module:function"`, called with a folder of this format for `zoo verify`.
+
     `marker` is a JSON file of every export that lists the others (`zoo.system.files.listed`): `--force` replaces a
     folder that holds these, unchanged, and nothing else.
     """
@@ -159,9 +163,14 @@ class ExporterSpec(Offer):
     summary: str
     requires: Mapping[str, str] = field(default_factory=dict)
     marker: str = "manifest.json"
+    refuses: str = ""
+    verify: str = ""
 
     def __post_init__(self) -> None:
         _check_named(self)
+        for name in ("refuses", "verify"):
+            target = getattr(self, name)
+            _require(not target or bool(TARGET.fullmatch(target)), self, f"{name} {target!r} is not 'module:attribute'")
 
 
 Spec = ModelSpec | PresetSpec | DatasetSpec | ExporterSpec

@@ -13,3 +13,5 @@ VARIABLES, DECODES = "log_prob_is_the_change_of_variables", "sample_decodes_its_
 LATENTS, GRADIENT = "decode_answers_far_latents", "every_weight_gets_a_gradient"
 CHECKPOINT, EXPORT = "a_checkpoint_restores_the_model", "an_export_gives_the_same_answers"
 TRAINS = "every_objective_trains"
+UPDATES, STATES = "updates_learn_from_the_data", "loops_keep_the_states_that_they_declare"
+REACHES = "training_brings_samples_to_the_data"

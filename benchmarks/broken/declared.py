@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
-from benchmarks.broken.claims import CHECKPOINT, DECLARED, EXPORT, GRADIENT, INPUTS, OUTPUTS
-from benchmarks.broken.honest import Classifier, Plain, Table
+from benchmarks.broken.claims import CHECKPOINT, DECLARED, EXPORT, GRADIENT, INPUTS, OUTPUTS, STATES
+from benchmarks.broken.honest import Classifier, Plain, Table, Walk
 from benchmarks.broken.register import broken
 from zoo.signature import Call, Tensor
+
+
+@broken("a state of a loop of another shape than is declared", STATES)
+class OtherState(Walk):
+    def methods(self):
+        sample = super().methods()["sample"]
+        state = {**sample.state, "z": Tensor("float32", (3,))}
+        return {"sample": dataclasses.replace(sample, state=state)}
 
 
 @broken("a method that the spec does not declare", DECLARED)

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 from zoo_torch.network import TorchNetwork
 
 import zoo
-from zoo.network import Network, Objective
+from zoo.network import Network, Objective, Recipe
 from zoo.numpy_network import NumpyNetwork
 from zoo.signature import Call, Loop, Noise, Option, Tensor
 from zoo.spaces import Space
@@ -247,6 +247,89 @@ class LongTable(Table):
     on = zoo.Discrete(9, levels=4)
 
 
+class Pixels(NumpyNetwork):
+    """Images of independent pixels."""
+
+    Config, spaces, density, on = Config, (zoo.Image,), "exact", zoo.Image(8, 8, 1, levels=5)
+    family, has = "autoregressive", ("sample", "log_prob")
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.p = np.zeros((space.size, space.levels), "float32")
+
+    def reset(self, random):
+        p = random.uniform(0.2, 1, self.p.shape)
+        self.p = (p / p.sum(1, keepdims=True)).astype("float32")
+
+    def rows(self, x):
+        return x.reshape(len(x), self.space.size).astype(np.int64)
+
+    def log_prob(self, x):
+        each = np.log(self.p[np.arange(self.space.size), self.rows(x)])
+        return {"log_prob": each.sum(1), "conditionals": each}
+
+    def sample(self, u):
+        cdf = np.cumsum(self.p, axis=1).reshape(*self.space.shape, -1)
+        return np.minimum((cdf < u[..., None]).sum(-1), self.space.levels - 1).astype(self.space.dtype)
+
+    def methods(self):
+        x = {"x": self.space.tensor}
+        outputs = {"log_prob": SCALAR, "conditionals": Tensor("float32", (self.space.size,))}
+        noises = {"u": Noise("uniform", self.space.shape)}
+        return {"sample": Call(self.sample, outputs=x, noise=noises), "log_prob": Call(self.log_prob, x, outputs)}
+
+    def objectives(self):
+        nll = Call(lambda x: -self.log_prob(x)["log_prob"], {"x": self.space.tensor}, {"loss": SCALAR})
+        return {"nll": Objective(nll)}
+
+
+class Clusters(NumpyNetwork):
+    """A mixture of two round normals, fitted by EM (Dempster, Laird, Rubin 1977)."""
+
+    Config, spaces, density, on = Config, (zoo.Real,), "exact", zoo.Real(2)
+    family, has, full_batch = "mixture", ("sample", "log_prob"), True
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.means, self.weights = np.zeros((2, space.size), "float32"), np.full(2, 0.5, "float32")
+        self.variances = np.ones(2, "float32")
+
+    def adapt(self, x):
+        self.means[...] = x.mean(0) + [[-1.0], [1.0]] * x.std(0)
+        self.variances[...] = x.var()
+
+    def parts(self, x):
+        squares = ((x[:, None] - self.means) ** 2).sum(2)
+        d = self.space.size
+        return np.log(self.weights) - 0.5 * (squares / self.variances + d * np.log(2 * np.pi * self.variances))
+
+    def log_prob(self, x):
+        return np.logaddexp(*self.parts(x).T).astype("float32")
+
+    def responsibilities(self, x):
+        return np.exp(self.parts(x) - self.log_prob(x)[:, None])
+
+    def update(self, objective, inputs, noise, learning_rate):
+        x = inputs["x"]
+        r = self.responsibilities(x)
+        self.weights[...] = r.sum(0) / len(x)
+        self.means[...] = r.T @ x / r.sum(0)[:, None]
+        squares = ((x[:, None] - self.means) ** 2).mean(2)
+        self.variances[...] = (r * squares).sum(0) / r.sum(0)
+
+    def sample(self, u, z):
+        one = (u > self.weights[0]).astype(np.int64)
+        return self.means[one] + np.sqrt(self.variances)[one][:, None] * z
+
+    def methods(self):
+        x, noises = {"x": self.space.tensor}, {"u": Noise("uniform"), "z": Noise("normal", self.space.shape)}
+        sample = Call(self.sample, outputs=x, noise=noises)
+        return {"sample": sample, "log_prob": Call(self.log_prob, x, {"log_prob": SCALAR})}
+
+    def objectives(self):
+        return {"nll": Objective(Call(lambda x: -self.log_prob(x), {"x": self.space.tensor}, {"loss": SCALAR}))}
+
+
 class Mixture(NumpyNetwork):
     """A latent-variable model: x_d are independent given one of two causes; the bound draws causes from the prior."""
 
@@ -289,6 +372,51 @@ class Mixture(NumpyNetwork):
         return {"negative_elbo": Objective(loss)}
 
 
+class FlowMatching(TorchNetwork):
+    """A velocity from noise to data along straight lines (Lipman et al., arXiv 2210.02747), and its ODE."""
+
+    Config, spaces, on = Config, (zoo.Real,), zoo.Real(2)
+    family, has, density = "diffusion", ("sample",), None
+    recipe = Recipe(epochs=100, batch_size=128, learning_rate=1e-2)
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config, classes)
+        self.register_buffer("mean", torch.zeros(space.size))
+        self.register_buffer("scale", torch.ones(space.size))
+        self.kinds = torch.nn.Parameter(torch.zeros(len(classes or CLASSES), 32))
+        self.into, self.out = torch.nn.Linear(space.size + 3, 32), torch.nn.Linear(32, space.size)
+        self.between = torch.nn.Linear(32, 32)
+
+    def adapt(self, x):
+        self.mean.copy_(torch.from_numpy(x.mean(0)))
+        self.scale.copy_(torch.from_numpy(x.std(0)))
+
+    def velocity(self, y, t, label):
+        times = torch.cat([t, torch.cos(3 * t), torch.sin(3 * t)], 1)
+        h = torch.nn.functional.silu(self.into(torch.cat([y, times], 1)) + self.kinds.index_select(0, label))
+        return self.out(torch.nn.functional.silu(self.between(h)))
+
+    def loss(self, x, label, t, e):
+        y = (x - self.mean) / self.scale
+        return ((self.velocity((1 - t) * e + t * y, t, label) - (y - e)) ** 2).sum(1)
+
+    def step(self, i, state, label):
+        t = torch.zeros_like(state["y"][:, :1]) + i.to(torch.float32) / 20
+        return {"y": state["y"] + self.velocity(state["y"], t, label) / 20}
+
+    def methods(self):
+        sample = Loop(
+            20, lambda index, label, z: {"y": z}, self.step, lambda s: self.mean + self.scale * s["y"],
+            {"y": self.space.tensor}, LABEL, {"x": self.space.tensor},
+            init_noise={"z": Noise("normal", self.space.shape)},
+        )  # fmt: skip
+        return {"sample": sample}
+
+    def objectives(self):
+        noises = {"t": Noise("uniform", (1,)), "e": Noise("normal", self.space.shape)}
+        return {"matching": Objective(Call(self.loss, {"x": self.space.tensor} | LABEL, {"loss": SCALAR}, noises))}
+
+
 class Classifier(TorchNetwork):
     """Logits of one linear layer."""
 
@@ -315,7 +443,7 @@ class Classifier(TorchNetwork):
 
 HONEST = (
     Gaussian, Classes, Plain, PlainClasses, Started, Unmeasured, Modes, Generator, Guided, Walk, Table, LongTable,
-    Mixture, Classifier,
+    Pixels, Clusters, Mixture, FlowMatching, Classifier,
 )  # fmt: skip
 
 
@@ -325,4 +453,5 @@ def subject_of(cls: type[Network], space: Space | None = None) -> Subject:
         name=cls.__name__.lower(), target="nowhere:Net", family=cls.family, framework=cls.framework, methods=cls.has,
         summary="", density=cls.density,
     )  # fmt: skip
-    return network_subject(cls, space or cls.on, spec, {}, classes=CLASSES)
+    how = {"classes": getattr(cls, "told", CLASSES), "scope": getattr(cls, "scope", "all")}
+    return network_subject(cls, space or cls.on, spec, {}, **how)

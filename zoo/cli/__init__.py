@@ -73,6 +73,9 @@ class Commands(click.Group):
             streams.open_streams()
             try:
                 result = self._main(args, prog_name, complete_var, **extra)
+            except KeyboardInterrupt:  # before signals are the command's
+                streams.say("stopped.", err=True)
+                sys.exit(INTERRUPTED)
             except Exception as error:
                 _fail(error)
             sys.exit(result if isinstance(result, int) else 0)
@@ -97,7 +100,9 @@ class Commands(click.Group):
 def _fail(error: Exception) -> NoReturn:
     """Print an error that the user can fix and exit; re-raise any other."""
     if not isinstance(error, ZooError) and is_shortage(error) and not os.environ.get("ZOO_DEBUG"):
-        _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
+        _say(
+            f"there is not enough memory ({error}). Take fewer rows, or fewer at a time if there is --chunk or --batch."
+        )
     elif isinstance(error, click.UsageError):
         _say(error.format_message())
         if error.ctx:
@@ -110,11 +115,22 @@ def _fail(error: Exception) -> NoReturn:
         _say(str(error))
         if isinstance(error, UnknownName):  # the plugin that offers it may have failed to load
             warn_of_plugins()
+    elif fault := _of_a_plugin(error):
+        if os.environ.get("ZOO_DEBUG"):
+            traceback.print_exception(error)
+        _say(f"{fault} zoo --debug shows the traceback.")
     elif isinstance(error, OSError) and not os.environ.get("ZOO_DEBUG"):
         _say(_of_the_system(error))
     else:
         raise error
     sys.exit(FAILED)
+
+
+def _of_a_plugin(error: Exception) -> str:
+    """An exception that comes from a plugin's code, as a sentence; nothing if it comes from genzoo's."""
+    from zoo.plugins.failures import blame
+
+    return " ".join(blame(error) or ())
 
 
 def _of_the_system(error: OSError) -> str:

@@ -89,4 +89,4 @@ def command(
         return
     judged = f", classes according to {report.judge}" if report.judge else ""
     say(f"{report.rows:,} rows of {report.data}, {report.split}{judged}\n")
-    figures(report.figures, report.histogram, report.remarks)
+    figures(report.figures, report.histogram, report.remarks, report.meanings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from zoo.cli.streams import say
 
 EXAMPLES = """\b
 Examples:
-  zoo new-plugin tiny-flow --framework torch
+  zoo new-plugin tiny-flow --framework torch --summary 'A small flow over real vectors'
   zoo new-plugin genzoo-tiny-flow --framework keras --out plugins/tiny
   zoo new-plugin gaussian --framework numpy
 
@@ -28,8 +29,9 @@ Then:
 @click.option(
     "--framework", required=True, type=click.Choice(["torch", "keras", "numpy"]), help="Framework of the architecture."
 )
+@click.option("--summary", metavar="TEXT", help="What the architecture is, in a line (asked for in a terminal).")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="A new folder.  [default: ./NAME]")
-def command(name: str, framework: str, out: Path | None) -> None:
+def command(name: str, framework: str, summary: str | None, out: Path | None) -> None:
     """Write a plugin: a distribution with one architecture that trains, exports and passes its own tests.
 
     NAME is the name of the distribution, such as genzoo-tiny-flow; its package is genzoo_tiny_flow, its architecture
@@ -40,7 +42,11 @@ def command(name: str, framework: str, out: Path | None) -> None:
     names = templates.names_of(name)
     templates.check_free(names)
     folder = out or Path(names.name)
-    files = templates.write(name, framework, folder)
+    if summary is None:
+        usual = templates.ABOUT[framework]["summary"]
+        summary = click.prompt("What is it, in a line?", default=usual, err=True) if sys.stdin.isatty() else usual
+    templates.checked_summary(summary)
+    files = templates.write(name, framework, folder, summary)
     for path in files:
         say(folder / path)
     where = folder if folder.is_absolute() else f"./{folder}"

@@ -95,15 +95,21 @@ def number(value: object) -> str:
 
 
 def figures(
-    values: Mapping[str, Estimate], histogram: Mapping[str, Estimate] | None = None, remarks: Sequence[str] = ()
+    values: Mapping[str, Estimate],
+    histogram: Mapping[str, Estimate] | None = None,
+    remarks: Sequence[str] = (),
+    meanings: Mapping[str, str] | None = None,
 ) -> None:
-    """Figures with their standard errors, next to those of real data; then the classes of samples, and remarks."""
+    """Figures with their standard errors, next to those of real data; then the classes of samples, and remarks.
+    `meanings` say what a model's own figures are."""
     from zoo.evaluation.descriptions import meaning
 
-    table(
-        ["figure", "value", "of real data", "rows", "what it is"],
-        [[name, f, f.real, number(f.rows) if f.rows else None, meaning(name)] for name, f in values.items()],
-    )
+    own = meanings or {}
+    rows = [
+        [name, f, f.real, number(f.rows) if f.rows else None, own.get(name) or meaning(name)]
+        for name, f in values.items()
+    ]
+    table(["figure", "value", "of real data", "rows", "what it is"], rows)
     if histogram:
         say()
         table(["class", "share of samples", "of real data"], [[name, f, f.real] for name, f in histogram.items()])

@@ -26,7 +26,16 @@ from zoo.columns import Table
 from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.arrow import arrow
 from zoo.data.model_data import columns_in, said_of
-from zoo.data.readers import TABLES, column_names, numbered, open_inputs, open_rows, read_labels, read_latents
+from zoo.data.readers import (
+    TABLES,
+    column_names,
+    encode_inputs,
+    numbered,
+    open_inputs,
+    open_rows,
+    read_labels,
+    read_latents,
+)
 from zoo.data.records import read_given
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
@@ -34,7 +43,7 @@ from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.model import FIRST_OUTPUT, Model, Progress
 from zoo.signature import GIVEN, KNOWN, Tensor
-from zoo.spaces import Image, Labels, Space, Strings
+from zoo.spaces import Categories, Image, Labels, Space, Strings
 from zoo.system.files import check_output_file
 
 if TYPE_CHECKING:
@@ -103,6 +112,9 @@ def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array
             raise InputError(
                 f"{method} of {model.name} has no input {name!r} for all rows; {takes}.{did_you_mean(name, known)}"
             )
+        if name in model.categories:
+            found[name] = model.categories[name].codes([value], f"--input {name}")[0]
+            continue
         try:
             numbers = np.array([float(part) for part in value.split(",")])
             found[name] = numbers.reshape([int(d) for d in known[name].shape])
@@ -158,15 +170,28 @@ def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
 # ---- rows in --------------------------------------------------------------------------------------------------------
 
 
-def read_conditions(source: str, names: Sequence[str]) -> dict[str, Source]:
-    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, by name."""
+def read_conditions(model: Model, source: str, names: Sequence[str]) -> dict[str, Source]:
+    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, by name, as the
+    model takes them."""
+    found, categories = conditions_of(model, source, names)
+    if words := [name for name in categories if name not in model.categories]:
+        raise InputError(f"{words[0]} of {source} holds words; {model.name} takes numbers. Give those.")
+    return found
+
+
+def conditions_of(
+    model: Model, source: str, names: Sequence[str]
+) -> tuple[dict[str, Source], Mapping[str, Categories]]:
+    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, and the
+    categories of those that are words, by name. Categories of the model are as it has them."""
     if not names:
-        return {}
+        return {}, {}
     found, split = find(source)
     if isinstance(found, Path):
-        return open_inputs(found, names)
+        return encode_inputs(source, open_inputs(found, names, model.categories), model.categories)
     dataset = load_dataset(found, inputs=names)
-    return {name: dataset.splits[split].sources[name] for name in names}
+    dataset = dataset.fitted(dataset.space, None, {**dataset.categories, **model.categories})
+    return {name: dataset.splits[split].sources[name] for name in names}, dataset.categories
 
 
 def read_inputs(
@@ -194,7 +219,7 @@ def read_inputs(
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
-            inputs["x"] = open_rows(found, model.space, label, names)
+            inputs["x"] = open_rows(found, model.space, label, names, said_of(model).text)
         if wanted and chosen is None:
             assert model.classes is not None
             labels = read_labels(found, model.classes, label)
@@ -213,33 +238,38 @@ def read_inputs(
                 f"{source} has no classes, and {model.name} needs one for each row: --class NAME sets them all."
             )
         inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
-    inputs |= read_conditions(source, names)
+    inputs |= read_conditions(model, source, names)
     count = len(next(iter(inputs.values())))
     return inputs | {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
 
 
 def having(model: Model, source: str, attribute: str, label: str | None = None) -> npt.NDArray[np.bool_]:
-    """Which rows have an attribute (N,): `NAME=VALUE` of an input that is a number, `NAME` of one that is not 0, or
-    `label=CLASS`."""
+    """Which rows have an attribute (N,): `NAME=VALUE` of an input that is a number or a category, `NAME` of a number
+    that is not 0, or `label=CLASS`."""
     name, equals, value = attribute.partition("=")
     if name == LABEL:
         classes, labels = classes_of(model, source, label)
         if not value:
             raise InputError(f"--attribute {LABEL} needs a class: {LABEL}=CLASS; {classes.describe()}.")
         return np.asarray(labels == classes.check([value], name="--attribute label")[0])
-    values = np.asarray(read_conditions(source, [name])[name][:])
+    found, categories = conditions_of(model, source, [name])
+    values = np.asarray(found[name][:])
     if values.ndim != 1:
         raise InputError(f"{name} of {source} has shape {values.shape}; expected one number for each row.")
+    if name in categories:
+        if not equals:
+            raise InputError(f"--attribute {name} needs a value: {name}=VALUE; {categories[name].describe()}.")
+        return np.asarray(values == categories[name].codes([value], f"--attribute {name}")[0])
     if not equals:
         return np.asarray(values != 0)
     try:
-        found = values == float(value)
+        equal = values == float(value)
     except ValueError:
         raise InputError(f"--attribute {attribute}: {value!r} is no number; expected a value of {name}.") from None
-    if not found.any():
+    if not equal.any():
         there = ", ".join(f"{v:g}" for v in np.unique(values)[:12])
         raise InputError(f"no row of {source} has {name}={value}; its values are {there}.")
-    return np.asarray(found)
+    return np.asarray(equal)
 
 
 def classes_of(model: Model, source: str, label: str | None) -> tuple[Labels, npt.NDArray[np.int64]]:

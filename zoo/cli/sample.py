@@ -155,7 +155,7 @@ def columns_of(model: Model, given: Mapping[str, str], source: str | None, first
     elif not names:
         raise InputError(f"sample of {model.name} has no inputs for each row; omit --inputs.")
     else:
-        found = row_commands.read_conditions(source, names)
+        found = row_commands.read_conditions(model, source, names)
     for name, column in found.items():
         if first >= len(column):
             raise InputError(f"--start is {first}; {name} of {source} has {len(column):,} rows, numbered from 0.")

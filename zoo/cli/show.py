@@ -154,7 +154,9 @@ def _settings(architecture: str) -> list[dict[str, Any]]:
 
     cls = registry.network_class(registry.architecture(architecture))
     own = [(f, f.default, "architecture") for f in fields(cls.Config)]
-    training = [(f, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe)]
+    training = [
+        (f, getattr(cls.recipe, f.name), "training") for f in fields(cls.recipe) if f.name in cls.used_settings()
+    ]
     return [
         {"name": f.name, "default": default, "of": part, "meaning": f.metadata.get("meaning", "")}
         for f, default, part in own + training

@@ -24,7 +24,7 @@ from zoo.data.sources import Source
 from zoo.errors import InputError, ZooWarning, did_you_mean, listed
 from zoo.spec import natural
 
-KINDS = ("real", "decimal", "integer", "category", "ordered", "boolean", "date", "datetime", "drop")
+KINDS = ("real", "decimal", "integer", "category", "ordered", "boolean", "date", "datetime", "drop", "text")
 MOST_VALUES = 1000  # of a category
 SAMPLE, SAMPLE_OF_BATCH = 2**17, 2**12  # values that the intervals of a real column are made from, about
 INTERVALS = 64
@@ -403,7 +403,7 @@ def _category(sketch: Sketch, given: dict[str, Any], ordered: bool, values: tupl
     if sketch.many:
         raise Unclear(
             f"has more than {MOST_VALUES:,} different values in {sketch.present:,} rows: an identifier or free text? "
-            f"Leave it out: --types {sketch.name}=drop"
+            f"Leave it out, or take it alone for text: --types {sketch.name}=drop, =text"
         )
     whole = sketch.whole == sketch.present and not sketch.zeros and sketch.present > 0
     if whole:

@@ -1,4 +1,4 @@
-"""What each figure is, in a line."""
+"""A one-line description of each figure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REFERENCES = {
 
 
 def meaning(name: str) -> str:
-    """What a figure is; nothing if the name is not known."""
+    """The description of a figure; empty if the name is unknown."""
     if name in MEANING:
         return MEANING[name]
     base, above, reference = name.partition("_above_")

@@ -14,6 +14,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -65,11 +66,23 @@ class Plugin:
     name: str  # the distribution
     entry: str
     version: str
+    value: str  # `module` or `module:object`: what the entry point names
     specs: list[Spec] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def packages(self) -> set[str]:
+        """The packages that its code is in, as far as its entry point and its specs tell."""
+        targets = (getattr(spec, "target", "") for spec in self.specs)
+        return {package_of(target) for target in (self.value, *targets) if target}
+
     def blame(self, message: str, remedy: str) -> None:
         self.problems.append(Problem(self.name, message, remedy))
+
+
+def package_of(target: str) -> str:
+    """The top-level package of a module, or of a target, `"module:attribute"`."""
+    return target.partition(":")[0].partition(".")[0]
 
 
 def canonical(name: str) -> str:
@@ -106,7 +119,8 @@ def load_plugins() -> Catalogue:
     owners: dict[int, Plugin] = {}
     plugins = []
     for entry in sorted(found, key=lambda e: (canonical(e.dist.name) if e.dist else "", e.name)):
-        plugin = Plugin(entry.dist.name if entry.dist else "?", entry.name, entry.dist.version if entry.dist else "?")
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+        plugin = Plugin(name, entry.name, version, entry.value)
         if is_left_out(plugin.name):
             continue
         plugins.append(plugin)
@@ -122,9 +136,9 @@ def load_plugins() -> Catalogue:
                     f"{entry.value}; it was asked once.",
                     f"Uninstall one of them: pip uninstall {plugin.name}",
                 )
-        for name, function in hooks:
-            with _watched(plugin, entry, f"{name} failed"):
-                _collect(plugin, name, function, [s for p in plugins if p.name == plugin.name for s in p.specs])
+        for hook, function in hooks:
+            with _watched(plugin, entry, f"{hook} failed"):
+                _collect(plugin, hook, function, [s for p in plugins if p.name == plugin.name for s in p.specs])
     return Catalogue(plugins)
 
 
@@ -140,6 +154,8 @@ def _watched(plugin: Plugin, entry: EntryPoint, doing: str) -> Iterator[None]:
     except BaseException as error:  # SystemExit and SyntaxError too: a plugin must not end the host
         from zoo.plugins.failures import explain
 
+        if os.environ.get("ZOO_DEBUG"):
+            traceback.print_exception(error)
         plugin.blame(*explain(error, doing, plugin.name, entry.value, entry.dist))
     new = [name for name in FRAMEWORKS if name in sys.modules and name not in before]
     if new:

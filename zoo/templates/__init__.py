@@ -21,6 +21,7 @@ from zoo.system.files import atomic_folder
 
 HERE = Path(__file__).parent
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+LONGEST = 80  # characters of a summary
 PREFIXES = ("genzoo-", "zoo-")  # of a distribution, but not of its architecture
 ABOUT: Mapping[str, Mapping[str, str]] = {
     "torch": {
@@ -92,8 +93,9 @@ def check_free(names: Names) -> None:
         raise InputError(f"a module {names.package!r} exists already ({found.origin}); choose another name.")
 
 
-def render(distribution: str, framework: str) -> dict[str, str]:
-    """The files of a plugin: path -> text."""
+def render(distribution: str, framework: str, summary: str = "") -> dict[str, str]:
+    """The files of a plugin: path -> text. `summary` says in a line what its architecture is; by default what the one
+    is that is written."""
     if framework not in ABOUT:
         known = ", ".join(ABOUT)
         raise InputError(f"unknown framework {framework!r}; there are {known}.{did_you_mean(framework, ABOUT)}")
@@ -107,15 +109,27 @@ def render(distribution: str, framework: str) -> dict[str, str]:
         "README.md": _read("shared", "README.md"),
         f"{package}/__init__.py": _read("shared", "init.py"),
         f"{package}/{names.module}.py": architecture,
-        "tests/test_conformance.py": _read("shared", "test_conformance.py"),
+        f"tests/test_{names.package}.py": _read("shared", "test_conformance.py"),  # two plugins' in one pytest
     }
     values = {**vars(names), **ABOUT[framework], "framework": framework}
+    if summary and summary != values["summary"]:
+        values |= {"summary": checked_summary(summary), "paper": ""}
     return {path: re.sub(r"\{\{(\w+)\}\}", lambda m: values[m[1]], text) for path, text in files.items()}
 
 
-def write(distribution: str, framework: str, folder: str | Path) -> dict[str, str]:
+def checked_summary(summary: str) -> str:
+    """A summary that fits into a line of Python, TOML and Markdown; `InputError` for another."""
+    line = summary.strip().rstrip(".")
+    if not line or len(line) > LONGEST or not line.isprintable() or set(line) & set('"\\'):
+        raise InputError(
+            f'the summary is {summary!r}; expected one line of at most {LONGEST} characters, without " and \\.'
+        )
+    return line
+
+
+def write(distribution: str, framework: str, folder: str | Path, summary: str = "") -> dict[str, str]:
     """Write a plugin to a new folder, whole or not at all; the files that were written."""
-    files = render(distribution, framework)
+    files = render(distribution, framework, summary)
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder} exists and is not empty; give the name of a new folder: --out FOLDER.")

@@ -13,8 +13,9 @@ import numpy as np
 from zoo.model import Array
 from zoo.spaces import Strings
 from zoo.testing.check import NoPower, require
+from zoo.testing.made_up import levels
 from zoo.testing.statistics import Floats, Line
-from zoo.testing.subject import Subject, levels
+from zoo.testing.subject import Subject
 
 GRIDS = (300, 600, 1200)  # points on each axis of the plane: as many as it takes for two of them to agree
 AGREE = 2e-3

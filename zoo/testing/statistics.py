@@ -108,6 +108,14 @@ def standard_error(values: Floats) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
+def energy_distance(a: Floats, b: Floats) -> float:
+    """That of two samples (N, D) and (M, D), which is zero where their distributions are the same (Székely, Rizzo,
+    "Energy statistics", 2013)."""
+    from scipy.spatial.distance import cdist
+
+    return float(2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean())
+
+
 def classifier_two_sample(a: Floats, b: Floats) -> float:
     """Can a forest, trained on one half of the rows, tell the samples apart on the other (Lopez-Paz, Oquab,
     "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545)?"""

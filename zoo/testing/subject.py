@@ -16,6 +16,7 @@ import zoo
 from zoo import checkpoint, noise, registry, spaces
 from zoo.api import MODEL
 from zoo.artifact import MANIFEST
+from zoo.data import Dataset
 from zoo.eager import EagerModel
 from zoo.errors import InputError, MissingDependency, ZooError, did_you_mean
 from zoo.model import Array, Model
@@ -27,6 +28,8 @@ from zoo.signature import Noise
 from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.testing.check import NotApplicable
+from zoo.testing.made_up import data, levels, made_up, train
+from zoo.training.adapting import adapt
 
 ENUMERABLE = 4096  # a space of so many observations is gone through one by one
 DISTURBANCE = 0.1  # of the weights: an architecture that starts as the identity would pass whatever it does later
@@ -183,10 +186,6 @@ def of_classes(said: Sequence[str]) -> str:
     return said[0] + f" (class 0; {len(said) - 1} more alike)" * (len(said) > 1)
 
 
-def levels(space: Space) -> int:
-    return space.tokens if isinstance(space, Strings) else int(getattr(space, "levels", 0))
-
-
 def loss_arguments(network: Network, objective: Objective, count: int) -> dict[str, Any]:
     """Tensors for a loss: data of the space, classes in turn, noise."""
     classes = network.classes or CLASSES
@@ -198,20 +197,12 @@ def loss_arguments(network: Network, objective: Objective, count: int) -> dict[s
     return {name: network.tensor(a) for name, a in given.items()}
 
 
-def data(space: Space, count: int) -> Array:
-    """Observations with a distribution of their own: skewed levels, dependent columns that are not standardized."""
-    if isinstance(space, Real):
-        x = space.examples("random", count)
-        return 2 * x + np.roll(x, 1, axis=1) + 1
-    if isinstance(space, Strings):
-        return space.examples("random", count)
-    u = noise.draw(Noise("uniform", space.shape), np.arange(count), seed=0, stream="testing/data")
-    return np.floor(u**2 * levels(space)).astype(space.dtype)
-
-
 def disturbed(network: Network) -> None:
     """Give a fresh network the units of some data, and weights that are not zero."""
-    network.adapt(data(network.space, 256))
+    made = made_up(network, 256)
+    adapt(network, made.splits["train"])
+    if network.updates_itself():
+        updated(network, made)
     objective = next(iter(network.objectives().values()))
     trained = network.gradients(objective.loss, loss_arguments(network, objective, 4))
     arrays = network.arrays()
@@ -220,6 +211,16 @@ def disturbed(network: Network) -> None:
         z = noise.draw(Noise("normal", old.shape), np.arange(1), seed=0, stream=f"testing/{name}")[0]
         arrays[name] = (old + DISTURBANCE * z).astype(old.dtype)
     network.load_arrays(arrays)
+
+
+def updated(network: Network, made: Dataset) -> None:
+    """Train a network that updates itself for an epoch. One that fails stays as it is: `every_objective_trains` says
+    why."""
+    before = {name: np.array(array) for name, array in network.arrays().items()}
+    try:
+        train(network, made, epochs=1)
+    except Exception:
+        network.load_arrays(before)
 
 
 # ---- the subjects of a plugin --------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from typing import Any
 
 from zoo.errors import InputError, MissingDependency, did_you_mean
 from zoo.network import Network
+from zoo.plugins.checking import faults
 from zoo.spaces import Labels, Space
-from zoo.spec import ModelSpec
+from zoo.spec import ModelSpec, Spec
 from zoo.testing.check import Check, Nonconformance, NoPower, Result
 from zoo.testing.checks import CHECKS
 from zoo.testing.subject import CLASSES, Subject, find_plugin, network_subject, subjects
@@ -156,6 +157,7 @@ def conformance(
             if name not in known:
                 raise InputError(f"{what} names {name!r}; {plugin} has {', '.join(sorted(known))}.")
     cases: list[Any] = [pytest.param(lambda p=p: _loads(p), id=f"{p.entry}-loads") for p in found]
+    cases += [pytest.param(lambda s=s: _is_as_declared(s), id=f"{s.name}-is_there") for p in found for s in p.specs]
     for subject in tested:
         reasons = _reasons(subject, expected)
         for check in CHECKS.values():
@@ -213,4 +215,11 @@ def _listed(config: Any) -> list[str]:
 def _loads(plugin: Any) -> str:
     if plugin.problems:
         raise Nonconformance("; ".join(str(problem) for problem in plugin.problems))
+    return ""
+
+
+def _is_as_declared(spec: Spec) -> str:
+    """What a plugin offers is there, and is what its spec says."""
+    if wrong := faults(spec):
+        raise Nonconformance(f"{spec.name}: {' '.join(wrong)}")
     return ""

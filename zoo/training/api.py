@@ -20,10 +20,12 @@ from zoo.data.sources import blocks
 from zoo.eager import EagerModel
 from zoo.errors import InputError, ZooWarning
 from zoo.network import Network, Recipe
+from zoo.signature import check_functions
 from zoo.spec import ModelSpec, PresetSpec
 from zoo.system.failpoints import failpoint
 from zoo.system.files import Exclusive, atomic_folder, atomic_write, check_output_folder, remove_leftovers
 from zoo.system.memory import available
+from zoo.training.adapting import adapt
 from zoo.training.batches import check_inputs
 from zoo.training.curves import curves
 from zoo.training.initial_weights import Origin, origin_of
@@ -45,7 +47,6 @@ from zoo.training.run_folder import (
 )
 from zoo.training.saving import Saver, size_of
 
-ADAPT_BYTES = 2**26  # of observations that a network takes its means and the like from, at most
 PLACE = "ZOO_RUN"  # tells the other processes of a data-parallel training where the recipe is
 TRAINED = "trained"
 
@@ -80,9 +81,9 @@ def train(
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size`,
     `types`, `inputs`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. A loss gets the
     inputs that it declares; an architecture with the setting `inputs` is told those of `inputs`, which are categories
-    then: integers from 0. `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
-    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
-    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
+    then: words, or integers from 0. `unconditional` leaves out the classes. `config` are settings of the architecture,
+    `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a
+    preset to begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
     It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
     `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
@@ -103,7 +104,8 @@ def train(
     given_of = (("split", split), ("size", size), ("types", types), ("inputs", inputs if arrays is None else None))
     reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
     kinds, space = registry.network_class(spec).spaces, None if origin is None else origin.space
-    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, **reading, **given.arrays}
+    known = {} if origin is None else spaces.categories_of(origin.record.categories)
+    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, "categories": known, **reading, **given.arrays}
     dataset = load_dataset(data, label=label, spaces=kinds, space=space, **how)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
     asked: dict[str, Any] = {"data": source, "label": label, "reading": reading, "unconditional": unconditional}
@@ -140,13 +142,16 @@ def plan(
     """What will be trained, and how; `InputError` for what cannot be. `inputs` are the names of those that were asked
     for."""
     cls = registry.network_class(spec)
-    chosen = merge_recipe(cls.recipe, recipe)
+    chosen = merge_recipe(cls.recipe, recipe, cls)
+    if cls.full_batch:
+        chosen = replace(chosen, batch_size=len(data.splits["train"]))
     unconditional = bool(asked["unconditional"])
     if unconditional and (cls.needs_classes or (origin is not None and origin.classes)):
         what = spec.name if origin is None else origin.place
         raise InputError(f"{what} needs the classes of its data; leave out --unconditional.")
     space, classes, settings = data.space, None if unconditional else data.classes, dict(config or {})
-    if origin is not None:  # the weights are of its space, its classes, and its settings
+    fitted = data
+    if origin is not None:  # the weights are of its space, its classes and categories, and its settings
         fitted = origin.fitted(data)
         space, classes, settings = fitted.space, origin.classes, {**origin.record.config, **settings}
     elif cls.takes_inputs and inputs and "inputs" not in settings:
@@ -174,13 +179,14 @@ def plan(
             ZooWarning,
             stacklevel=3,
         )
-    record.inputs = sorted(check_inputs(objectives, data.keeping(data.inputs, classes=not unconditional)))
+    record.inputs = sorted(check_inputs(objectives, fitted.keeping(fitted.inputs, classes=not unconditional)))
     if ignored := [name for name in inputs if name not in record.inputs]:
         warnings.warn(
             f"{spec.name} learns nothing of the input{'s' * (len(ignored) > 1)} {', '.join(map(repr, ignored))}.",
             ZooWarning,
             stacklevel=3,
         )
+    record.categories = spaces.names_of({n: c for n, c in fitted.categories.items() if n in record.inputs})
     record.digest = kept(record, data).digest
     record.device = str(network.device)
     return record
@@ -188,13 +194,16 @@ def plan(
 
 def values_of(data: Dataset, name: str) -> int:
     """The number of values of an input that is a category; `InputError` for one that is none."""
+    if name in data.categories:
+        return max(2, len(data.categories[name]))
     most = 1
     for split in data.splits.values():
         for rows in blocks(split.sources[name]):
             values = split.take(name, rows)
             if values.ndim != 1 or not ((values >= 0) & (values == np.floor(values))).all():
                 raise InputError(
-                    f"the input {name!r} of {data.name} is no category; expected an integer from 0 for each row."
+                    f"the input {name!r} of {data.name} is no category; expected a word, or an integer from 0, for "
+                    "each row."
                 )
             most = max(most, int(values.max()))
     return most + 1
@@ -208,7 +217,7 @@ def kept(record: RunRecord, data: Dataset) -> Dataset:
 def check_can_train(record: RunRecord) -> Network:
     """`InputError` where a network or its training cannot be made, or not be shared among so many devices."""
     devices, cls = record.devices, registry.network_class(record.spec)
-    if devices > 1 and not cls.parallel:
+    if devices > 1 and (not cls.parallel or cls.updates_itself()):
         raise InputError(
             f"{record.architecture} trains on one device; got devices={devices}. PyTorch architectures take more."
         )
@@ -217,6 +226,10 @@ def check_can_train(record: RunRecord) -> Network:
             f"batch_size is {record.recipe.batch_size}; expected at least one row for each of {devices} devices."
         )
     network = record.network(device=record.device)
+    for name, objective in network.objectives().items():
+        check_functions(f"the {name} loss of {record.architecture}", objective.loss)
+    for name, method in network.methods().items():
+        check_functions(f"{name} of {record.architecture}", method)
     with made_from(f"{record.architecture} with {record.config} and {record.recipe}", available()):
         network.learner(record.recipe, precision=record.precision)
     return network
@@ -269,7 +282,7 @@ def resume(
     is_done = at.done and is_over(at, record.recipe)
     record = msgspec.structs.replace(record, **{name: value for name, value in elsewhere.items() if value is not None})
     if longer:
-        record.recipe = extended(record.recipe, longer, at, run)
+        record.recipe = extended(record, longer, at, run)
     elif is_done:
         if (run / LOCK).exists():
             with Exclusive(run / LOCK, TRAINED):  # that of a process which was killed at its very end
@@ -280,9 +293,10 @@ def resume(
     return continued(run, record, Given(data, save_every, Listeners(progress, callbacks, logger), inputs))
 
 
-def extended(recipe: Recipe, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
-    """A recipe with more epochs or more patience; `InputError` where there is nothing to go on with."""
-    new = merge_recipe(recipe, longer)
+def extended(record: RunRecord, longer: Mapping[str, int], at: Position, run: Path) -> Recipe:
+    """The recipe of a run with more epochs or more patience; `InputError` where there is nothing to go on with."""
+    recipe = record.recipe
+    new = merge_recipe(recipe, longer, registry.network_class(record.spec))
     done = len(at.history)
     if at.step and is_over(at, new):
         if done >= new.epochs:
@@ -301,6 +315,7 @@ def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
     source, kinds = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
     space = spaces.from_json(record.space)  # which a table and a tokenizer of other versions might find otherwise
     reading = {**record.reading, **given.arrays}
+    reading |= {"categories": spaces.categories_of(record.categories)}
     dataset = kept(record, load_dataset(source, label=record.label, spaces=kinds, space=space, **reading))
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
@@ -316,12 +331,13 @@ def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Giv
             if record != read_record(work):
                 write_record(work, record)
         failpoint("run.locked")
-        merge_recipe(record.recipe, {})  # its values are checked again: somebody may have changed the file
+        # its values are checked again: somebody may have changed the file
+        merge_recipe(record.recipe, {}, registry.network_class(record.spec))
         network = record.network(seed=record.recipe.seed, device=record.device)
-        data = dataset.fitted(network.space, network.classes)
+        data = dataset.fitted(network.space, network.classes, spaces.categories_of(record.categories))
         is_begun = is_saved(work)
         if record.start is None:
-            network.adapt(data.splits["train"].sample(ADAPT_BYTES))
+            adapt(network, data.splits["train"])
         elif not is_begun:
             network.load_arrays(origin_of(record.start).arrays)
         with made_from(f"the training of {run}"):

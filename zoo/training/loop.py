@@ -107,6 +107,7 @@ class Loop:
             "plugin": record.plugin,
             "family": spec.family,
             **self.network.describe(),
+            **({"categories": record.categories} if record.categories else {}),
             "methods": {n: to_builtins(MethodFacts.of(Signature.of(m))) for n, m in self.network.methods().items()},
             "card": {
                 "data": record.data,
@@ -144,16 +145,13 @@ class Loop:
 
     def step(self) -> None:
         at, learner = self.at, self.learner
-        rate = learning_rate(self.recipe, at.step, self.batches.steps)
+        rate = self.rate(at.step)
         figures: dict[str, float] = {}
         for name, batch in self.batches.training(at.step, rank=learner.rank, world_size=learner.world_size):
             with self.enough_memory():
                 means = learner.step(name, *batch, rate)
             if not math.isfinite(means["loss"]):
-                raise ZooError(
-                    f"the {name} loss is {means['loss']} at step {at.step}. Try a lower learning rate (now "
-                    f"{self.recipe.learning_rate:g}), or clipping: --set clip=1."
-                )
+                raise ZooError(f"the {name} loss is {means['loss']} at step {at.step}. {self.advice()}")
             figures |= {figure_name(name, output): mean for output, mean in means.items()}
         for name, mean in figures.items():
             if name in at.squares or name not in at.sums:  # runs of before have no squares of the epoch's first steps
@@ -163,6 +161,15 @@ class Loop:
         at.curve.add(at.step, figures)
         self.tick()
         self.report(figures, rate)
+
+    def advice(self) -> str:
+        """What helps where a loss is not finite."""
+        if "clip" in self.network.used_settings():
+            return f"Try a lower learning rate (now {self.recipe.learning_rate:g}), or clipping: --set clip=1."
+        return (
+            f"{type(self.network).__name__} follows no gradient: look for columns of the data that are constant or "
+            "follow from others, and in `adapt` and `update` for a division by zero or a logarithm of zero."
+        )
 
     @contextmanager
     def enough_memory(self) -> Iterator[None]:
@@ -190,7 +197,10 @@ class Loop:
         at.sums, at.squares = {}, {}
         at.done = is_over(at, self.recipe)
         self.tick()
-        self.report({}, learning_rate(self.recipe, at.step - 1, self.batches.steps))
+        self.report({}, self.rate(at.step - 1))
+
+    def rate(self, step: int) -> float:
+        return learning_rate(self.recipe, step, self.batches.steps, self.network.schedules)
 
     def tick(self) -> None:
         """Count the time since the last step."""

@@ -1,4 +1,4 @@
-"""The embedded data sets: frozen rows, splits that share nothing, licenses, and no import before it is needed."""
+"""The embedded data sets: frozen rows, splits that share nothing, licenses, and lazy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in autoregressive models: a density over values in their own units, and only values that there are."""
+"""Tables in autoregressive models: a density over values in their own units, and only valid values."""
 
 from __future__ import annotations
 

@@ -8,12 +8,15 @@ import time
 
 import numpy as np
 
-from zoo.errors import UnknownMethod, ZooError
+from zoo.errors import PluginError, UnknownMethod, ZooError
 from zoo.model import FIRST_OUTPUT, Array
 from zoo.noise import draw
 from zoo.parity.differences import SCALES, TOLERANCE, difference, only_rounding
-from zoo.signature import METHODS, resolve
+from zoo.parity.loop_states import check_loop_states
+from zoo.plugins.checking import differences
+from zoo.signature import METHODS, Loop, resolve
 from zoo.spaces import Strings
+from zoo.spec import ModelSpec
 from zoo.testing.check import NotApplicable, check, require
 from zoo.testing.subject import MOST_CLASSES, Subject, loss_arguments
 
@@ -48,10 +51,8 @@ def equal(method: str, expected: Array, got: Array) -> bool:
 def methods_are_those_declared(subject: Subject) -> None:
     """The methods of the spec are there, with the outputs of their names; others raise `UnknownMethod`."""
     model, spec = subject.model, subject.spec
-    require(
-        set(model.signatures) == set(spec.methods),
-        f"the spec declares {sorted(spec.methods)}, methods() returns {sorted(model.signatures)}.",
-    )
+    wrong = list(differences(spec, set(model.signatures), model.density, subject.space))
+    require(not wrong, " ".join(wrong))
     for method in METHODS:
         if method in model.signatures:
             outputs = model.signatures[method].outputs
@@ -65,10 +66,6 @@ def methods_are_those_declared(subject: Subject) -> None:
         except UnknownMethod:
             continue
         require(False, f"{method} is not declared and was answered; expected UnknownMethod.")
-    kinds = {spec.density, "lower_bound" if spec.density == "exact" and subject.space.discrete else spec.density}
-    require(
-        model.density in kinds, f"log_prob is {model.density!r}; the spec says {spec.density!r}. Set `density` alike."
-    )
 
 
 @check(at_all)
@@ -105,6 +102,17 @@ def outputs_are_as_declared(subject: Subject) -> None:
                 f"predict sums to {y.reshape(rows, -1)[0].sum():.4g} in a row; expected 1: softmax over the classes. "
                 "A single score, such as p(real), has shape () an observation.",
             )
+
+
+@check(lambda s: full(s) and isinstance(s.spec, ModelSpec))
+def loops_keep_the_states_that_they_declare(subject: Subject) -> None:
+    """What `init` and `step` of a loop give has the names, dtypes and shapes of its states and invariants."""
+    if not any(isinstance(method, Loop) for method in subject.eager.methods.values()):
+        raise NotApplicable("no method is a loop")
+    try:
+        check_loop_states(subject.eager)
+    except PluginError as error:
+        require(False, str(error))
 
 
 @check(full)
@@ -281,8 +289,6 @@ def each_class_has_answers_of_its_own(subject: Subject) -> None:
 def later_dimensions_do_not_change_earlier_ones(subject: Subject) -> None:
     """What is drawn stays drawn: after a part of the noise, so large a part of the sample no longer changes. Where
     log_prob gives `conditionals`, (N, D) terms, the first d depend on the first d dimensions only and sum to it."""
-    from zoo.signature import Loop
-
     model, rows = subject.eager, 50
     definition = model.methods["sample"]
     index = np.arange(rows, dtype=np.int64)

@@ -20,8 +20,9 @@ from zoo.testing import statistics
 from zoo.testing.check import NoPower, NotApplicable, check, require
 from zoo.testing.checks.latents import REACH
 from zoo.testing.checks.rows import FAR, full
+from zoo.testing.made_up import data, levels
 from zoo.testing.statistics import Floats
-from zoo.testing.subject import Subject, data, levels
+from zoo.testing.subject import Subject
 
 MOST = 10_000  # rows of each stretch that is compared
 SLOW = 300  # draws of a sampler of which fewer stretches are

@@ -20,8 +20,9 @@ from zoo.testing.integrals import (
     safe_log_prob,
     somewhere,
 )
+from zoo.testing.made_up import levels
 from zoo.testing.statistics import Floats, Line
-from zoo.testing.subject import Subject, levels
+from zoo.testing.subject import Subject
 
 LEAST = 20_000  # draws, however slow
 NODES = 600  # of the integral along a line through each of `LINES` rows; and half as many, which must agree
