@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := zoo plugins exporters tests benchmarks docs
 RUNTIMES := tests/runtimes
 LOWEST := .venv-lowest
-LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py writers.py untrusted.py) \
+LOWEST_TESTS := $(addprefix tests/test_,artifact.py cli.py cli_safety.py data.py files.py in_memory.py readers.py tables.py text.py writers.py untrusted.py) \
 	plugins/torch/tests/test_export.py plugins/keras/tests/test_export.py
 SOURCES := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml exporters/*/pyproject.toml)
 
@@ -25,7 +25,7 @@ lowest: ## tests with the lowest versions of all dependencies, in an environment
 	$(LOWEST)/bin/pip install -q packaging
 	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/pip install -q -c constraints.txt -c $(LOWEST)/constraints.txt -e '.[cpu,names,testing]' hypothesis \
-		-e plugins/torch -e plugins/keras -e plugins/pretrained -e exporters/onnx
+		-e plugins/torch -e plugins/keras -e plugins/data -e plugins/pretrained -e exporters/onnx
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(LOWEST_TESTS)
 
 # ONLY="flows loops" runs a part, ONLY=--resume goes on with a run that was broken off

@@ -1,4 +1,4 @@
-"""What several tests share: small trained models, made once for each test process, and environments to install in."""
+"""Shared by several tests: small trained models, made once per test process, and environments to install in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lowest versions that genzoo's distributions say they work with, as constraints for pip: `make lowest` runs tests
+"""The lowest versions that genzoo's distributions support, as constraints for pip: `make lowest` runs tests
 with these. What constraints.txt names is left out: it is one version for everything."""
 
 from __future__ import annotations

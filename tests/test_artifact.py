@@ -1,4 +1,4 @@
-"""Artifacts: the source's rows whatever the chunk, nothing half written, and nothing altered goes unnoticed."""
+"""Artifacts: the source's rows whatever the chunk, nothing is half written, and alterations are detected."""
 
 from __future__ import annotations
 
@@ -455,7 +455,7 @@ def test_a_bound_method_belongs_to_one_thread(artifact):
 @pytest.mark.parametrize("duplicate", [copy_module.copy, copy_module.deepcopy, pickle.dumps])
 def test_a_bound_method_is_neither_copied_nor_pickled(artifact, duplicate):
     run = artifact.bind("sample", 4)
-    with pytest.raises(InputError, match=r"Bind it anew: artifact.bind\('sample', 4"):
+    with pytest.raises(InputError, match=r"Bind it again: artifact.bind\('sample', 4"):
         duplicate(run)
 
 

@@ -1,4 +1,4 @@
-"""Classes go by their names, wherever they are spoken of."""
+"""Classes are identified by name everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what each command gives, and what it says when it cannot."""
+"""The command line: the results of each command, and its error messages."""
 
 from __future__ import annotations
 
@@ -294,8 +294,8 @@ def test_evaluate(artifact_folder):
     assert all(remark in printed for remark in report["remarks"])
     fresh = json.loads(call("evaluate", artifact_folder, "--json", "--fresh", "1500").stdout)
     assert (fresh["split"], fresh["figures"]["nats_above_truth"]["rows"]) == ("fresh", 1500)
-    fails("evaluate", "made.digits", "--fresh", "9", says="no fresh rows of digits: its law is not known")
-    fails("evaluate", artifact_folder, "--judge", "maf.moons", says="maf.moons cannot judge: it is no classifier")
+    fails("evaluate", "made.digits", "--fresh", "9", says="no fresh rows of digits: its distribution is unknown")
+    fails("evaluate", artifact_folder, "--judge", "maf.moons", says="maf.moons cannot judge: it is not a classifier")
     fails("evaluate", artifact_folder, "--split", "tets", says=["unknown split 'tets'", "Did you mean 'test'"])
 
 
@@ -467,7 +467,7 @@ def empty(tmp_path, monkeypatch):
         (["-n", "1000000000000000"], "are free. Draw fewer"),
         (["--set", "temperature=1"], "it takes none"),
         (["--class", "3"], "takes no class"),
-        (["--device", "cuda"], "CUDA was asked for"),
+        (["--device", "cuda"], "CUDA was requested"),
         (["--device", "tpu"], "'tpu' is not one of"),
     ],
 )
@@ -531,7 +531,7 @@ def test_outputs_that_exist_or_cannot_be_written(run, artifact_folder, empty):
     fails("train", "realnvp", "--data", "moons", "--out", "here.csv/run", says="is not a folder")
     fails("export", run, "--out", artifact_folder, says="exists; use --force")
     if sys.platform == "linux":  # where not even root makes files
-        fails("export", "no-such-model", "--out", "/proc/x", says="cannot write /proc/x: no file can be made in /proc")
+        fails("export", "no-such-model", "--out", "/proc/x", says="/proc/x: no file can be created in /proc")
         fails(*nothing, "--out", "/proc/x.csv", says="cannot write /proc/x.csv")
     with open("here.csv") as file:
         assert file.read() == "precious"
@@ -684,7 +684,7 @@ def test_compare_earns_its_verdict(run, tmp_path):
     assert f"{run} is the best" in result.stdout
     assert [line.split()[0] for line in result.stdout.splitlines()[2:5]] == ["model", str(run), str(tmp_path / "worse")]
     assert json.loads(call("compare", run, tmp_path / "worse", "--json").stdout)["rows"] == 2000
-    fails("compare", run, says="two models or more")
+    fails("compare", run, says="two or more models")
 
 
 def test_the_list_fits_a_terminal_of_80_columns():

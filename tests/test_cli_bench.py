@@ -1,4 +1,4 @@
-"""`zoo bench` times what a user would call, and `zoo.timing` what it is given."""
+"""`zoo bench` times what a user would call, and `zoo.timing` any function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that run a method over rows: of several files, from a row on, with columns of the data beside."""
+"""Commands that run a method over rows: several files, a start row, additional columns of the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, files and streams that mean harm: the command line says so in a sentence, and obeys none."""
+"""Malicious names, files and streams: the command line reports them in a sentence, and obeys none."""
 
 from __future__ import annotations
 

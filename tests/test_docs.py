@@ -1,4 +1,4 @@
-"""What stands in README.md and docs/*.md runs: each page in order, in an empty folder and an environment of its own.
+"""The code in README.md and docs/*.md runs: each page in order, in an empty folder and its own environment.
 
 A block fenced with ```sh is run by bash and must not fail. One fenced with ```python is run in the one namespace of its
 page. One that begins with a comment that is the path of a file is written to that file instead, whatever its language

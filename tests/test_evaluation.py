@@ -1,4 +1,4 @@
-"""Each figure sees the fault that it is for, keeps quiet about real data, and knows its own error."""
+"""Each figure detects its fault, gives no false alarm on real data, and has a correct standard error."""
 
 from __future__ import annotations
 
@@ -373,7 +373,7 @@ def test_a_preset_of_the_same_data_is_the_judge_unless_one_is_named(judge):
     assert any("--judge" in remark for remark in report.remarks)
     with pytest.raises(InputError, match="cannot judge samples of moons"):
         evaluate(Scripted(moons, lambda index: moons.train[index]), moons, judge=judge)
-    with pytest.raises(InputError, match="no classifier"):
+    with pytest.raises(InputError, match="not a classifier"):
         evaluate(Scripted(moons, lambda index: moons.train[index]), moons, judge=zoo.open("maf.moons", device="cpu"))
 
 

@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all, replaces only what is ours, and leaves nothing behind."""
+"""Output appears whole or not at all, replaces only genzoo's own, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_what_takes_the_place_of_a_folder_after_a_kill_is_not_taken_for_the_new_
         assert (export / "sub" / "weights").read_text() == "old"
         return
     (export / theirs).touch()
-    with pytest.raises(OutputError, match=r"was to replace lies in .*\.old"):
+    with pytest.raises(OutputError, match=r"was replacing is in .*\.old"):
         files.check_output_folder(export, force=True, marker=MARKER)
     assert names(export) == [theirs]
     (old,) = tmp_path.glob("*.old")

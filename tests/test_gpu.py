@@ -1,4 +1,4 @@
-"""CUDA: every node has a kernel there, which needs no GPU to see; on a GPU, artifacts give what they give on a CPU."""
+"""CUDA: every node has a kernel, which can be checked without a GPU; on a GPU, artifacts give the same as on a CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What onnxruntime makes of the presets' graphs: nothing is left in them that costs time and computes nothing."""
+"""The presets' graphs as optimized by onnxruntime: no nodes are left that cost time and compute nothing."""
 
 from __future__ import annotations
 

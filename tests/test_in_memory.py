@@ -1,4 +1,4 @@
-"""Data as people have it: in Python, in several files, in splits of their own, images of any format and size."""
+"""Data in any form: in Python, in several files, with given splits, images of any format and size."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_what_is_no_data_is_refused(data):
         ((X, Y[1:]), "data has 30 observations and 29 classes; expected as many"),
         ((X, Y + 0.5), r"data: the classes are real numbers, such as 1\.5; expected \(N,\) integers or strings"),
         ((X, [*Y[:-1], None]), "data, row 30, column 'y' is missing"),
-        ((X, np.array([*Y[:-1], "a"], object)), r"data: the classes are int\d* and str; expected integers or strings"),
+        ((X, np.array([*Y[:-1], "a"], object)), r"data: the class holds int\d* and str; expected integers or strings"),
         ((pa.table({"k": Y, "x": Y}), Y), "both y and the column 'k' are given as the class"),
     ],
 )
@@ -244,6 +244,61 @@ def test_hugging_face(tmp_path):
     parts["test"] = datasets.Dataset.from_dict({"a": X[20:, 0]})
     with pytest.warns(ZooWarning, match="no validation rows of its own"):
         assert load_dataset(parts).test[:, 0].tolist() == X[20:, 0].tolist()
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*rows of its own:zoo.errors.ZooWarning", "ignore:.*training rows too:zoo.errors.ZooWarning"
+)
+def test_splits_of_hugging_face_have_their_classes_and_images():
+    datasets = pytest.importorskip("datasets")
+    label = datasets.ClassLabel(names=["cat", "dog"])
+    images = [Pillow.new("RGB", (4, 3), (i, 0, 0)) for i in range(20)]
+    columns = {"image": (datasets.Image(), images), "text": (datasets.Value("string"), [f"a {i}" for i in range(20)])}
+    columns["a"] = (datasets.Value("float32"), X[:20, 0])
+    for name, (feature, values) in columns.items():
+        given = {"features": datasets.Features({name: feature, "label": label})}
+        whole = datasets.Dataset.from_dict({name: values, "label": [0, 1] * 10}, **given)
+        found = load_dataset(
+            datasets.DatasetDict({"train": whole.select(range(15)), "test": whole.select(range(15, 20))})
+        )
+        assert found.space.size == load_dataset(whole).space.size
+        assert found.classes == Labels(("cat", "dog"))
+        assert found.labels["test"].tolist() == [1, 0, 1, 0, 1]
+        assert found.splits["test"].take("x", slice(None)).shape[0] == 5
+    unknown = datasets.Dataset.from_dict(
+        {"text": ["a"] * 20, "label": [-1, 1] * 10},
+        **{"features": datasets.Features({"text": datasets.Value("string"), "label": label})},
+    )
+    with pytest.raises(InputError, match=r"column 'label' has rows without a class \(-1\)"):
+        load_dataset(unknown)
+
+
+@pytest.mark.filterwarnings("ignore:.*training rows too:zoo.errors.ZooWarning")
+def test_images_of_hugging_face_are_called_by_their_rows():
+    datasets = pytest.importorskip("datasets")
+    images = [Pillow.new("RGB", (4, 3 + (i == 7))) for i in range(20)]
+    data = datasets.Dataset.from_dict({"image": images}, features=datasets.Features({"image": datasets.Image()}))
+    with pytest.raises(InputError, match="image 8 of data is 4x4 pixels; expected 4x3, as image 1 of data is"):
+        load_dataset(data)
+    with pytest.warns(ZooWarning, match="data: 20 of 20 images resized to 2x2"):
+        assert load_dataset(data, size=2).space.shape == (2, 2, 3)
+
+
+def test_a_subset_of_tensors():
+    torch = pytest.importorskip("torch")
+    whole = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(np.arange(len(X)) % 2))
+    data = load_dataset(torch.utils.data.Subset(whole, range(5, 25)))
+    assert sum(len(split) for split in data.splits.values()) == 20
+    assert set(data.test[:, 0]) <= set(np.float32(X[5:25, 0]))
+    assert data.classes == Labels(("0", "1"))
+
+
+def test_a_word_that_is_missing_is_said_with_its_row():
+    with pytest.raises(InputError, match="the input 'kind': data, row 4, column 'kind' is missing"):
+        load_dataset(
+            pa.table({"a": X[:, 0], "kind": ["x", "y", "x", None] * (len(X) // 4) + ["x"] * (len(X) % 4)}),
+            inputs="kind",
+        )
 
 
 # ---- several files, and splits of one's own

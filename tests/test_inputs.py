@@ -1,4 +1,4 @@
-"""What a model is told of each row beside its class: from data sets and files, through training, to the artifact."""
+"""Inputs of a model other than the class: from data sets and files, through training, to the artifact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.plugins import loading
 from zoo.spaces import Image, Labels, Real
 from zoo.testing import network_checks
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 PLUGIN = """
 from zoo import hookimpl
 from zoo.spec import ModelSpec
@@ -35,6 +35,7 @@ def zoo_architectures():
     yield spec("shifted", "Shifted")
     yield spec("perhaps-shifted", "PerhapsShifted")
     yield spec("labeled-shifted", "LabeledShifted")
+    yield spec("placed", "Placed")
 """
 CODE = '''
 import math
@@ -104,6 +105,27 @@ class PerhapsShifted(Shifted):
 
 class LabeledShifted(Shifted):
     needs_classes = True
+
+class Placed(Shifted):
+    """x = a point of the city + exp(log_scale) * noise."""
+
+    def __init__(self, space, config, classes=None):
+        super().__init__(space, config)
+        self.points = nn.Parameter(torch.zeros(4, space.size))
+
+    def log_prob(self, x, city):
+        z = (x - self.points.index_select(0, city)) / self.log_scale.exp()
+        return (-0.5 * z**2 - self.log_scale - 0.5 * math.log(2 * math.pi)).sum(1)
+
+    def sample(self, city, z):
+        return self.points.index_select(0, city) + self.log_scale.exp() * z
+
+    def loss(self, x, city):
+        return -self.log_prob(x, city)
+
+    @property
+    def told(self):
+        return {"city": Tensor("int64", low=0, high=3)}
 '''
 ROWS = 400
 
@@ -262,7 +284,8 @@ def test_several_columns_are_an_input_of_several_numbers(tmp_path):
         ("shift", "no columns by name"),
         ({"shift": np.zeros(3)}, "400 observations and 3 rows of shift"),
         ({"label": np.zeros(ROWS)}, "input 'label', which means something else"),
-        ({"shift": np.array(["a"] * ROWS)}, "the input 'shift' holds words. Expected numbers"),
+        ({"shift": np.array([{}] * ROWS)}, "holds struct<>; expected names or integers"),
+        ({"shift": [f"word {i}" for i in range(1001)]}, "400 observations and 1001 rows of shift"),
     ],
 )
 def test_arrays_that_are_no_inputs(inputs, message):
@@ -279,9 +302,9 @@ def test_inputs_of_files_are_names(table):
         load_dataset("digits", inputs="shift")
 
 
-def test_a_column_of_words_is_no_input(tmp_path):
-    (tmp_path / "rows.csv").write_text("a,hair\n" + "".join(f"{i},long\n" for i in range(20)))
-    with pytest.raises(InputError, match=r"(?s)the input 'hair'.*give words as 0, 1, 2"):
+def test_a_column_of_numbers_with_a_few_words_is_no_category(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,hair\n" + "".join(f"{i},{'?' if i == 7 else i}\n" for i in range(20)))
+    with pytest.raises(InputError, match=r"(?s)the input 'hair'.*line 9.*is '\?'.*words in most of its rows"):
         load_dataset(tmp_path / "rows.csv", inputs="hair")
 
 
@@ -379,6 +402,25 @@ def test_samples_of_what_they_are_told(kind, table, tmp_path, request):
     np.testing.assert_allclose(np.load(out)["x"], whole[100:150], atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["run", "artifact"])
+@pytest.mark.parametrize("as_given", [np.asarray, np.ndarray.tolist, torch.from_numpy])
+def test_numbers_that_float32_does_not_tell_apart_are_said(kind, as_given, request):
+    model = {"run": zoo.load, "artifact": zoo.open}[kind](request.getfixturevalue(kind))
+    x, shift = np.array([[0, 2.0**24], [1, 2**24 + 1]]), np.array([1.0, 1 + 1e-12])
+    said = "x: column 2 has numbers that float32 does not tell apart, such as 16777216 and 16777217"
+    with pytest.warns(ZooWarning, match=said):
+        model.log_prob(as_given(x), shift=0.5)
+    with pytest.warns(ZooWarning, match="shift has numbers that float32 does not tell apart, such as 1 and 1.0000000"):
+        model.log_prob(x.astype("float32"), shift=as_given(shift))
+    model.log_prob(as_given(np.linspace(-1, 1, 6).reshape(3, 2)), shift=as_given(np.arange(3)))
+
+
+def test_inputs_that_float32_does_not_tell_apart_are_said_before_training(tmp_path):
+    x, shift = rows()
+    with pytest.warns(ZooWarning, match="input 'shift' of ndarray has numbers that float32 does not tell apart"):
+        zoo.train("shifted", x, tmp_path / "run", inputs={"shift": 1 + 1e-12 * shift.astype(float)}, epochs=1)
+
+
 def test_scores_of_what_the_data_say(artifact, table, tmp_path):
     x, shift = rows()
     model = zoo.open(artifact)
@@ -436,6 +478,143 @@ def test_what_samples_cannot_be_told(artifact, table, words, message):
     assert re.search(message, " ".join(said.split())), said
 
 
+# ---- inputs that are words ------------------------------------------------------------------------------------------
+
+CITIES = {"Basel": (0, 3), "Bern": (3, 0), "Chur": (-3, 0)}
+CATEGORY = pytest.mark.filterwarnings("ignore:.*is a category:zoo.errors.ZooWarning")
+
+
+def cities(count=300):
+    """Points (N, 2) near those of their cities (N,)."""
+    random = np.random.default_rng(0)
+    words = random.choice(list(CITIES), count)
+    return (np.array([CITIES[word] for word in words]) + random.normal(0, 0.1, (count, 2))).astype(np.float32), words
+
+
+def write_cities(path, x, words):
+    lines = [f"{a},{word},{b}" for (a, b), word in zip(x.tolist(), words, strict=True)]
+    path.write_text("\n".join(["a,city,b", *lines]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def told_cities(tmp_path_factory):
+    """A file of cities, a run on it, and its artifact."""
+    folder = tmp_path_factory.mktemp("cities")
+    data = write_cities(folder / "rows.csv", *cities())
+    said = call("train", "placed", "--data", data, "--inputs", "city", "--out", folder / "run", "--epochs", 60)
+    assert "the input 'city' is a category: Basel, Bern, Chur" in said
+    assert re.search(r"zoo sample \S+ -n 64 --seed 7 --input city=(Basel|Bern|Chur) ", said)
+    zoo.export(folder / "run", folder / "artifact", check="quick")
+    return folder
+
+
+def by_name(data):
+    """The codes of cities are those of the rows, and in the order of their names."""
+    assert data.categories["city"].names == ("Basel", "Bern", "Chur")
+    for split in data.splits.values():
+        batch = split[:]
+        points = np.array([CITIES[data.categories["city"].names[code]] for code in batch["city"]])
+        np.testing.assert_allclose(batch["x"], points, atol=0.6)
+    return True
+
+
+@CATEGORY
+def test_words_come_from_files_frames_and_arrays(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    x, words = cities()
+    frame = pa.table({"a": x[:, 0], "city": words, "b": x[:, 1]})
+    pq.write_table(frame, tmp_path / "rows.parquet")
+    np.savez(tmp_path / "rows.npz", x=x, city=words)
+    (tmp_path / "parts").mkdir()
+    for part, rows in {"train": slice(0, 200), "test": slice(200, None)}.items():
+        np.savez(tmp_path / "parts" / f"{part}.npz", x=x[rows], city=[f"{word:9}".strip() for word in words[rows]])
+    assert by_name(load_dataset(write_cities(tmp_path / "rows.csv", x, words), inputs="city"))
+    assert by_name(load_dataset(tmp_path / "rows.parquet", inputs="city"))
+    assert by_name(load_dataset(tmp_path / "rows.npz", inputs="city"))
+    assert by_name(load_dataset(frame, inputs="city"))
+    assert by_name(load_dataset(x, inputs={"city": words.astype(object)}))
+    assert by_name(load_dataset({"x": x, "city": words.tolist()}))
+    data = split_rows("cities", Real(2), x, inputs={"city": words})
+    assert by_name(data)
+    assert by_name(data.at_most(100 * x[0].nbytes))
+    assert by_name(data.keeping(["city"]))
+    assert data.digest != split_rows("cities", Real(2), x, inputs={"city": np.char.upper(words)}).digest
+    with pytest.warns(ZooWarning, match="no validation rows"):
+        assert by_name(load_dataset(tmp_path / "parts", inputs="city"))
+
+
+def test_a_model_is_told_words(told_cities, tmp_path):
+    run, artifact = zoo.load(told_cities / "run"), zoo.open(told_cities / "artifact")
+    x, words = cities(8)
+    for model in (run, artifact):
+        for word, point in CITIES.items():
+            np.testing.assert_allclose(model.sample(50, seed=1, city=word).mean(0), point, atol=0.2)
+        assert model.log_prob(x, city=words).min() > -10
+        assert model.log_prob(x, city=np.where(words == "Bern", "Chur", "Bern")).max() < -100
+        assert np.array_equal(model.log_prob(x, city=words), model.log_prob(x, city=words.tolist()))
+        with pytest.raises(InputError, match=r"unknown category 'Brn'; the 3 categories are Basel, Bern, Chur\. Did"):
+            model.sample(1, seed=1, city="Brn")
+        with pytest.raises(InputError, match="unknown category 3; the 3 categories are"):
+            model.sample(1, seed=1, city=3)
+    assert zoo.show(told_cities / "run")["categories"] == zoo.show(told_cities / "artifact")["categories"]
+    described = json.loads(call("inspect", told_cities / "artifact" / "sample.onnx", "--json"))["description"]
+    assert described["categories"] == {"city": ["Basel", "Bern", "Chur"]}
+    assert described["inputs"]["city"]["meaning"] == "city of each row: 0 is Basel, 1 is Bern, 2 is Chur"
+    assert described["inputs"]["city"]["high"] == 2
+
+
+@pytest.mark.parametrize("kind", ["run", "artifact"])
+def test_commands_find_words_by_name(kind, told_cities, tmp_path):
+    model, out = told_cities / kind, tmp_path / "x.npz"
+    x, words = cities()
+    some = write_cities(tmp_path / "some.csv", x[words != "Basel"], words[words != "Basel"])  # other codes of their own
+    call("score", model, "--data", some, "--out", out)
+    assert np.load(out)["log_prob"].min() > -10
+    call("sample", model, "--seed", 1, "--inputs", some, "--out", out, "--force")
+    np.testing.assert_allclose(np.load(out)["x"], x[words != "Basel"], atol=1)
+    call("sample", model, "--seed", 1, "--input", "city=Chur", "--out", out, "--force")
+    np.testing.assert_allclose(np.load(out)["x"].mean(0), CITIES["Chur"], atol=0.2)
+    assert "unknown category 'Paris'; the 3 categories are" in call("sample", model, "--input", "city=Paris", code=2)
+    figures = json.loads(call("evaluate", model, "--data", some, "--json"))["figures"]
+    assert figures["nats"]["value"] < 0
+    strange = write_cities(tmp_path / "strange.csv", x, ["Paris", *words[1:]])
+    said = " ".join(call("score", model, "--data", strange, "--out", out, "--force", code=2).split())
+    assert "the input 'city'" in said
+    assert "unknown category 'Paris'; the 3 categories are Basel, Bern, Chur" in said
+
+
+def test_a_training_goes_on_and_begins_with_words(told_cities, tmp_path):
+    run, x, words = tmp_path / "run", *cities()
+    shutil.copytree(told_cities / "run", run)
+    zoo.resume(run, epochs=61)
+    some = {"x": x[words != "Basel"], "city": words[words != "Basel"]}
+    tuned = zoo.train("placed", some, tmp_path / "tuned", start=run, epochs=1, learning_rate=1e-6)
+    assert tuned.categories["city"].names == ("Basel", "Bern", "Chur")
+    np.testing.assert_allclose(tuned.sample(50, seed=1, city="Chur").mean(0), CITIES["Chur"], atol=0.2)
+    zoo.resume(tmp_path / "tuned", data=some, epochs=2)
+
+
+@CATEGORY
+def test_words_where_a_model_takes_others(told_cities, tmp_path):
+    x, words = cities()
+    model, data = zoo.load(told_cities / "run"), split_rows("cities", Real(2), x, inputs={"city": words})
+    many = np.array([f"city {i % 5}" for i in range(300)])
+    with pytest.raises(InputError, match=r"has 5 different words, such as 'city 0'; expected integers from 0 to 3"):
+        zoo.train("placed", x, tmp_path / "run", inputs={"city": many})
+    with pytest.raises(InputError, match=r"has 3 different words, such as 'Basel'; expected numbers from -10 to 10"):
+        zoo.train("shifted", x, tmp_path / "run", inputs={"shift": words})
+    with pytest.raises(InputError, match=r"'city' of cities: unknown category 'city 0'; the 3 categories are"):
+        zoo.evaluate(model, split_rows("cities", Real(2), x, inputs={"city": many}))
+    numbered = zoo.train("placed", x, tmp_path / "run", inputs={"city": np.arange(300) % 3}, epochs=1)
+    with pytest.raises(InputError, match=r"holds words, such as 'Basel'; the model takes numbers"):
+        zoo.evaluate(numbered, data)
+    said = call("score", tmp_path / "run", "--data", told_cities / "rows.csv", "--out", tmp_path / "x.csv", code=2)
+    assert "holds words; run takes numbers" in " ".join(said.split())
+
+
 # ---- categories that built-in architectures are told ---------------------------------------------------------------
 
 
@@ -470,6 +649,18 @@ def test_images_are_as_they_were_told(architecture, config, recipe, bars, tmp_pa
         model.sample(1, seed=1, place=4, label="down")
 
 
+def test_built_in_architectures_are_told_words(bars, tmp_path):
+    places = np.array(["first", "second", "third", "last"])[bars.splits["train"].take("place")]
+    with pytest.warns(ZooWarning, match="'place' is a category: first, last, second, third"):
+        data = split_rows("bars", bars.space, bars.train, inputs={"place": places})
+    more = {"config": {"channels": 8, "sizes": 1}, "epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
+    model = zoo.train("ddpm", data, tmp_path / "run", inputs="place", **more)
+    assert model.network.config.inputs == ("place:4",)
+    a, b, c = (model.sample(1, seed=1, place=place) for place in ("last", 1, "third"))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
 def test_a_gan_is_told_in_both_networks(bars, tmp_path):
     config = {"filters": (4,), "latent": 3, "conditional": True}
     model = zoo.train("wgan", bars, tmp_path / "run", inputs=["place"], config=config, epochs=1)
@@ -485,7 +676,7 @@ def test_inputs_that_are_no_categories(bars, tmp_path):
     x = bars.train[:40]
     for values in (np.linspace(0, 1, 40), np.full(40, -1), np.zeros((40, 2), dtype=int)):
         data = split_rows("some", Image(4, 4, 1), x, inputs={"shift": values})
-        with pytest.raises(InputError, match="'shift' of some is no category; expected an integer from 0"):
+        with pytest.raises(InputError, match="'shift' of some is no category; expected a word, or an integer from 0"):
             zoo.train("ddpm", data, tmp_path / "run", inputs="shift")
     for inputs, says in (
         (("place",), "has 'place'; expected a name and a number of values from 2"),

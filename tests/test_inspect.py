@@ -1,4 +1,4 @@
-"""`zoo inspect`: what a file says of itself, without its folder, and whether this runtime computes what it says."""
+"""`zoo inspect`: the metadata of a file, without its folder, and whether this runtime reproduces its known answer."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_runtime_that_computes_something_else_is_told(sample, capsys):
     known["outputs"]["x"][1] += 0.1
     rewrite(sample, known_answer=json.dumps(known))
     run(sample, "--check", code=2)
-    assert "this runtime computes something else than sample of " in capsys.readouterr().err
+    assert "this runtime does not reproduce sample of " in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_genzoo_s_says_so(sample, capsys):
@@ -113,7 +113,7 @@ DAMAGED = {
         {"inputs": json.dumps({name: {"dtype": "complex", "shape": [""]} for name in ("seed", "index")})},
         "cannot run the known answer",
     ),
-    "an answer to nothing": (answer({"q": 1}, x=[1]), "has the inputs ['q'], which the method has not"),
+    "an answer to nothing": (answer({"q": 1}, x=[1]), "has the inputs ['q'], which the method does not have"),
     "an answer of nothing": (answer({}), "has no numbers"),
     "an answer without numbers": (answer({}, x=[]), "has no numbers"),
     "an answer of another output": (answer({}, q=[1]), "has the outputs ['q']"),
@@ -243,7 +243,7 @@ def test_what_is_no_model_is_named(sample, tmp_path, capsys):
     for name, data, message in (
         ("empty", b"", "is empty"),
         ("text", b"hello, world", "is not an ONNX model"),
-        ("half", whole[: len(whole) // 2], "is cut off"),
+        ("half", whole[: len(whole) // 2], "is truncated"),
         ("number", b"\x08\x07", "is not an ONNX model: it has no operators"),
     ):
         (tmp_path / name).write_bytes(data)

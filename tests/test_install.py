@@ -1,4 +1,4 @@
-"""Without a framework: genzoo[cpu], genzoo-data and genzoo-pretrained in an environment of their own."""
+"""Without a framework: genzoo[cpu], genzoo-data and genzoo-pretrained in a separate environment."""
 
 from __future__ import annotations
 
@@ -65,15 +65,17 @@ def test_embedded_data_sets_are_in_the_wheel_with_their_licenses(bare, tmp_path)
     code = """
 from importlib import metadata, resources
 import zoo
-for name in ("digits", "emoji", "pixel-faces"):
+for name in ("digits", "emoji", "pixel-faces", "adult", "diamonds"):
     print(zoo.load_dataset(name).train.shape)
 files = {file.name for file in resources.files("zoo_data").joinpath("files").iterdir()}
 licenses = {file.name for file in metadata.files("genzoo-data") if "licenses" in file.parts}
-assert {"emoji.LICENSE", "pixel-faces.LICENSE"} <= files & licenses, (files, licenses)
+there = {f"{name}.LICENSE" for name in ("emoji", "pixel-faces", "adult", "diamonds")}
+assert there <= files & licenses, (files, licenses)
 """
     result = subprocess.run([bare, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == ["(1259, 8, 8, 1)", "(2854, 32, 32, 3)", "(14000, 16, 16, 3)"]
+    pictures = ["(1259, 8, 8, 1)", "(2854, 32, 32, 3)", "(14000, 16, 16, 3)"]
+    assert result.stdout.splitlines() == [*pictures, "(22793, 20)", "(37758, 17)"]
 
 
 def test_what_needs_a_framework_says_what_to_install(bare, tmp_path):

@@ -1,4 +1,4 @@
-"""Signals end a command wherever it is, and what it has under temporary names goes with it."""
+"""Signals end a command at any point, and its temporary files are removed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ from zoo.system.interrupts import stops_command
 with stops_command(at_once=lambda: None), ThreadPoolExecutor() as pool:
     print("begun", flush=True)
     pool.submit(sha256, sys.argv[1]).result()
+"""
+FINALIZED = """
+import signal
+from zoo.system.interrupts import check_signals, stops_command
+
+class Closing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+with stops_command(at_once=lambda: None):
+    Closing()
+    check_signals()
 """
 
 
@@ -66,3 +78,16 @@ def test_a_signal_stops_hashing_in_threads(tmp_path: Path) -> None:
     os.truncate(path, 2**40)
     code, _ = stopped(HASHING, str(path), signal.SIGINT)
     assert code == -signal.SIGINT  # as Python ends by a KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_finalizer_is_raised_later() -> None:
+    ended = subprocess.run([sys.executable, "-c", FINALIZED], capture_output=True, text=True, timeout=10)
+    assert ended.returncode == -signal.SIGINT
+    assert "ignored" not in ended.stderr
+
+
+def test_an_interrupt_before_a_command_has_begun_says_so() -> None:
+    code = "import threading\nfrom zoo.cli import main\n"
+    code += "def stop(thread): raise KeyboardInterrupt\nthreading.Thread.start = stop\nmain(['list'])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10)
+    assert (ended.returncode, ended.stderr) == (130, "stopped.\n")

@@ -1,4 +1,4 @@
-"""Ways through latent spaces, walks over them, and real rows beside samples: the arrays, the pictures, the commands."""
+"""Paths through latent spaces, grids over them, and real rows next to samples: arrays, pictures, commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The likelihood of pixels: normalized, as an independent computation has it, and what draws and means are of."""
+"""The likelihood of pixels: normalized, equal to an independent computation, and consistent with draws and means."""
 
 from __future__ import annotations
 

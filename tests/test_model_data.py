@@ -1,4 +1,4 @@
-"""Data for a model that is trained: its classes and splits are where its training had them."""
+"""Data for a trained model: its classes and splits are found as in its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading `.onnx` files without a runtime: whatever onnxruntime would read from one is seen."""
+"""Reading `.onnx` files without a runtime: everything that onnxruntime would read is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of artifact and source: what it lets pass, and what not."""
+"""The comparison of artifact and source: what it accepts and what it rejects."""
 
 from __future__ import annotations
 

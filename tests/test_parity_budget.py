@@ -1,4 +1,4 @@
-"""How much is checked: everything where that is cheap, else what fits into the time, and never nothing."""
+"""How much is checked: everything if that is cheap, else as much as time allows, and never nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples of inputs: what probes, traces, parity checks and the conformance suite feed."""
+"""Example inputs for probes, traces, parity checks and the conformance suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/hooks.md says of the hooks what the code says: every hook, argument and field, and no others."""
+"""docs/hooks.md matches the code: every hook, argument and field, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad neighbors do no harm: real distributions, built and installed by pip, and commands in processes of their own."""
+"""Faulty plugins do no harm: real distributions, built and installed by pip, and commands in separate processes."""
 
 from __future__ import annotations
 

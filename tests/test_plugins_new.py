@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: what it writes installs like a stranger's and passes its own tests at once."""
+"""`zoo new-plugin`: its output installs like a third-party plugin and passes its own tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every preset: artifact and framework model agree, row by row, however they are asked."""
+"""Every preset: artifact and framework model agree, row by row, for any kind of call."""
 
 from __future__ import annotations
 

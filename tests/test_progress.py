@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: lines that say what is done and how long it will take."""
+"""Progress without a terminal: lines with the current task and the time left."""
 
 from __future__ import annotations
 

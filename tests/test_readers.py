@@ -1,5 +1,5 @@
-"""Every reader looks at what a file is, and how long, before it reads: a pipe would be waited for without end, and a
-terabyte of holes fills the memory."""
+"""Every reader checks the type and size of a file before reading: a pipe could block forever, and a terabyte-sized
+sparse file would fill the memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README says of presets and of speed is what their cards and the benchmarks' results say."""
+"""The README's statements on presets and speed match their cards and the benchmarks' results."""
 
 from __future__ import annotations
 

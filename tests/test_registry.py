@@ -1,4 +1,4 @@
-"""The registry of what plugins offer. What bad plugins do is in test_plugins_installed.py."""
+"""The registry of plugins' offers. Faulty plugins are in test_plugins_installed.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run goes on elsewhere or for longer, and is the start of another."""
+"""A run can be resumed elsewhere, extended, and used as the start of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
+"""The records of a training: tables of losses, a picture, callbacks and loggers, lists of runs, comparisons."""
 
 from __future__ import annotations
 
@@ -293,10 +293,12 @@ def test_models_are_compared_on_the_same_rows():
 
 def test_what_cannot_be_compared_is_said():
     model = zoo.open("realnvp.moons", device="cpu")
-    with pytest.raises(InputError, match="two models"):
+    with pytest.raises(InputError, match="two or more models"):
         zoo.compare([model], "moons")
     with pytest.raises(InputError, match="different names"):
         zoo.compare([model, model], "moons")
+    with pytest.raises(InputError, match=r"unknown split 'tset'.*Did you mean 'test'"):
+        zoo.compare([model, zoo.open("maf.moons", device="cpu")], "moons", "tset")
     gans = [zoo.open(name, device="cpu") for name in ("dcgan.digits", "ddpm.digits")]
     with pytest.raises(InputError, match="neither log_prob nor predict"):
         zoo.compare(gans, "digits")

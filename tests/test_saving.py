@@ -1,4 +1,4 @@
-"""A run is saved beside its training, as often as takes little of its time."""
+"""A run is saved during training, as often as costs little of its time."""
 
 from __future__ import annotations
 

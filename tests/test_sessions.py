@@ -1,4 +1,4 @@
-"""Few sessions where weights are large, and none that is not needed."""
+"""Few sessions if weights are large, and no unneeded ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as a sample space: kinds of columns, their codes, what is found of a file and what is said of it."""
+"""Tables as a sample space: kinds of columns, their codes, what is inferred from a file, and the messages about it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ SPACE = zoo.Table(
         c.Boolean(name="paid", words=("no", "yes")),
         c.Integer(name="age", low=0, high=120, missing=True),
         c.Integer(name="account", low=0, high=2**53),
+        c.Decimal(name="price", low=-100, high=10**6, places=2),
         c.Date(name="day", low=0, high=30_000, missing=True),
         c.Datetime(name="at", low=0, high=2**61, unit="us"),
         c.Real(name="weight", edges=(0.0, 1.0, 4.0, 100.0), atoms=(7.5,), missing=True),
@@ -43,6 +44,7 @@ ROWS = pa.table(
         "paid": ["yes", "no", "no"],
         "age": [None, 0, 120],
         "account": [2**53, 2**53 - 1, 0],
+        "price": [0.1, -1.0, 9999.99],
         "day": pa.array([DAY, None, datetime.date(1970, 1, 1)], pa.date32()),
         "at": pa.array([datetime.datetime(2026, 11, 28, 12, 0, 0, 5)] * 3, pa.timestamp("us")),
         "weight": [7.5, None, 99.0],
@@ -120,6 +122,31 @@ def test_whole_numbers_are_exact(high):
     assert max(column.levels) <= c.DIGIT
 
 
+def test_decimals_come_back_as_they_are_written(csv, tmp_path):
+    written = [f"{i / 100:.2f}" for i in range(-50, 2000, 7)]
+    path = csv(price=written, n=range(len(written)))
+    found, _ = inferred(path)
+    assert found["price"] == c.Decimal(name="price", low=-50, high=1994, places=2)
+    with pytest.warns(ZooWarning, match="price \\(decimal\\)"):
+        data = load_dataset(path, spaces=(zoo.Table,), types={"n": "drop"})
+    back = data.space.decode(np.concatenate([rows.observations[:] for rows in data.splits.values()]))
+    assert {f"{v:.2f}" for v in back["price"].to_pylist()} == set(written)
+    assert set(back["price"].to_pylist()) == set(map(float, written)), "the nearest floats"
+    for value, words in ((0.125, "is not a number of 2 decimals"), (99.0, "is beyond -0.50 to 19.94")):
+        with pytest.raises(InputError, match=words):
+            data.space.check({"price": [1.5, value]})
+    with pytest.raises(InputError, match=r"is beyond -0\.50 to 19\.94"):
+        data.space.check({"price": [1e300]})
+    assert inferred(path, types="price=real")[0]["price"].kind == "real"
+
+
+@pytest.mark.parametrize("values", [[i / 3 for i in range(90)], [0.5, 1e12, *range(88)], [1e-9, *range(89)]])
+def test_numbers_of_many_decimals_or_a_wide_range_stay_real(csv, values):
+    path = csv(x=values, y=["a", "b"] * 45)
+    assert inferred(path)[0]["x"].kind == "real"
+    assert "has too many decimals, or too large numbers" in problems(path, types="x=decimal")
+
+
 def test_columns_are_found_by_name_and_all_problems_are_said_at_once():
     shuffled = ROWS.select(ROWS.column_names[::-1])
     assert np.array_equal(SPACE.check(shuffled), SPACE.check(ROWS))
@@ -165,6 +192,7 @@ def test_kinds_are_found_and_said(csv):
     path = csv(
         count=[i % 50 for i in range(n)],
         price=[i + 0.25 for i in range(n)],
+        share=[i / 7 for i in range(n)],
         word=["a", "b", "NA"] * 20,
         yes=["yes", "No", "no", "no"] * 15,
         day=[f"2026-01-{i % 28 + 1:02}" for i in range(n)],
@@ -178,15 +206,16 @@ def test_kinds_are_found_and_said(csv):
     found, said = inferred(path)
     kinds = {name: column.kind for name, column in found.items()}
     assert kinds == {
-        "count": "integer", "price": "real", "word": "category", "yes": "boolean", "day": "date", "german": "date",
-        "at": "datetime", "zip": "category", "large": "integer", "one": "category", "none": "category",
+        "count": "integer", "price": "decimal", "share": "real", "word": "category", "yes": "boolean",
+        "day": "date", "german": "date", "at": "datetime", "zip": "category", "large": "integer", "one": "category",
+        "none": "category",
     }  # fmt: skip
     assert found["word"].missing
     assert not found["price"].missing
     assert found["yes"].words == ("no", "yes")
     assert (found["large"].low, found["large"].high) == (2**53 - n + 1, 2**53)
     for words in (
-        "count (integer), price (real), word (category, perhaps missing)",
+        "count (integer), price (decimal), share (real), word (category, perhaps missing)",
         "'one' has one value alone",
         "'none' has no value at all",
         "'zip' has numbers that begin with a zero",
@@ -500,7 +529,7 @@ def test_rows_of_a_file_that_cannot_be_mapped_are_refused_before_any_is_read(par
     monkeypatch.setattr("zoo.data.spool.available", lambda: 2**26)
     monkeypatch.setattr("zoo.system.memory._limit", lambda: iter([2**26]))
     monkeypatch.setattr(tables.ParquetTable, "selected", None)
-    with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of addresses, and .* leaves 0\.1 GiB"):
+    with pytest.raises(InputError, match=r"x\.parquet takes 0\.1 GiB of address space, and .* leaves 0\.1 GiB"):
         tables.open_table(parquet).read([0, 1])
 
 

@@ -8,11 +8,18 @@ import string
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import zoo
 from zoo import spaces
+from zoo.cli import main
 from zoo.data import SPLITS, load_dataset
+from zoo.data.model_data import load_for
+from zoo.data.readers import open_rows
 from zoo.errors import InputError, MissingDependency, ZooWarning
 from zoo.spaces import Text, Tokens
 
@@ -79,9 +86,77 @@ def test_classes_of_lines_are_those_of_their_pieces():
     assert all(a == b for a, b in known)
 
 
+def test_text_files_of_a_folder_are_read_as_one(tmp_path):
+    for split, lines in {"train": LINES[:120], "validation": LINES[120:150], "test": LINES[150:]}.items():
+        (tmp_path / split).mkdir()
+        for part in range(12):
+            (tmp_path / split / f"{part}.txt").write_text("\n".join(lines[part::12]))
+    data = load_dataset(tmp_path)
+    assert sorted(strings_of(data, "test")) == sorted(LINES[150:])
+    for source in (tmp_path / "train", str(tmp_path / "train" / "*.txt")):
+        found = [string for split in SPLITS for string in strings_of(load_dataset(source), split)]
+        assert sorted(found) == sorted(LINES[:120])
+    in_order = [line for part in range(12) for line in LINES[:120][part::12]]  # 10.txt after 9.txt
+    rows = open_rows(tmp_path / "train", data.space)
+    assert data.space.decode(rows[:]) == in_order
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_column_of_strings_is_text(suffix, tmp_path):
+    odd = [str(len(line) % 2) for line in LINES]
+    tables = {
+        "alone": pa.table({"text": LINES}),
+        "labeled": pa.table({"text": LINES, "odd": odd}),
+        "named": pa.table({"id": range(len(LINES)), "review": LINES, "odd": odd}),
+    }
+    for name, table in tables.items():
+        write = pa_csv.write_csv if suffix == ".csv" else pq.write_table
+        write(table, tmp_path / f"{name}{suffix}")
+    whole = load_dataset(LINES)
+    assert load_dataset(tmp_path / f"alone{suffix}").digest == whole.digest
+    labeled = load_dataset(tmp_path / f"labeled{suffix}", label="odd")
+    assert labeled.space == whole.space
+    assert all(
+        len(line) % 2 == label
+        for line, label in zip(strings_of(labeled, "train"), labeled.labels["train"], strict=True)
+    )
+    named = tmp_path / f"named{suffix}"
+    with pytest.warns(ZooWarning, match="the text is 'review'; left out id"):
+        assert load_dataset(named, types="review=text", label="odd").space == whole.space
+    with pytest.raises(InputError, match="has the columns id, review, odd; say which one is the text: --types id=text"):
+        load_dataset(named, spaces=(Text,))
+    with pytest.raises(InputError, match="'review' is to be text; the model takes Real spaces"):
+        load_dataset(named, types={"review": "text"}, spaces=(spaces.Real,))
+    rows = open_rows(named, whole.space, text="review")
+    assert whole.space.decode(rows[:]) == LINES
+
+
+def test_a_model_finds_the_text_by_the_name_of_its_column(tmp_path):
+    pytest.importorskip("zoo_torch")
+    path = tmp_path / "named.parquet"
+    pq.write_table(pa.table({"id": range(len(LINES)), "review": LINES}), path)
+    small = {"layers": 1, "width": 8, "heads": 2}
+    with pytest.warns(ZooWarning, match="the text is 'review'; left out id"):
+        zoo.train("transformer", path, tmp_path / "run", types="review=text", epochs=1, config=small)
+    done = CliRunner().invoke(main, ["score", str(tmp_path / "run"), "--data", str(path), "--keep", "id"])
+    assert len(done.stdout.splitlines()) == len(LINES) + 1, done.output
+    held_out = load_for(zoo.load(tmp_path / "run"), path)
+    assert set(strings_of(held_out, "test")) < set(LINES)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, lambda lines: np.array(lines, dtype=object)])
+def test_arrays_of_strings_are_text(kind):
+    odd = [len(line) % 2 for line in LINES]
+    assert load_dataset(kind(LINES)).digest == load_dataset(LINES).digest
+    data = load_dataset((kind(LINES), odd))
+    assert [len(line) % 2 for line in strings_of(data, "test")] == data.labels["test"].tolist()
+
+
 @pytest.mark.parametrize(
     ("data", "given", "says"),
     [
+        ([*LINES, None], {}, "data, string 201 is None; expected strings. Leave it out"),
+        (LINES, {"label": "odd"}, "arrays have no columns by name"),
         (LINES, {"length": 0}, "expected 1 to 65,536"),
         (np.zeros((20, 2)), {"length": 3}, "is not text; a tokenizer and a length are for that"),
         (np.zeros((20, 2)), {"tokenizer": "bpe:300"}, "is not text"),

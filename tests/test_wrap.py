@@ -1,4 +1,4 @@
-"""What the `wrap` of every framework shares."""
+"""The parts of `wrap` shared by all frameworks."""
 
 from __future__ import annotations
 

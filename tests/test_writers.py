@@ -1,7 +1,9 @@
-"""Files appear whole or not at all, hold the same numbers, and say early what is wrong."""
+"""Files appear whole or not at all, hold the same numbers, and report errors early."""
 
 from __future__ import annotations
 
+import gc
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -261,3 +263,21 @@ def test_chunks_of_other_sizes_and_longer_strings_make_row_groups(
     table = found.read()
     np.testing.assert_array_equal(table["x"], np.arange(37))
     assert table["word"].to_pylist() == [w.ljust(4) for w, n in zip(words, sizes, strict=True) for _ in range(n)]
+
+
+def test_an_interrupt_as_a_parquet_file_begins_leaves_nothing_and_says_nothing(tmp_path, monkeypatch):
+    import pyarrow.parquet
+
+    class Interrupted(pyarrow.parquet.ParquetWriter):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(pyarrow.parquet, "ParquetWriter", Interrupted)
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    with pytest.raises(KeyboardInterrupt):
+        writers.write(tmp_path / "x.parquet", [np.zeros((9, 2))], Real(2))
+    gc.collect()
+    assert not unraisable
+    assert not list(tmp_path.iterdir())

@@ -60,6 +60,13 @@ class TrainedOn(msgspec.Struct, frozen=True):
     label: str | None = None
     reading: Reading = Reading()
 
+    @property
+    def text(self) -> str | None:
+        """The column of a table that held the strings, if it was named."""
+        from zoo.data.column_inference import parse_types
+
+        return next((name for name, kind in parse_types(self.reading.types).items() if kind == "text"), None)
+
 
 class OptionFacts(msgspec.Struct):
     """An option, for display."""
@@ -104,6 +111,7 @@ class Record(msgspec.Struct, kw_only=True):
     plugin: str | None = None
     space: dict[str, Any]
     classes: list[str] | None
+    categories: dict[str, list[str]] = {}  # the names of the values of inputs that are words
     config: dict[str, Any]
     density: Density | None = None
     methods: dict[str, MethodFacts] = {}

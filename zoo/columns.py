@@ -1,16 +1,16 @@
 """Tables as a sample space: columns by name, each of a kind, with missing values or not.
 
-An observation is a row of values as people have them, and goes in and out as a `pyarrow.Table`. Inside, a column is one
-or several codes, int64 numbers from 0 on, so a row is a vector of codes. The space says how the two belong together:
+Observations are rows of ordinary values, passed and returned as a `pyarrow.Table`. Internally, a column is one or more
+codes, int64 numbers from 0 on, so a row is a vector of codes. The space defines the mapping:
 
 | kind | codes |
 |---|---|
-| category, boolean | one: the place of the value among `values` |
-| integer, date, datetime | `value - low` as digits, the highest first; `low` is the least value seen |
-| real | an interval between `edges`, then `FINE`-ths of it; or the place of a value in `atoms`, which many rows share |
+| category, boolean | one: the index of the value in `values` |
+| integer, decimal, date, datetime | `value - low` as digits, most significant first; `low` is the smallest value seen |
+| real | an interval between `edges`, then `FINE`-ths of it; or the index of a value in `atoms`, which many rows share |
 
-A missing value is the level after all others of the first code. Where the first code says all, for a missing value or
-an atom, the others are 0. The probability of a row is that of its codes; `log_widths` makes it a density in data
+A missing value is the level after all others of the first code. If the first code determines the value (a missing value
+or an atom), the others are 0. The probability of a row is that of its codes; `log_widths` makes it a density in data
 units: a real value is uniform in its cell.
 """
 
@@ -35,7 +35,8 @@ Codes = npt.NDArray[np.int64]
 DIGIT = 256  # levels of a digit, at most
 FINE = 64  # cells of an interval of real numbers
 DAY = datetime.date(1970, 1, 1)
-SHOWN = 3  # values of a problem that are shown
+MOST_PLACES = 6  # of decimals
+SHOWN = 3  # values of a problem to show
 
 
 class Problem(Exception):
@@ -47,7 +48,7 @@ class Problem(Exception):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
-    """A column by name. `missing` says whether a value may be."""
+    """A column by name. `missing` says whether values may be missing."""
 
     name: str
     missing: bool = False
@@ -58,12 +59,12 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_d
 
     @property
     def open(self) -> tuple[int, ...]:
-        """The levels of each code, without those of the first that say all."""
+        """The levels of each code, without those of the first that determine the value."""
         raise NotImplementedError
 
     @property
     def closed(self) -> int:
-        """Levels of the first code that say all, besides that of a missing value."""
+        """Levels of the first code that determine the value, other than a missing one."""
         return 0
 
     @property
@@ -89,7 +90,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_d
         return out
 
     def decode(self, codes: Codes) -> Any:
-        """An array of pyarrow of the values that codes stand for."""
+        """The values of codes as an array of pyarrow."""
         absent = (codes[:, 0] == self.levels[0] - 1) & self.missing
         return self._decode(np.where(absent[:, None], 0, codes), absent)
 
@@ -171,7 +172,7 @@ class Boolean(Column, frozen=True, kw_only=True, tag="boolean", omit_defaults=Tr
 
 
 class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
-    """What is an integer from `low` to `high` inside."""
+    """A column stored as an integer from `low` to `high`."""
 
     low: int
     high: int
@@ -205,11 +206,15 @@ class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
         out[:, 0] = rest
         return out
 
-    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+    def _total(self, codes: Codes) -> npt.NDArray[np.int64]:
+        """(N,) the integers that codes stand for."""
         total = np.zeros(len(codes), dtype=np.int64)
         for place, levels in enumerate(self.open):
             total = total * (levels if place else 1) + codes[:, place]
-        return arrow().array(total + self.low, mask=absent).cast(self._inside).cast(self.arrow)
+        return total + self.low
+
+    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+        return arrow().array(self._total(codes), mask=absent).cast(self._inside).cast(self.arrow)
 
     @property
     def _inside(self) -> Any:
@@ -224,11 +229,41 @@ class Whole(Column, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Integer(Whole, frozen=True, kw_only=True, tag="integer", omit_defaults=True):
-    """Whole numbers, exact to 2**53 and beyond."""
+    """Integers, exact even beyond 2**53."""
 
     @property
     def arrow(self) -> Any:
         return arrow().int64()
+
+
+class Decimal(Whole, frozen=True, kw_only=True, tag="decimal", omit_defaults=True):
+    """Numbers of at most `places` decimals, such as prices; `low` and `high` count units of the last of them."""
+
+    places: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.places <= MOST_PLACES or max(-self.low, self.high) > 2**53:
+            raise ValueError(f"column {self.name!r} has {self.places} decimals from {self.low} to {self.high}")
+
+    @property
+    def arrow(self) -> Any:
+        return arrow().float64()
+
+    def _numbers(self, values: Any) -> npt.NDArray[np.int64]:
+        numbers = np.asarray(values.fill_null(0), dtype=np.float64)
+        whole = np.clip(np.rint(numbers * 10.0**self.places), -(2.0**62), 2.0**62)
+        finer = whole / 10.0**self.places != numbers
+        finer &= (np.abs(numbers) <= 2.0**53 / 10.0**self.places) | ~np.isfinite(numbers)  # else it is beyond the range
+        if finer.any():
+            raise Problem(f"is not a number of {self.places} decimals", values, finer)
+        return np.asarray(whole.astype(np.int64))
+
+    def _decode(self, codes: Codes, absent: npt.NDArray[np.bool_]) -> Any:
+        return arrow().array(self._total(codes) / 10.0**self.places, mask=absent)
+
+    def _shown(self, number: int) -> str:
+        return f"{number / 10**self.places:,.{self.places}f}"
 
 
 class Date(Whole, frozen=True, kw_only=True, tag="date", omit_defaults=True):
@@ -264,7 +299,7 @@ class Datetime(Whole, frozen=True, kw_only=True, tag="datetime", omit_defaults=T
 
 
 class Real(Column, frozen=True, kw_only=True, tag="real", omit_defaults=True):
-    """Real numbers between the first and the last of `edges`, which ascend, or one of the `atoms`."""
+    """Real numbers between the first and the last of the ascending `edges`, or one of the `atoms`."""
 
     edges: tuple[float, ...] = ()
     atoms: tuple[float, ...] = ()
@@ -322,12 +357,12 @@ class Real(Column, frozen=True, kw_only=True, tag="real", omit_defaults=True):
         return np.log(np.diff(self.edges) / FINE)
 
 
-AnyColumn = Category | Boolean | Integer | Date | Datetime | Real
+AnyColumn = Category | Boolean | Integer | Decimal | Date | Datetime | Real
 
 
 @dataclass(frozen=True)
 class Table(Space):
-    """Rows of a table: values of `columns`, each of its own kind. As codes int64, as `zoo.columns` says."""
+    """Rows of a table: values of `columns`, each of its own kind. `zoo.columns` describes their int64 codes."""
 
     type: ClassVar[str] = "table"
     columns: tuple[AnyColumn, ...]
@@ -354,7 +389,7 @@ class Table(Space):
 
     @property
     def levels(self) -> int:
-        """The most levels that a code has."""
+        """The largest number of levels of a code."""
         return max(self.counts)
 
     @property
@@ -364,24 +399,24 @@ class Table(Space):
 
     @property
     def leads(self) -> tuple[int, ...]:
-        """For each code the place of the first of its column."""
+        """For each code the index of the first code of its column."""
         return tuple(place for place, c in self.places() for _ in c.open)
 
     @property
     def opens(self) -> tuple[int, ...]:
-        """For each code the levels of its column's first code after which other codes follow that are not 0."""
+        """For each code the number of levels of its column's first code that do not determine the value."""
         return tuple(c.open[0] for c in self.columns for _ in c.open)
 
     def places(self) -> Iterator[tuple[int, AnyColumn]]:
-        """Each column with the place of its first code."""
+        """Each column with the index of its first code."""
         place = 0
         for column in self.columns:
             yield place, column
             place += len(column.open)
 
     def log_widths(self) -> npt.NDArray[np.float64]:
-        """The logarithm of the width, in data units, of what each level of each code stands for: (codes, levels). Zero
-        but for the intervals of real numbers."""
+        """The logarithm of the width of each level of each code in data units: (codes, levels). Zero except for the
+        intervals of real numbers."""
         out = np.zeros((self.size, self.levels))
         for place, column in self.places():
             if isinstance(column, Real) and column.edges:
@@ -389,8 +424,8 @@ class Table(Space):
         return out
 
     def log_volume(self, codes: Array) -> npt.NDArray[np.float64]:
-        """The logarithm of the volume, in data units, that rows of codes (N, codes) stand for, (N,): a density is the
-        probability of the codes over it."""
+        """The logarithm of the volume of rows of codes (N, codes) in data units, (N,): a density is the probability of
+        the codes divided by it."""
         return np.asarray(np.take_along_axis(self.log_widths(), codes.T, 1).sum(0))
 
     # ---- codes and values --------------------------------------------------------------------------------------
@@ -402,6 +437,13 @@ class Table(Space):
 
             x = encode_rows(self, x, name)
         return super().check(x, name)
+
+    def given(self, x: Any, name: str = "given") -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The codes of values of some columns, and which columns have one: (N, codes) and (N, columns) of a table, in
+        which missing cells have none, or (codes,) and (columns,) of one value per column."""
+        from zoo.data.records import encode_given
+
+        return encode_given(self, x, name)
 
     def _check_values(self, array: Array, name: str) -> Array:
         codes = levels_in(array, self.levels, self.dtype, name, self.describe())
@@ -447,4 +489,4 @@ def problems_of(found: Sequence[tuple[str, Problem]], where: str) -> InputError:
     return listed(where, lines)
 
 
-__all__ = ["Boolean", "Category", "Column", "Date", "Datetime", "Integer", "Real", "Table"]
+__all__ = ["Boolean", "Category", "Column", "Date", "Datetime", "Decimal", "Integer", "Real", "Table"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from zoo.model import Array, Model, check_option
 from zoo.network import Network
 from zoo.rows import Numbers
 from zoo.signature import Call, Method, Noise, Signature, Window, check_functions, fixed, named
+from zoo.spaces import categories_of
 
 # declared noises, step -> an array for each: of shape (N, *noise.shape), for the examples that are computed
 Draw = Callable[..., Mapping[str, Array]]
@@ -26,11 +28,12 @@ class EagerModel(Model):
         self.network = network
         self.name = name
         self.meta = dict(meta or {})
+        self.categories = categories_of(self.meta.get("categories", {}))
         self.space, self.classes, self.density = network.space, network.classes, network.density
         self.methods: Mapping[str, Method] = network.methods()
         for method, definition in self.methods.items():
             check_functions(f"{method} of {name}", definition)
-        self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
+        self.signatures = {name: self._signature_of(method) for name, method in self.methods.items()}
         self.windows: dict[str, Window] = {}
         self.noise_change: Callable[[Array], Array] | None = None
 
@@ -44,7 +47,7 @@ class EagerModel(Model):
         """This model with other methods of its network."""
         model = copy.copy(self)
         model.methods = methods
-        model.signatures = {name: Signature.of(method) for name, method in methods.items()}
+        model.signatures = {name: self._signature_of(method) for name, method in methods.items()}
         return model
 
     def windowed(self, method: str, window: Window) -> Self:
@@ -65,6 +68,13 @@ class EagerModel(Model):
             tensors = {n: self.network.tensor(np.asarray(v)) for n, v in values.items()}
             methods[method] = fixed(definition, tensors)
         return self.with_methods(methods)
+
+    def _signature_of(self, method: Method) -> Signature:
+        """The signature of a method, in which a category has no more codes than names."""
+        signature = Signature.of(method)
+        named = {name: tensor for name, tensor in signature.inputs.items() if name in self.categories}
+        coded = {name: replace(tensor, high=len(self.categories[name]) - 1) for name, tensor in named.items()}
+        return replace(signature, inputs={**signature.inputs, **coded})
 
     def _execute(
         self,

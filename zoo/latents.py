@@ -1,4 +1,4 @@
-"""Ways through the latent space of a model: between latents, over a grid of two coordinates, and along the direction
+"""Paths through the latent space of a model: between latents, over a grid of two coordinates, and along the direction
 of an attribute.
 
 Latents are taken to be standard normal, as those of flows, variational autoencoders and most GANs are.
@@ -29,7 +29,7 @@ OPPOSITE = 1e-3  # radians short of a half turn: there is no shortest arc betwee
 
 
 def latent_shape(model: Model) -> tuple[int, ...]:
-    """The shape of a latent of the model, without the batch; `InputError` if it decodes none."""
+    """The shape of a latent of the model, without the batch; `InputError` if it has no `decode`."""
     if "decode" not in model.signatures:
         methods = ", ".join(model.signatures)
         raise InputError(
@@ -61,12 +61,12 @@ def interpolate(
     seed: int = 0,
     **options: Any,
 ) -> Array:
-    """Observations on the way from one latent to the next, the ends included: (E - 1, steps, *space.shape).
+    """Observations on the path from one latent to the next, including the ends: (E - 1, steps, *space.shape).
 
-    The E latents are those of the observations `x` (E, *space.shape), drawn with `seeds` (E integers), or given
-    as `z` (E, *latent). On the `path` "linear" each coordinate moves evenly; on "spherical" the direction turns evenly
+    The E latents are those of the observations `x` (E, *space.shape), drawn with `seeds` (E integers), or given as `z`
+    (E, *latent). On the "linear" `path` each coordinate moves evenly; on "spherical" the direction turns evenly
     (Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling Generative Networks", arXiv
-    1609.04468), so that the way between two normal draws passes through latents as long as they are. `label` is the
+    1609.04468), so that the path between two normal draws passes through latents of similar norm. `label` is the
     class of all, `options` are those of `decode`, and `seed` is for methods that are random.
 
     >>> import zoo
@@ -120,7 +120,7 @@ def walk(
 
     Row i and column j have the coordinates `dims` at the quantiles (i + 1/2) / steps and (j + 1/2) / steps of a
     standard normal (Kingma, Welling, arXiv 1312.6114, fig. 4), the others as in the latent `at` (default: zeros, the
-    middle of the prior). Without `dims` they are those of `moving_dims`. `label`, `seed` and `options` are as in
+    center of the prior). Without `dims` they are those of `moving_dims`. `label`, `seed` and `options` are as in
     `interpolate`.
 
     >>> import zoo
@@ -140,8 +140,8 @@ def walk(
 
 
 def moving_dims(model: Model, *, at: Any = None, label: Any = None, seed: int = 0, **options: Any) -> tuple[int, int]:
-    """The two latent coordinates that move observations most about the latent `at`, one at a time, from the lower
-    quartile of a standard normal to the upper: many a coordinate of an autoencoder does nothing."""
+    """The two latent coordinates that change observations most around the latent `at`, one at a time, from the lower
+    to the upper quartile of a standard normal: many coordinates of an autoencoder have no effect."""
     middle = start(model, at)
     check_dims((0, 1), middle.size)
     points = np.tile(middle, (2, middle.size, 1))
@@ -221,7 +221,7 @@ def arithmetic(
 
 
 def quantiles(count: int) -> npt.NDArray[np.float64]:
-    """Of a standard normal, in the middles of `count` parts of equal probability."""
+    """Quantiles of a standard normal at the midpoints of `count` parts of equal probability."""
     return np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)])
 
 
@@ -244,7 +244,7 @@ def check_dims(dims: Any, size: int) -> tuple[int, int]:
 
 
 def _latents(model: Model, x: Any, seeds: Any, z: Any, seed: int, classes: dict[str, Any]) -> Array:
-    """Latents (E, *latent) of observations `x`, of `seeds`, or `z` itself: one of them is given."""
+    """Latents (E, *latent) of observations `x`, of `seeds`, or `z` itself: exactly one is given."""
     given = [name for name, value in (("x", x), ("seeds", seeds), ("z", z)) if value is not None]
     if len(given) != 1:
         raise InputError(f"{' and '.join(given) or 'nothing'} given; expected observations x, seeds or latents z.")
@@ -256,7 +256,7 @@ def _latents(model: Model, x: Any, seeds: Any, z: Any, seed: int, classes: dict[
 
 
 def _decoded(model: Model, z: Array, axes: int, seed: int, given: dict[str, Any]) -> Array:
-    """Observations of latents (*before, *latent), where `axes` come before: (*before, *space.shape)."""
+    """Observations of latents (*before, *latent) with `axes` leading axes: (*before, *space.shape)."""
     before, rows = z.shape[:axes], z.reshape(-1, *z.shape[axes:]).astype(np.float32)
     return model.decode(rows, seed=seed, **given).reshape(*before, *model.space.shape)
 

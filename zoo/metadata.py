@@ -17,8 +17,8 @@ SCHEMA = 1
 KNOWN = frozenset(
     {
         *("name", "kind", "architecture", "family", "taxonomy", "framework", "plugin", "summary", "paper", "presets"),
-        *("requires", "space", "classes", "density", "methods", "settings", "opset", "versions", "precision"),
-        *("parity", "weights", "note", "training", "takes"),
+        *("requires", "space", "classes", "categories", "density", "methods", "settings", "opset", "versions"),
+        *("precision", "parity", "weights", "note", "training", "takes"),
     }
 )
 Facts = dict[str, Any]
@@ -57,14 +57,13 @@ def _preset(spec: PresetSpec) -> Facts:
     if spec.checkpoint and (Path(spec.checkpoint) / MODEL).exists():
         found = _checkpoint(Path(spec.checkpoint))
         weights += found.pop("weights")
-        facts |= {key: found[key] for key in ("space", "classes", "settings", "paper") if key in found}
+        described = ("space", "classes", "categories", "settings", "paper")
+        facts |= {key: found[key] for key in described if key in found}
     if spec.artifact and (Path(spec.artifact) / MANIFEST).exists():
         found = _artifact(Path(spec.artifact))
         weights += found.pop("weights")
-        facts |= {
-            key: found[key]
-            for key in ("space", "classes", "settings", "methods", "opset", "precision", "parity", "paper")
-        }
+        known = ("space", "classes", "categories", "settings", "methods", "opset", "precision", "parity", "paper")
+        facts |= {key: found[key] for key in known}
     return facts | dict(spec.card) | {"weights": weights}
 
 
@@ -94,6 +93,7 @@ def _artifact(folder: Path) -> Facts:
         "framework": manifest.framework,
         "paper": _paper(manifest.architecture),
         **_space(manifest.space, manifest.classes),
+        "categories": manifest.categories,
         "density": manifest.density,
         "methods": {
             name: msgspec.to_builtins(MethodFacts.of(entry.signature)) for name, entry in manifest.methods.items()
@@ -121,6 +121,7 @@ def _checkpoint(folder: Path) -> Facts:
         **_architecture(record.architecture, record.plugin),
         **({"methods": to_builtins(record.methods)} if record.methods else {}),
         **_space(record.space, record.classes),
+        "categories": record.categories,
         "density": record.density,
         "settings": record.config,
         **_card(record.card),
@@ -137,6 +138,7 @@ def _recipe(folder: Path) -> Facts:
     return {
         **_architecture(record.architecture, record.plugin),
         **_space(record.space, record.classes),
+        "categories": record.categories,
         "settings": record.config,
         "data": record.data,
         "recipe": asdict(record.recipe),

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.errors import InputError, UnknownMethod, ZooError, did_you_mean
 from zoo.rows import Numbers, Rows, Seeds, check_count, read_rows
-from zoo.signature import Option, Signature, Tensor, Window, resolve, within
-from zoo.spaces import Labels, Space, as_array, finite
+from zoo.signature import GIVEN, KNOWN, Option, Signature, Tensor, Window, resolve, within
+from zoo.spaces import Categories, Labels, Space, as_array, finite
 from zoo.spec import Density
 from zoo.system.memory import available, gib, is_shortage
 
@@ -38,6 +40,7 @@ class Model(ABC):
     name: str
     space: Space
     classes: Labels | None
+    categories: Mapping[str, Categories] = MappingProxyType({})  # the values of conditions that are words
     density: Density | None
     signatures: Mapping[str, Signature]
 
@@ -79,8 +82,10 @@ class Model(ABC):
 
         A row of a seed is the same wherever and however it is drawn. Without a seed, a new one is chosen. Seeds and
         indices may differ from row to row: `seed=[3, 9, 27]` is row 0 of each of three seeds, `index=[5, 8]` these rows
-        of one seed. `more` are inputs (`label=3`) and options (`temperature=0.8`) of the signature, `chunk`, and
-        `stream`, a name that makes these rows independent of what others draw from the same seed.
+        of one seed. Of a model that takes columns of a table, `given={"sex": "Female"}` are those of all rows, and
+        `given=table` those of each row that are not missing there; the others are drawn. `more` are inputs (`label=3`)
+        and options (`temperature=0.8`) of the signature, `chunk`, and `stream`, a name that makes these rows
+        independent of what others draw from the same seed.
         """
         return self._first("sample", {}, count=count, seed=seed, start=start, index=index, **more)
 
@@ -136,12 +141,16 @@ class Model(ABC):
         A method without observations as inputs has `count` rows, or as many as there are seeds or indices; otherwise
         the inputs determine the number. Row i has the index `start + i`, or 0 if each row has its own seed.
 
-        By keyword, a class goes by its name: `label=3` is the class "3" where classes are integers. In `inputs`
-        are arrays as the graph of an artifact takes them, and an integer is a class's place in `classes.names`.
+        By keyword, a class goes by its name: `label=3` is the class "3" where classes are integers. So do `categories`.
+        In `inputs` are arrays as the graph of an artifact takes them, and an integer is a class's place in
+        `classes.names`.
         """
         signature = self.signature(method)
         rows = read_rows(count, seed, index, start, stream)
-        named = self.called(more) if "label" in signature.inputs else more
+        named = self.called(signature, more)
+        if signature.takes_columns and more.get(GIVEN) is not None:
+            assert isinstance(self.space, Table)
+            named = {**named, **dict(zip((GIVEN, KNOWN), self.space.given(more[GIVEN]), strict=True))}
         arrays, options = self._arguments(method, signature, {**(inputs or {}), **named}, rows.count)
         rows = rows.of(len(next(iter(arrays.values()))) if arrays else self._known_count(method, rows.count))
         chunk = default_chunk(signature, options) if chunk is None else check_count(chunk, "chunk")
@@ -199,11 +208,11 @@ class Model(ABC):
 
     # ---- checking ----------------------------------------------------------------------------------------------
 
-    def called(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a caller gave by keyword, with integer labels for classes that are called by integers."""
-        if self.classes is None or given.get("label") is None:
-            return given
-        return {**given, "label": self.classes.named(given["label"])}
+    def called(self, signature: Signature, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What a caller gave by keyword, with integer labels for classes and categories that are called by integers."""
+        known = {**({} if self.classes is None else {"label": self.classes}), **self.categories}
+        called = [n for n in known if n in signature.inputs and given.get(n) is not None]
+        return {**given, **{name: known[name].named(given[name]) for name in called}}
 
     def signature(self, method: str) -> Signature:
         if method not in self.signatures:
@@ -233,6 +242,9 @@ class Model(ABC):
     ) -> dict[str, Array]:
         """The inputs as arrays with equal numbers of rows. A class or a condition without a batch axis applies to every
         row."""
+        optional = {n: t for n, t in signature.inputs.items() if t.default is not None}
+        defaults = {n: np.full(resolve(t.shape, options), t.default) for n, t in optional.items()}
+        given = {**defaults, **{name: value for name, value in given.items() if value is not None}}
         for name in signature.inputs:
             if given.get(name) is None:
                 if name == "label" and self.classes is not None:
@@ -252,7 +264,10 @@ class Model(ABC):
                 assert self.classes is not None
                 array = self.classes.check(value, None if name in one else rows or count)
             else:
+                value = self.categories[name].check(value, name=name) if name in self.categories else value
                 array = check_tensor(value, signature.inputs[name], name, options)
+            if array.dtype == np.float32 and name not in one:
+                warn_of_rounding(name, value)
             if name in one:
                 array = np.broadcast_to(array, (rows or self._known_count(method, count), *array.shape[1:]))  # a view
             if rows not in (None, len(array)):
@@ -327,6 +342,17 @@ def check_tensor(value: Any, tensor: Tensor, name: str, options: Mapping[str, An
         where = tuple(int(i) for i in np.argwhere(beyond)[0])
         raise InputError(f"{name} has {array[where]} in row {where[0]}; expected {tensor.describe()}.")
     return array.astype(tensor.dtype)
+
+
+def warn_of_rounding(name: str, value: Any) -> None:
+    """A `ZooWarning` where an array has different numbers that become one in float32. Tables say it themselves."""
+    if hasattr(value, "__arrow_c_stream__"):
+        return
+    rows = np.asarray(value)
+    if rows.dtype != np.float32:
+        from zoo.data.tables import warn_of_merged
+
+        warn_of_merged(name, rows)
 
 
 def check_option(name: str, option: Option, value: Any) -> np.generic:

@@ -152,7 +152,7 @@ class Network:
             category_inputs(found.inputs)
         for name, value in asdict(found).items():
             numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
-            if any(abs(n) > LARGEST for n in numbers):  # a network would be made layer by layer until memory ends
+            if any(abs(n) > LARGEST for n in numbers):  # a network would be built layer by layer until memory runs out
                 raise InputError(f"setting {name}={value} is too large; expected numbers up to {LARGEST:,}.")
         return found
 
@@ -210,8 +210,8 @@ class Network:
         )
 
     def check_arrays(self, arrays: Arrays) -> None:
-        """`InputError` for arrays that are not of this network, as `load_arrays` asks."""
-        mine = self.arrays()  # of a number () or, as older files have it, (1,)
+        """`InputError` for arrays that do not belong to this network, as required by `load_arrays`."""
+        mine = self.arrays()  # a number has shape () or, in older files, (1,)
         wrong = [f"{name} is missing" for name in mine if name not in arrays]
         wrong += [f"{name} is unknown" for name in arrays if name not in mine]
         wrong += [
@@ -243,8 +243,8 @@ class Network:
     # ---- what `zoo.testing` asks of a framework --------------------------------------------------------------------
 
     def gradients(self, loss: Call, given: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """The gradient of the mean loss with respect to each weight that gradients train, under its name in `arrays`:
-        zeros where the loss does not depend on it. Nothing where weights are found in another way."""
+        """The gradient of the mean loss with respect to each weight trained by gradients, under its name in `arrays`:
+        zeros if the loss does not depend on it. Empty if weights are fitted in another way."""
         return {}
 
     def jacobian(self, function: Callable[[Any], Any], x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -263,11 +263,11 @@ class Network:
         return np.stack(columns, axis=2)
 
     def random_state(self) -> bytes:
-        """The state of the framework's own random numbers, from which no method and no loss may draw."""
+        """The state of the framework's own random numbers, which no method and no loss may use."""
         return b""
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint stores beside the weights."""
+        """What a checkpoint stores besides the weights."""
         return {
             "space": self.space.to_json(),
             "classes": list(self.classes.names) if self.classes else None,
@@ -283,14 +283,14 @@ def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 def average_decay(ema: float, count: int) -> float:
-    """The decay with which weights are averaged after `count` steps: it rises to `ema`. So the average remembers a
-    tenth of the steps or so, and in a short training not its beginning."""
+    """The decay of averaged weights after `count` steps: it rises to `ema`. So the average covers about a tenth of the
+    steps, and in a short training it forgets the start."""
     return min(ema, (1 + count) / (10 + count))
 
 
 def steps_taken(value: Any) -> int:
-    """The number of steps that the saved state of an optimizer is after; `InputError` if it can be none: frameworks
-    take any, and fail in a step."""
+    """The number of steps of a saved optimizer state; `InputError` if it is invalid: frameworks accept any, and fail in
+    a step."""
     number = float(value)
     if not (0 <= number < 2**53 and number.is_integer()):
         raise InputError(f"it is the state after {number:g} steps")
@@ -298,7 +298,7 @@ def steps_taken(value: Any) -> int:
 
 
 def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float, Arrays, Arrays]]:
-    """A batch in `count` parts, or one for each row: the share of the rows, their inputs, and their noise."""
+    """A batch in `count` parts, at most one per row: the share of the rows, their inputs, and their noise."""
     if count == 1:
         yield 1.0, inputs, noise
         return
@@ -310,7 +310,7 @@ def parts_of(count: int, inputs: Arrays, noise: Arrays) -> Iterator[tuple[float,
 
 
 def choose_device(device: str, has_cuda: bool) -> str:
-    """ "cpu" or a CUDA device for what was asked; "auto" takes CUDA where the framework has it."""
+    """ "cpu" or a CUDA device as requested; "auto" means CUDA if the framework has it."""
     if device == "auto":
         return "cuda" if has_cuda else "cpu"
     if device.startswith("cuda") and not has_cuda:
@@ -319,8 +319,8 @@ def choose_device(device: str, has_cuda: bool) -> str:
 
 
 def category_inputs(declared: Sequence[str]) -> dict[str, int]:
-    """How many values each input has that is a category, an integer from 0: `{"glasses": 3, "mouth": 2}` of the setting
-    `inputs=("glasses:3", "mouth:2")`. `InputError` for what is not written like this."""
+    """The number of values of each categorical input (integers from 0): `{"glasses": 3, "mouth": 2}` for the setting
+    `inputs=("glasses:3", "mouth:2")`. `InputError` for any other format."""
     found: dict[str, int] = {}
     for item in declared:
         name, _, count = item.rpartition(":")

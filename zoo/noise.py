@@ -1,12 +1,11 @@
 """Counter-based random numbers, in numpy: the reference for every other implementation.
 
-A row is a seed and an index, and its noise is a function of (seed, index, stream, step, element). So it is the same
-everywhere, whatever the batch, chunk, thread or machine, and no two rows share it, whatever their options. Two models
-whose noises have the same names draw the same numbers from one seed (common random numbers): `derive_seed` makes a
-seed of another name.
+A row is a seed and an index, and its noise is a function of (seed, index, stream, step, element). So it is the same for
+any batch, chunk, thread or machine, and no two rows share it, whatever their options. Two models whose noises have the
+same names draw the same numbers from one seed (common random numbers); `derive_seed` makes a seed for another name.
 
 The generator is Squares32 with four rounds (Widynski, "Squares: A Fast Counter-Based RNG", arXiv 2004.06278), because
-it needs nothing but 64-bit multiply, add and divide, for which every ONNX execution provider has kernels. Seed, index
+it needs only 64-bit multiply, add and divide, for which every ONNX execution provider has kernels. Seed, index
 and stream make its key; step and element make its counter, `step * GOLDEN + element + 1` modulo 2**64.
 """
 
@@ -24,7 +23,7 @@ from zoo.signature import Noise, resolve
 
 # Seed and index become two words modulo 2**64, y = seed * A + index * B + C and z = seed * D + index * E + F, one to
 # one, for the determinant A * E - B * D is odd. A, B, C are the first 192 bits of the fraction of pi, and D, E, F those
-# of the fraction of e, but for the lowest bit of B and D, which is set, and of E, which is cleared.
+# of the fraction of e, except for the lowest bit of B and D, which is set, and of E, which is cleared.
 WORDS = (
     (0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D0),
     (0xB7E151628AED2A6B, 0xBF7158809CF4F3C6, 0x62E7160F38B4DA56),
@@ -35,8 +34,8 @@ WORDS = (
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 HALF = np.uint64(32)  # bits of a word
-ROUNDS = 8  # of the cipher that orders
-CACHED = 2**14  # numbers that are drawn at a time: what they are made from stays in the processor's cache
+ROUNDS = 8  # of the cipher for random orders
+CACHED = 2**14  # numbers to draw at a time: intermediate results stay in the processor's cache
 U64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
@@ -51,7 +50,7 @@ def squares(counter: U64, key: U64) -> U64:
 
 
 def _four_rounds(y: U64, z: U64) -> U64:
-    """Four rounds of Squares, the last without its swap, in place: to make arrays takes as long as to compute."""
+    """Four rounds of Squares, the last without its swap, in place: allocating arrays takes as long as computing."""
     x, upper = y.copy(), np.empty_like(y)
     for addend in (y, z, y):
         x *= x
@@ -65,8 +64,8 @@ def _four_rounds(y: U64, z: U64) -> U64:
 
 
 def row_keys(seed: Numbers | int, index: Numbers, stream: str = "") -> U64:
-    """The odd 64-bit keys of rows, shape (N,): the two words of seed and index through the five rounds of Squares64,
-    whose last addition is a xor in the paper, twice that, and the odd number of the stream."""
+    """The odd 64-bit keys of rows, shape (N,): the two words of seed and index through the five rounds of Squares64
+    (whose last addition is a xor in the paper), doubled, plus the odd number of the stream."""
     with np.errstate(over="ignore"):
         s, i = np.asarray(seed, dtype=np.int64).astype(np.uint64), index.astype(np.uint64)
         y, z = (np.asarray(s * np.uint64(a) + i * np.uint64(b) + np.uint64(c)) for a, b, c in WORDS)
@@ -87,7 +86,7 @@ def derive_seed(seed: int, name: str) -> int:
 
 
 def derive_seeds(seeds: Numbers, name: str) -> Numbers:
-    """`derive_seed` of each of many."""
+    """`derive_seed` for an array of seeds."""
     return row_keys(seeds, np.zeros(1, dtype=np.int64), name).astype(np.int64)
 
 
@@ -100,7 +99,7 @@ def uniform_bits(counter: U64, key: U64) -> npt.NDArray[np.float32]:
     """Uniforms strictly inside (0, 1): 23 bits and a half, so that every value is exact in float32."""
     bits = squares(counter, key)
     bits >>= np.uint64(9)
-    uniforms = bits.view(np.int64).astype(np.float32)  # which takes less than from uint64
+    uniforms = bits.view(np.int64).astype(np.float32)  # faster than from uint64
     uniforms += np.float32(0.5)
     uniforms *= np.float32(2.0**-23)
     return uniforms
@@ -115,7 +114,7 @@ def draw(
     step: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Noise of shape `(len(index), *noise.shape)` for the rows of `seed` (one, or one a row) and `index` at one step.
+    """Noise of shape `(len(index), *noise.shape)` for the rows of `seed` (one, or one per row) and `index` at one step.
 
     Normals come from Box-Muller: the first half of a group's elements are the cosines, the rest the sines.
     """
@@ -148,10 +147,10 @@ def permutation(count: int, *, seed: int, stream: str) -> Numbers:
 
 
 def shuffled(places: Numbers, count: int, *, seed: int, stream: str) -> Numbers:
-    """What stands at some places, 0 to `count - 1`, of a random order of `range(count)`.
+    """The elements at some positions, 0 to `count - 1`, of a random order of `range(count)`.
 
-    Nothing is held for the other places: a Feistel cipher on pairs of digits permutes a range that is hardly longer
-    than `count`, and what it puts beyond is enciphered again until it is inside (cycle walking; Black and Rogaway,
+    The other positions take no memory: a Feistel cipher on pairs of digits permutes a range that is hardly longer than
+    `count`, and results beyond it are enciphered again until they are inside (cycle walking; Black and Rogaway,
     "Ciphers with Arbitrary Finite Domains", CT-RSA 2002).
     """
     base = max(4, math.isqrt(count) + 1)

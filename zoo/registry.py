@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Spec)
 FIRST_PARTY = {
     "genzoo-torch": (
-        *("realnvp", "nsf", "glow", "maf", "made", "transformer", "pixelcnn", "ebm", "ddpm", "flow-matching", "dcgan"),
+        *("realnvp", "nsf", "glow", "maf", "made", "transformer", "table", "pixelcnn", "ebm", "ddpm"),
+        *("flow-matching", "dcgan"),
     ),
     "genzoo-keras": ("mlp", "cnn", "autoencoder", "vae", "ddim", "wgan", "lstm"),
     "genzoo-onnx": ("onnx",),
-    "genzoo-data": ("emoji", "pixel-faces"),
+    "genzoo-data": ("emoji", "pixel-faces", "adult", "diamonds"),
 }
 
 

@@ -19,6 +19,7 @@ from zoo.errors import InputError, PluginError
 
 Shape = tuple[int | str, ...]
 METHODS = ("sample", "log_prob", "encode", "decode", "predict")  # others may be declared, and are called by `run`
+GIVEN, KNOWN = "given", "known"  # inputs of a sampler of a table: codes of rows, and which columns of them count
 RESERVED = ("x", "z", "label")  # names of inputs that mean observations, latents and classes
 DTYPES = ("float32", "int64", "uint8", "bool")  # dtypes of inputs, outputs and loop states of an artifact
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -34,13 +35,15 @@ class Tensor:
     """One example of an array: one of `DTYPES` and the shape without the batch axis.
 
     `low` and `high` are the inclusive bounds of its values, and inputs are checked against them: tokens of a vocabulary
-    are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype.
+    are `Tensor("int64", (77,), low=0, high=49407)`. bool and uint8 have those of their dtype. An input with a `default`
+    may be left out by callers in Python: then all of its values are that.
     """
 
     dtype: str
     shape: Shape = ()
     low: float | int | None = None
     high: float | int | None = None
+    default: float | int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -266,8 +269,13 @@ class Signature:
 
     @cached_property
     def conditions(self) -> dict[str, Tensor]:
-        """The inputs other than observations, latents and classes, such as prompts."""
-        return {name: tensor for name, tensor in self.inputs.items() if name not in RESERVED}
+        """The inputs that callers have to give, other than observations, latents and classes: such as prompts."""
+        return {name: t for name, t in self.inputs.items() if name not in RESERVED and t.default is None}
+
+    @property
+    def takes_columns(self) -> bool:
+        """Whether some columns of its rows may be given, the others being drawn."""
+        return GIVEN in self.inputs and KNOWN in self.inputs
 
     @cached_property
     def wide_options(self) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zoo.errors import InputError
+from zoo.errors import InputError, did_you_mean
 from zoo.signature import Tensor
 
 if TYPE_CHECKING:  # numpy is imported where arrays are handled: listing models needs none
@@ -362,6 +362,8 @@ class Labels:
     """
 
     names: tuple[str, ...]
+    noun: ClassVar[str] = "class"
+    nouns: ClassVar[str] = "classes"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -384,10 +386,12 @@ class Labels:
         if values.dtype.kind in "US":
             values = self._of_names(values)
         if values.dtype.kind not in "iu":
-            raise InputError(f"{name} has dtype {values.dtype}; expected integers or class names; {self.describe()}.")
+            raise InputError(
+                f"{name} has dtype {values.dtype}; expected integers or {self.noun} names; {self.describe()}."
+            )
         bad = (values < 0) | (values >= len(self.names))
         if bad.any():
-            raise InputError(f"unknown class {values[bad][0]}; {self.describe()}.")
+            raise InputError(f"unknown {self.noun} {values[bad][0]}; {self.describe()}.")
         values = values.astype(np.int64)
         return np.broadcast_to(values, (count or 1,)) if one else values  # a view: a hundred million rows cost nothing
 
@@ -423,12 +427,43 @@ class Labels:
         found = np.array([known.get(str(v), -1) for v in different], dtype=np.int64)
         if (found < 0).any():
             unknown = str(values[first[found < 0].min()])
-            raise InputError(f"unknown class {unknown if is_whole(unknown) else repr(unknown)}; {self.describe()}.")
+            shown = unknown if is_whole(unknown) else repr(unknown)
+            raise InputError(f"unknown {self.noun} {shown}; {self.describe()}.{did_you_mean(unknown, self.names)}")
         return found[places.reshape(values.shape)]
 
     def describe(self) -> str:
         shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
-        return f"the {len(self.names)} classes are {shown}"
+        return f"the {len(self.names)} {self.nouns} are {shown}"
+
+
+@dataclass(frozen=True)
+class Categories(Labels):
+    """The values of an input that is a category, in the order of their codes. They are called as classes are."""
+
+    noun: ClassVar[str] = "category"
+    nouns: ClassVar[str] = "categories"
+
+    def codes(self, values: Any, name: str) -> Array:
+        """The codes (N,) of rows of data: of names, or of integers, which data may hold as floats."""
+        import numpy as np
+
+        array = np.asarray(values)
+        if array.dtype.kind == "f" and (array == np.floor(array)).all():
+            array = array.astype(np.int64)
+        try:
+            return self.check(self.named(array), name=name)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+
+
+def categories_of(names: Mapping[str, Sequence[str]]) -> dict[str, Categories]:
+    """The categories of inputs, from the names that a file has of them."""
+    return {name: Categories(tuple(known)) for name, known in names.items()}
+
+
+def names_of(categories: Mapping[str, Categories]) -> dict[str, list[str]]:
+    """What a file has of the categories of inputs."""
+    return {name: list(known.names) for name, known in categories.items()}
 
 
 def is_whole(word: str) -> bool:

@@ -35,6 +35,7 @@ from zoo.errors import InputError, OutputError, ZooWarning, did_you_mean
 from zoo.pictures import image_grid, picture, picture_limit, scatter
 from zoo.spaces import Space, Strings, Text
 from zoo.system.files import atomic_write, check_output_file
+from zoo.system.interrupts import deferred
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -165,9 +166,17 @@ def _write_parquet(file: BinaryIO, chunks: Iterator[Chunk], space: Space | None,
     groups = (_batch(chunk, space, names) for chunk in _gathered(chunks))
     first = next(groups)
     words = [field.name for field in first.schema if not pa.types.is_floating(field.type)]  # floats hardly ever repeat
-    with pa.parquet.ParquetWriter(file, first.schema, use_dictionary=words) as writer:
+    writer = None
+    try:
+        with deferred():  # else the interrupt may come when pyarrow has a writer, and this function has none yet
+            writer = pa.parquet.ParquetWriter(file, first.schema, use_dictionary=words)
         for group in chain([first], groups):
             writer.write_batch(group)
+        writer.close()
+    except BaseException:
+        if writer is not None:
+            writer.is_open = False  # its finalizer would write the end of the file, which is closed by then
+        raise
 
 
 def _gathered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

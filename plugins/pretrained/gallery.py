@@ -29,7 +29,7 @@ from zoo.writers import save_picture
 
 ROOT = Path(__file__).parents[2]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "zoo.md"
-PICTURES = ROOT / "docs" / "zoo"
+PICTURES = ROOT / "docs" / "pictures"  # not "zoo", which would hide the package from scripts in docs
 # the picture at the top of the README: what each artifact draws
 OPENING = {"clothes": "ddpm.fashion-mnist", "emoji": "ddpm.emoji", "faces": "ddim.pixel-faces"}
 SEED, COLUMNS, OPENING_COLUMNS, ROWS, POINTS, STRINGS = 7, 10, 6, 5, 2000, 8
@@ -90,7 +90,7 @@ def entry(spec: PresetSpec) -> Iterator[str]:
     if path.suffix == ".txt":
         yield "\n".join(f"    {line}" for line in path.read_text().splitlines())
     else:
-        yield f"![{path.stem}: held-out data on the left, the model on the right](zoo/{path.name})"
+        yield f"![{path.stem}: held-out data on the left, the model on the right]({PICTURES.name}/{path.name})"
     if "limits" in card:
         yield card["limits"]
     yield "; ".join(

@@ -63,7 +63,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "dcgan.digits": {},
     "ddpm.digits": {},
     # pictures of 28x28 and 32x32, each at most 90 CPU minutes
-    "mlp.fashion-mnist": {"epochs": 25, "batch_size": 64},
+    "mlp.fashion-mnist": {
+        "epochs": 12,
+        "batch_size": 128,
+        "weight_decay": 0.3,
+        "ema": 0.998,
+        "config": {"hidden": (512, 256)},
+    },
     "cnn.fashion-mnist-book": {"data": "fashion-mnist", "epochs": 25, "batch_size": 64},
     "cnn.fashion-mnist": {
         "epochs": 30,
@@ -117,6 +123,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "vae.pixel-faces": {"epochs": 25, "weight_decay": 0.0, "config": {"latent": 32, "mixtures": 5}},
     "wgan.pixel-faces": {"epochs": 40, "config": {"conditional": True}},
     "ddim.pixel-faces": {"epochs": 12},
+    # tables, each at most 10 CPU minutes
+    "table.adult": {"epochs": 12, "weight_decay": 0.1, "config": {"dropout": 0.25}},
+    "table.diamonds": {"epochs": 16},
 }
 
 

@@ -89,7 +89,7 @@ class Commands:
         return process
 
     def _become(self, words: list[str], folder: Path, prepare: Callable[[], None] | None) -> NoReturn:
-        code = 1
+        code, begun = 1, False
         try:
             output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1)
@@ -100,11 +100,15 @@ class Commands:
                 prepare()
             from zoo.cli import main
 
+            begun = True
             main(words)
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else 0
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not begun:
+                code = 128 + signal.SIGINT
+            else:
+                traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Graphs that mean harm, and changes to graphs that a parser still takes: the runtime gets to see them."""
+"""Malicious graphs, and changes to graphs that a parser still accepts, so that they reach the runtime."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _killed(
         return
     left = leftovers(out)
     if code >= 0 and left:
-        yield outcome("left", f"it cleaned up, and left {left}")
+        yield outcome("left", f"it cleaned up (exit code {code}), and left {left}")
         return
     for name in BYSTANDERS:
         if not (out / name).exists():

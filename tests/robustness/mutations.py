@@ -1,4 +1,4 @@
-"""Files that somebody has changed: each command says so in a sentence, or does what it does with another file."""
+"""Modified files: each command reports them in a sentence, or works as with any other file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def trial(commands: Commands, number: int, seed: int) -> Iterator[Outcome]:
             rehash(path, place / top / HASHED[top])
         words = [word.replace("FOLDER", top).replace("FILE", path.name) for word in chance.choice(known)]
         outcome = commands.run(words, place, _few_steps, allowed=(0, 2))
-        if "ended the process" in outcome.said and not outcome.failed:
+        if "crashed the process" in outcome.said and not outcome.failed:
             outcome.kind += " (the child crashed)"
         yield outcome
     finally:

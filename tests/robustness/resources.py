@@ -1,4 +1,4 @@
-"""A full disk, little memory, places that may not be written: a sentence, exit code 2, and nothing left behind."""
+"""A full disk, little memory, places without write permission: a sentence, exit code 2, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_only_what_has_to_be_is_copied_and_once(exported, cache, tmp_path):
 def test_where_nothing_can_be_copied_it_says_what_to_do(exported, cache, tmp_path):
     hugging_face_cache(exported / "beside", tmp_path / "snapshot")
     cache.write_text("a file where the cache should be")
-    with pytest.raises(OutputError, match=r"weights.bin is a link, which onnxruntime refuses.* cp -rL "):
+    with pytest.raises(OutputError, match=r"weights.bin is a link, which onnxruntime rejects.* cp -rL "):
         zoo.open(tmp_path / "snapshot")
 
 

@@ -1,4 +1,4 @@
-"""Every method of every preset in other runtimes, by its `.onnx` file alone: the rows are those of `zoo.open`."""
+"""Every method of every preset in other runtimes, using only its `.onnx` file: the rows equal those of `zoo.open`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""An artifact: a folder that onnxruntime alone can run. One self-contained `.onnx` file a method, `manifest.json`.
+"""An artifact: a folder that onnxruntime alone can run, with one self-contained `.onnx` file per method and
+`manifest.json`.
 
-Every file is checked against the SHA-256 in the manifest before anything parses it. What runs are the bytes that were
-checked: a file that has changed since is refused, also after a run that may have read it.
+Every file is checked against the SHA-256 in the manifest before anything parses it, and only the checked bytes are run:
+a file that has changed since is rejected, even after a run that may have read it.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
 
 
 class Artifact(Model):
-    """An artifact, opened. `device` is "auto" (CUDA where onnxruntime has it, else CPU), "cpu" or "cuda".
+    """An open artifact. `device` is "auto" (CUDA if onnxruntime has it, else CPU), "cpu" or "cuda".
 
     With `limits` its graphs are not trusted: a child process runs them, on the CPU (see `zoo.artifact.isolation`).
 
-    It can be pickled, copied and used after a fork. Unpickling opens the folder again, and raises `CorruptFile` if
-    another artifact lies there by then; a copy shares the files and has sessions of its own.
+    It can be pickled, copied and used after a fork. Unpickling reopens the folder, and raises `CorruptFile` if it now
+    holds another artifact; a copy shares the files but has its own sessions.
     """
 
     sessions: Sessions | IsolatedSessions
@@ -56,19 +57,20 @@ class Artifact(Model):
         self.folder, self.asked = Path(folder).absolute(), device  # the working directory may change
         self.limits = limits
         self.manifest = read_manifest(self.folder)
-        self.digest = sha256(self.folder / MANIFEST)  # which has the hashes of all other files
+        self.digest = sha256(self.folder / MANIFEST)  # covers all other files: the manifest holds their hashes
         self.files = StoredFiles(self.folder, self.manifest, trust=limits is None)
         self.sessions = self._isolated(limits) if limits else Sessions(self.files, self.manifest, device)
         self.name = self.manifest.name
         self.space = spaces.from_json(self.manifest.space)
         self.classes = Labels(tuple(self.manifest.classes)) if self.manifest.classes else None
+        self.categories = spaces.categories_of(self.manifest.categories)
         self.density = self.manifest.density
         self.signatures = {name: entry.signature for name, entry in self.manifest.methods.items()}
 
     def _isolated(self, limits: Limits) -> IsolatedSessions:
         from zoo.artifact.isolation import IsolatedSessions
 
-        choose_device(self.asked)  # says what is missing
+        choose_device(self.asked)  # raises if something is missing
         if self.asked == "cuda":
             raise InputError("untrusted graphs run on the CPU, where memory can be limited; got device 'cuda'.")
         return IsolatedSessions(self.folder, self.manifest, self.digest, limits)
@@ -104,11 +106,11 @@ class Artifact(Model):
     def bind(self, method: str, count: int, **given: Any) -> Bound:
         """A method for repeated calls with `count` rows: `run = art.bind("sample", 64, steps=20)`, `run(seed=7)`.
 
-        `given` are its options, which stay, and inputs: arrays, which are copied, or what lies on the artifact's device
-        already, which is used where it is: an output of another bound method, or a tensor of PyTorch or JAX. Inputs
-        that are left out are given in each call. On CUDA a method without a loop is captured as a CUDA graph; where
-        that is refused, it runs without, and `refusal` says why. A bound method has one set of buffers: each thread
-        binds its own.
+        `given` are its options, which become fixed, and inputs. Arrays are copied; values already on the artifact's
+        device, such as an output of another bound method or a PyTorch or JAX tensor, are used in place. Inputs that are
+        not bound are passed in each call. On CUDA a method without a loop is captured as a CUDA graph; if capture
+        fails, it runs without one, and `refusal` says why. A bound method has one set of buffers, so each thread binds
+        its own.
         """
         from zoo.artifact.binding import Arguments, Bound
 
@@ -121,7 +123,7 @@ class Artifact(Model):
         if self.device == "cuda" and signature.length is None:
             try:
                 return Bound([self.sessions.create(method, captured=True)], arguments, captured=True)
-            except Exception as error:  # by the graph's nodes or by what they do; onnxruntime has many errors
+            except Exception as error:  # onnxruntime has many errors, raised by nodes or by what they do
                 refusal = str(error)
         return Bound(self.sessions.of(method, count, arguments.options), arguments, refusal=refusal)
 
@@ -141,7 +143,7 @@ class Artifact(Model):
 
 
 def _reopen(kind: type[Artifact], how: tuple[Any, ...], digest: str, windows: Mapping[str, Window]) -> Artifact:
-    """An artifact that was pickled, if its folder still holds the same one."""
+    """Unpickle an artifact, if its folder still holds the same one."""
     artifact = kind(*how)
     if artifact.digest != digest:
         raise CorruptFile(

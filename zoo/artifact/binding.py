@@ -1,8 +1,8 @@
-"""A method of an artifact for repeated calls: arguments checked once, buffers that stay where they are.
+"""A method of an artifact for repeated calls: arguments are checked once, and buffers are reused.
 
-On CUDA a one-shot method becomes a CUDA graph where onnxruntime can capture one. What the graph's kernels read from the
-host is fixed by that: the number of rows and other shapes, which a bound method fixes anyway. Whatever a call may
-change, such as the seed, has to be read from the device, or the method is run without capture.
+On CUDA a one-shot method becomes a CUDA graph if onnxruntime can capture one. Capture freezes what kernels read from
+the host: the number of rows and other shapes, which a bound method fixes anyway. Whatever may change between calls,
+such as the seed, must be read from the device; otherwise the method runs without capture.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from zoo.artifact import Artifact
 
 TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "uint8": "tensor(uint8)", "bool": "tensor(bool)"}
-HOST = 1  # DLPack's number of the CPU
+HOST = 1  # DLPack's device type of the CPU
 Given = Mapping[str, Any]
 
 
 class Arguments:
-    """What a method is bound to: `arrays` were checked and are copied, `values` lie on the device and stay there."""
+    """The arguments that a method is bound to: `arrays` are checked and copied, `values` are used on the device."""
 
     def __init__(self, artifact: Artifact, method: str, count: int, given: Given) -> None:
         self.artifact, self.method, self.count = artifact, method, count
@@ -43,13 +43,13 @@ class Arguments:
         self.values = self.accept(given)
 
     def check(self, given: Given) -> tuple[dict[str, Array], dict[str, np.generic]]:
-        """Inputs and options as `run` takes them, without what lies on a device. Not all inputs need be there."""
+        """Inputs and options as `run` takes them, without values on a device. Inputs may be missing."""
         inputs = self.signature.inputs
         here = {name: value for name, value in given.items() if not (name in inputs and on_device(value))}
-        here = dict(self.artifact.called(here))
+        here = self.artifact.called(self.signature, here)
         known = all(name in inputs or name in self.signature.options for name in here)
         part = replace(self.signature, inputs={name: t for name, t in inputs.items() if name in here})
-        whole = self.signature  # which is what a message about a name that is not known should list
+        whole = self.signature  # what the message about an unknown name should list
         arrays, options = self.artifact._arguments(self.method, part if known else whole, here, self.count)
         for name, array in arrays.items():
             if len(array) != self.count:
@@ -57,7 +57,7 @@ class Arguments:
         return arrays, options
 
     def accept(self, given: Given) -> dict[str, ort.OrtValue]:
-        """What lies on a device, as onnxruntime's values, without copies. Their numbers are not looked at."""
+        """Values on a device, as `OrtValue`s, without copies. Their contents are not checked."""
         found = {}
         for name, tensor in self.signature.inputs.items():
             if name in given and on_device(value := given[name]):
@@ -78,7 +78,7 @@ def _describe(kind: str, shape: tuple[int, ...], device: str) -> str:
 
 
 def on_device(value: Any) -> bool:
-    """Whether a value is onnxruntime's own, or a tensor that is not in the host's memory."""
+    """Whether a value is an `OrtValue`, or a tensor outside host memory."""
     if isinstance(value, np.ndarray):
         return False
     if isinstance(value, ort.OrtValue):
@@ -87,13 +87,13 @@ def on_device(value: Any) -> bool:
 
 
 class Bound:
-    """A method bound to a number of rows: what `Artifact.bind` gives.
+    """A method bound to a number of rows, as returned by `Artifact.bind`.
 
     Calling it runs the method and returns `outputs`: an `onnxruntime.OrtValue` for each, on the artifact's device.
-    They are the same in every call, which writes over what the last one gave. `.numpy()` has the numbers (on the CPU a
-    view of them), `torch.from_dlpack` and `jax.dlpack.from_dlpack` take a value without a copy, and `bind` takes it as
-    the input of another method. `captured` says whether it runs as a CUDA graph; if CUDA or onnxruntime would not have
-    that, `refusal` has their words. The thread that calls it first is the only one that may.
+    Every call returns the same values and overwrites their contents. `.numpy()` returns an array (on the CPU a view),
+    `torch.from_dlpack` and `jax.dlpack.from_dlpack` take a value without a copy, and `bind` takes it as the input of
+    another method. `captured` says whether it runs as a CUDA graph; if capture failed, `refusal` is the message of CUDA
+    or onnxruntime. Only the thread that calls it first may call it.
     """
 
     def __init__(
@@ -111,14 +111,15 @@ class Bound:
         signature, count, device = arguments.signature, arguments.count, arguments.artifact.device
         self._places = places(sessions[0], device)
         self._buffers = dict(arguments.values)
-        self._unbound = [n for n in signature.inputs if n not in arguments.values and n not in arguments.arrays]
+        there = {*arguments.values, *arguments.arrays}
+        self._unbound = [n for n, t in signature.inputs.items() if n not in there and t.default is None]
         self._rows: tuple[Seeds, Seeds | None, int] | None = None  # of the last call
-        self._owner: list[tuple[int, int]] = []  # process and thread of each call that took this to be the first
+        self._owner: list[tuple[int, int]] = []  # process and thread of each call that found no owner
 
         first: dict[str, Array] = {}
         for name, tensor in signature.row_inputs.items():
             if name not in arguments.values:
-                first[name] = np.zeros(arguments.shape(tensor), tensor.dtype)
+                first[name] = np.full(arguments.shape(tensor), tensor.default or 0, tensor.dtype)
         for name, value in arguments.options.items():
             first[name] = np.asarray(value)
         for name, array in first.items():
@@ -146,8 +147,8 @@ class Bound:
     def __call__(
         self, seed: Seeds | None = None, *, start: int = 0, index: Seeds | None = None, **inputs: Any
     ) -> Mapping[str, ort.OrtValue]:
-        """Run it for rows as `Model.sample` takes them; without a seed, `sample` makes a new one, other methods take 0.
-        Inputs that were not bound are given in each call; others, if bound to arrays, may be given anew, and stay. They
+        """Run it for rows as in `Model.sample`; without a seed, `sample` chooses a new one, other methods use 0.
+        Unbound inputs are required in each call; those bound to arrays may be replaced, also for later calls. Inputs
         are copied."""
         self._check_owner()
         if inputs:
@@ -167,18 +168,18 @@ class Bound:
         taken.artifact.files.check_weights()
         return self.outputs
 
-    def __reduce__(self) -> NoReturn:  # which copy and deepcopy call, too
+    def __reduce__(self) -> NoReturn:  # called by copy and deepcopy, too
         method = self._arguments.method
         raise InputError(
-            f"a bound {method} cannot be copied or pickled: its buffers belong to one thread. Bind it anew: "
+            f"a bound {method} cannot be copied or pickled: its buffers belong to one thread. Bind it again: "
             f"artifact.bind({method!r}, {self._arguments.count}, ...); artifacts can be copied and pickled."
         )
 
     def _check_owner(self) -> None:
-        """One set of buffers is for one thread: another would overwrite what this one is about to read."""
+        """Buffers are for one thread: another one would overwrite what this one is about to read."""
         here = os.getpid(), threading.get_ident()
         if not self._owner:
-            self._owner.append(here)  # of threads that do so at once the first is the owner; a lock may hang in a fork
+            self._owner.append(here)  # if threads race, the first one is the owner; a lock could hang after a fork
         if self._owner[0] != here:
             method = self._arguments.method
             raise InputError(
@@ -202,9 +203,9 @@ class Bound:
         """Write inputs into their buffers."""
         for name in inputs:
             if name in self._arguments.signature.options:
-                raise InputError(f"{name} is fixed by bind(); bind the method once more for another.")
+                raise InputError(f"{name} is fixed by bind(); bind the method again to change it.")
             if name in self._shared:
-                raise InputError(f"{name} is bound to a value on the device; write into that, or bind the method anew.")
+                raise InputError(f"{name} is bound to a value on the device; write to it, or bind the method again.")
         arrays, _ = self._arguments.check(inputs)
         self._fill(arrays)
         for name, value in self._arguments.accept(inputs).items():
@@ -215,11 +216,11 @@ class Bound:
             self._buffers[name].update_inplace(np.ascontiguousarray(array))
 
     def _value(self, name: str, array: Array) -> ort.OrtValue:
-        """A buffer on the device on which the graph reads an input."""
+        """A buffer on the device from which the graph reads an input."""
         return ort.OrtValue.ortvalue_from_numpy(array, self._places.get(name, "cpu"))
 
     def _capture(self) -> None:
-        """Record the graph now, so that whatever cannot be captured shows here; `ValueError` names what must not be."""
+        """Record the graph now, so that a failure to capture shows here; `ValueError` names what must not be frozen."""
         changing = [*self._arguments.signature.row_inputs, *self.outputs]
         if baked := [name for name in changing if self._places[name] == "cpu"]:
             raise ValueError(f"{', '.join(baked)} on the host: a CUDA graph would keep the first call's")
@@ -227,12 +228,12 @@ class Bound:
 
 
 def part_of(value: ort.OrtValue, low: int, high: int, count: int) -> ort.OrtValue:
-    """Some of the rows, where they are; not all of them only on the CPU."""
+    """Some of the rows, without a copy; a proper part only on the CPU."""
     return value if high - low == count else ort.OrtValue.ortvalue_from_numpy(value.numpy()[low:high])
 
 
 def places(session: ort.InferenceSession, device: str) -> dict[str, str]:
-    """On which device the graph reads each input and writes each output."""
+    """The device of each input and output of the graph."""
     if device == "cpu":
         return {}
     names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]

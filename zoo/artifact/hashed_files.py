@@ -1,8 +1,8 @@
-"""The files of an artifact, hashed once when it is opened. Results come from the bytes that were hashed, or not at all.
+"""The files of an artifact, hashed once when it is opened. Results come from the hashed bytes, or not at all.
 
-Small files are kept in memory. Large ones are opened again where they lie, and refused if they are no longer the same
-file. External weights stay on disk: onnxruntime maps them into memory, where a later write to the file shows, so they
-are checked after each run as well.
+Small files are kept in memory. Large ones are reopened on disk, and rejected if they are no longer the same file.
+External weights stay on disk: onnxruntime maps them into memory, where a later write to the file is visible, so they
+are also checked after each run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ AGAIN = "Export the model again."
 
 
 class StoredFiles:
-    """The files of `folder` that `manifest` names; `CorruptFile` names one that is not what was written. Graphs that
-    are not trusted are refused, by an `InputError`, if they have other operators than `check_standard` takes."""
+    """The files of `folder` that `manifest` lists. Raises `CorruptFile` for one that was changed, and `InputError` for
+    an untrusted graph with operators that `check_standard` rejects."""
 
     def __init__(self, folder: Path, manifest: Manifest, trust: bool = True) -> None:
         entries, self.trust = manifest.files, trust
-        for name, entry in entries.items():  # before a byte is read: nobody wants an hour of hashing
+        for name, entry in entries.items():  # before hashing, which may take long
             check_fits(entry.bytes, str(folder / name), "Open the artifact where there is more.")
         self.external = WEIGHTS in entries
         self.given, self.folder = folder, real_files(folder, entries) if self.external else folder
@@ -39,7 +39,7 @@ class StoredFiles:
         self.identities: dict[str, Identity] = {}
         keep = sum(entry.bytes for entry in entries.values()) <= KEPT
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            largest = sorted(entries, key=lambda name: -entries[name].bytes)  # first, so that none begins late
+            largest = sorted(entries, key=lambda name: -entries[name].bytes)  # first, so that no long one starts late
             list(pool.map(lambda name: self._check(name, entries[name], keep), largest))
         self.models = {m.file for m in manifest.methods.values()}
         for name in self.kept.keys() & self.models:
@@ -69,14 +69,14 @@ class StoredFiles:
             raise CorruptFile(f"{path} is {what} (SHA-256 differs from the manifest). {advice}")
 
     def _check_model(self, name: str, data: Buffer) -> None:
-        """Weights lie in the files of this artifact and nowhere else; what is not trusted has only usual operators."""
+        """Weights must be in the files of this artifact; an untrusted graph may have standard operators only."""
         found = read_model_file(data, str(self.folder / name))
         if not found.operators:
             raise CorruptFile(f"{self.folder / name} is not an ONNX model: it has no operators. {AGAIN}")
         outside = found.locations - ({WEIGHTS} if self.external else set())
         if outside:
             raise CorruptFile(
-                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is not a file of it."
+                f"{self.folder / name} takes weights from {sorted(outside)[0]!r}, which is not a file of the artifact."
             )
         if not self.trust:
             check_standard(found, self.folder / name)
@@ -90,7 +90,7 @@ class StoredFiles:
 
     @contextmanager
     def source(self, name: str) -> Iterator[bytes | str]:
-        """What onnxruntime opens: bytes, or the path of a file that is the same before and after."""
+        """What onnxruntime opens: bytes, or the path of a file that is checked to be unchanged before and after."""
         if name in self.kept and not self.external:
             yield self.kept[name]
             return
@@ -106,7 +106,7 @@ class StoredFiles:
 
     @contextmanager
     def unchanged(self, name: str) -> Iterator[Path]:
-        """The path of a file; `CorruptFile` if it is not the file that was hashed, before or afterwards."""
+        """The path of a file; `CorruptFile` if it is not the file that was hashed, on entry or on exit."""
         path = self.folder / name
         self._same(path)
         yield path
@@ -115,7 +115,7 @@ class StoredFiles:
     def check_weights(self) -> None:
         """`CorruptFile` if external weights, which open sessions read from the file, have changed since it was hashed.
 
-        Called after a run, it covers every change before the run's end, for the price of one `stat`.
+        Called after a run, it detects every change before the end of the run, at the cost of one `stat`.
         """
         if self.external:
             self._same(self.folder / WEIGHTS)
@@ -130,9 +130,9 @@ class StoredFiles:
 
 
 def check_standard(found: ModelFile, path: Path) -> None:
-    """`InputError` for a graph with operators that an untrusted one may not have."""
+    """`InputError` for a graph with operators that an untrusted graph may not have."""
     if found.unusual:
         raise InputError(
-            f"{path} has the operator {found.unusual[0]}; an untrusted graph may have onnx's own ones only, and none "
-            "that draws random numbers. If you trust whoever made it, open it without --untrusted (trust=True)."
+            f"{path} has the operator {found.unusual[0]}; an untrusted graph may only have operators of the ONNX "
+            "standard that draw no random numbers. If you trust its author, open it without --untrusted (trust=True)."
         )

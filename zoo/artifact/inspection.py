@@ -1,6 +1,6 @@
-"""What an `.onnx` file of an artifact says of itself, and whether a runtime computes what the file says that it gives.
+"""The metadata of an `.onnx` file of an artifact, and whether a runtime reproduces its known answer.
 
-The file alone is looked at, without its folder, and reading it takes no runtime.
+Only the file itself is read, without its folder; reading the metadata needs no runtime.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
     from zoo.model import Array
 
-PREFIX = "genzoo."  # of the keys of a file's metadata
-TEXT = ("model", "method", "architecture", "family", "density", "license")  # metadata that is no JSON
+PREFIX = "genzoo."  # of metadata keys
+TEXT = ("model", "method", "architecture", "family", "density", "license")  # metadata that is not JSON
 TOLERANCE = 1e-3  # of the known answer's floats, relative to the largest of an output: a long chain amplifies rounding
-TYPES = {"float32": "tensor(float)", "float64": "tensor(double)"}  # the others are called alike by onnxruntime
+TYPES = {"float32": "tensor(float)", "float64": "tensor(double)"}  # onnxruntime's names of the others are the same
 Number = float | int | bool
 
 
 class Value(msgspec.Struct, frozen=True):
-    """An input, output or option. Its first dimension is the batch, if it has any; options are scalars."""
+    """An input, output or option. Its first dimension, if any, is the batch; options are scalars."""
 
     dtype: str
     shape: list[int | str]
@@ -52,7 +52,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class KnownAnswer(msgspec.Struct, frozen=True):
-    """Inputs of one row, each filled with one number, and the first numbers that each output then has."""
+    """Inputs of one row, each filled with one number, and the first numbers of each resulting output."""
 
     inputs: dict[str, Number]
     options: dict[str, Number]
@@ -60,8 +60,8 @@ class KnownAnswer(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of a model. `loop` is the number of its steps, or the option that says it; `classes` are in the order
-    of their numbers."""
+    """One method of a model. `loop` is the number of its steps, or the option that sets it; `classes`, and
+    the `categories` of inputs by name, are in the order of their numbers."""
 
     schema: int
     model: str
@@ -75,13 +75,14 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     loop: int | str | None = None
     space: dict[str, Any] = {}
     classes: list[str] | None = None
+    categories: dict[str, list[str]] = {}
     license: str | None = None
     versions: dict[str, str] = {}
     known_answer: KnownAnswer | None = None
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """`description` is None where genzoo wrote nothing into the file; `beside` are files that hold its weights."""
+    """`description` is None if the file has no metadata of genzoo; `beside` are files that hold its weights."""
 
     file: str
     bytes: int
@@ -92,7 +93,7 @@ class Inspected(msgspec.Struct, frozen=True):
 
 
 def inspect(path: str | Path) -> Inspected:
-    """What a file says; `InputError` or `CorruptFile` if it is no ONNX model that can be read."""
+    """The metadata of a file; `InputError` or `CorruptFile` if it is not a readable ONNX model."""
     path = Path(path)
     size, found = _read(path)
     return Inspected(
@@ -106,7 +107,7 @@ def inspect(path: str | Path) -> Inspected:
 
 
 def _read(path: Path) -> tuple[int, ModelFile]:
-    """The size of a file and what it says."""
+    """The size of a file and its contents."""
     if path.is_dir():
         files = sorted(file.name for file in path.glob("*.onnx"))
         raise InputError(f"{path} is a folder; give one of its files: {', '.join(files) or 'it has no .onnx file'}.")
@@ -139,7 +140,7 @@ def _describe(metadata: dict[str, str], path: Path) -> Description | None:
 
 
 def _problems(description: Description) -> Iterator[str]:
-    """What cannot be of a known answer."""
+    """The inconsistencies of a known answer."""
     known = description.known_answer
     if known is None:
         return
@@ -147,14 +148,15 @@ def _problems(description: Description) -> Iterator[str]:
         yield "its known answer has no numbers"
     for kind in ("inputs", "options", "outputs"):
         if unknown := sorted(getattr(known, kind).keys() - getattr(description, kind).keys()):
-            yield f"its known answer has the {kind} {unknown}, which the method has not"
+            yield f"its known answer has the {kind} {unknown}, which the method does not have"
 
 
 def check(inspected: Inspected, trust: bool = True) -> dict[str, float]:
-    """Run the known answer of a file with onnxruntime: for each output the largest difference, relative to its largest
-    number; of integers the share that differs. `ExportError` if it is another answer.
+    """Run the known answer of a file with onnxruntime. Returns, for each output, the largest difference relative to its
+    largest number, or the share of integers that differ. `ExportError` if the answer is wrong.
 
-    Without `trust` only usual operators may be in it. `zoo.artifact.isolation.check_file` runs it elsewhere."""
+    Without `trust` only standard operators are allowed. `zoo.artifact.isolation.check_file` runs it in a child
+    process."""
     description = inspected.description
     known = description.known_answer if description else None
     if description is None or known is None:
@@ -170,14 +172,14 @@ def check(inspected: Inspected, trust: bool = True) -> dict[str, float]:
         if not difference <= (TOLERANCE if got.dtype.kind == "f" else 0):
             shown, right = (", ".join(f"{number:g}" for number in numbers) for numbers in (got, expected))
             raise ExportError(
-                f"this runtime computes something else than {description.method} of {description.model}: for the known "
-                f"answer {name} begins with {shown}; expected {right}."
+                f"this runtime does not reproduce {description.method} of {description.model}: for the known answer "
+                f"{name} begins with {shown}; expected {right}."
             )
     return differences
 
 
 def _runnable(inspected: Inspected) -> str:
-    """The file, or where its weights are a link and its folder is an artifact, that in a folder of real files."""
+    """The file; if its weights are a link and its folder is an artifact, its counterpart in a folder of real files."""
     path = Path(inspected.file)
     if inspected.beside and is_link(path.parent / WEIGHTS) and (path.parent / MANIFEST).is_file():
         return str(real_files(path.parent, read_manifest(path.parent).files) / path.name)
@@ -200,7 +202,7 @@ def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, A
         outputs: list[Array] = stoppable(partial(session.run, list(known.outputs), _feeds(session, description, known)))
     except (ZooError, MemoryError):
         raise
-    except Exception as error:  # onnxruntime's own share no base class; what the metadata says may be anything
+    except Exception as error:  # onnxruntime's exceptions share no base class; metadata may hold anything
         if is_shortage(error):
             raise MemoryError(str(error)) from error
         beside = Path(path).parent
@@ -211,7 +213,7 @@ def _run(path: str, description: Description, known: KnownAnswer) -> dict[str, A
 
 
 def _feeds(session: ort.InferenceSession, description: Description, known: KnownAnswer) -> dict[str, Array]:
-    """What the known answer gives to the graph. Sizes come from metadata: nothing is made before the graph agrees."""
+    """The inputs of the known answer. Sizes come from metadata: nothing is allocated before the graph agrees."""
     import numpy as np
 
     values = {name: (description.inputs[name], number) for name, number in known.inputs.items()}

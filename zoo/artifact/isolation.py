@@ -1,8 +1,9 @@
-"""Graphs that are not trusted: a child process runs them, with limits on time and memory.
+"""Runs untrusted graphs in a child process, with limits on time and memory.
 
-What a graph does to its process, it does to the child. An abort, a loop without end or a shortage of memory ends the
-child, and the caller is told so in a sentence; the next call starts another. Only JSON and the bytes of arrays, whose
-types and shapes both processes know from the manifest, go between the two: nothing that could run code is read back.
+Whatever a graph does to its process, it does to the child. An abort, an infinite loop or a lack of memory ends the
+child, and the caller gets a readable error; the next call starts another child. Only JSON and the bytes of arrays,
+whose types and shapes both processes know from the manifest, pass between the two: nothing that could run code is read
+back.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ if TYPE_CHECKING:
     from zoo.model import Array
 
 BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from zoo.artifact.isolation_child import main; main(sys.argv[1])"
-START = 60.0  # seconds until a child has imported what it needs
+START = 60.0  # seconds for a child to import what it needs
 LONGEST = 2**16  # bytes of an answer
-MEMORY = "MemoryError"  # the kind of an error in an answer, or one of
+MEMORY = "MemoryError"  # a kind of error in an answer
 KINDS = {kind.__name__: kind for kind in (CorruptFile, ExportError, InputError)}
 
 
 class Child:
-    """A process that runs the graphs of others. Whatever goes wrong ends it."""
+    """A process that runs untrusted graphs. Any error ends it."""
 
     def __init__(self, limits: Limits) -> None:
         if os.name != "posix":
-            raise InputError("untrusted graphs are run where processes can be limited: on Linux, or macOS.")
+            raise InputError("untrusted graphs can only be run on Linux and macOS, where processes can be limited.")
         self.limits = limits
         self.connection, theirs = Pipe()
         about = {"pipe": theirs.fileno(), "parent": os.getpid(), "seconds": limits.seconds, "memory": limits.memory}
         words = [sys.executable, "-P", "-c", BEGIN, json.dumps(about), *map(str, sys.path)]
         with theirs:
-            # in a session of its own: Ctrl-C comes to this process, which ends the other
+            # in its own session: Ctrl-C reaches this process only, which ends the child
             self.process = subprocess.Popen(
                 words,
                 pass_fds=[theirs.fileno()],
@@ -67,8 +68,8 @@ class Child:
             self._answer("", START)
         except ZooError:
             raise ZooError(
-                f"a process for untrusted graphs could not be started ({self._how()}). Is there enough memory? With "
-                "ZOO_DEBUG=1 what it says is shown."
+                f"a process for untrusted graphs could not be started ({self._how()}). Is there enough memory? "
+                "ZOO_DEBUG=1 shows its output."
             ) from None
 
     @property
@@ -76,8 +77,8 @@ class Child:
         return self.end.alive and self.process.poll() is None
 
     def ask(self, what: str, request: Mapping[str, Any], arrays: Iterable[Array] = ()) -> dict[str, Any]:
-        """The answer to a request and arrays that go with it; a `ZooError` says why there is none. `what` is done."""
-        with suppress(OSError):  # it may refuse a request, say why and end before it has all arrays
+        """The answer to a request with its arrays; a `ZooError` says why there is none. `what` names the task."""
+        with suppress(OSError):  # the child may reject a request and exit before it has all arrays
             self.connection.send_bytes(json.dumps(request).encode())
             for array in arrays:
                 self.connection.send_bytes(bytes_of(array))
@@ -104,17 +105,17 @@ class Child:
         return answer
 
     def _ended(self, what: str) -> ZooError:
-        """Why the process is no longer there."""
+        """The error for a process that has ended."""
         self.connection.close()
         how = self._how()
         if how == "SIGXCPU":
             return self._too_slow(what, self.limits.seconds)
         if how == "SIGKILL":
             return ZooError(
-                f"{what} was killed, as systems do for want of memory. Give it fewer rows (a smaller chunk)."
+                f"{what} was killed, probably because memory ran out. Give it fewer rows (a smaller chunk)."
             )
         return ZooError(
-            f"{what} ended the process that it ran in ({how}). The graph is damaged, or was made to do harm: do not "
+            f"{what} crashed the process that ran it ({how}). The graph is damaged, or was made to do harm: do not "
             "trust it."
         )
 
@@ -122,19 +123,19 @@ class Child:
         """How the process ended: the name of a signal, or its exit code."""
         try:
             code = self.process.wait(1)
-        except subprocess.TimeoutExpired:  # it does not answer, has closed its end, or sent what it should not
-            return "it goes on"
+        except subprocess.TimeoutExpired:  # it does not answer, has closed its end of the pipe, or sent garbage
+            return "still running"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def _too_slow(self, what: str, seconds: float) -> ZooError:
         return ZooError(
-            f"{what} takes longer than the {seconds:g} s that an untrusted graph may take. Give it fewer rows (a "
+            f"{what} takes longer than the {seconds:g} s allowed for an untrusted graph. Give it fewer rows (a "
             "smaller chunk) or steps, or more time: --time-limit SECONDS (limits=Limits(seconds=...))."
         )
 
     def _too_large(self, what: str) -> ZooError:
         return ZooError(
-            f"{what} needs more than the {gib(self.limits.memory)} of memory that an untrusted graph may take. Give it "
+            f"{what} needs more than the {gib(self.limits.memory)} of memory allowed for an untrusted graph. Give it "
             "fewer rows (a smaller chunk), or more: --memory-limit GIB (limits=Limits(memory=...))."
         )
 
@@ -148,7 +149,7 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, owner: int) -
 
 
 class IsolatedSessions:
-    """In place of `Sessions`: what runs the methods of an artifact is a child process. One call runs at a time."""
+    """The counterpart of `Sessions` that runs methods in a child process. One call runs at a time."""
 
     device = "cpu"
 
@@ -163,13 +164,13 @@ class IsolatedSessions:
         forget_in_forks(self)
 
     def leave_behind(self) -> None:
-        """In a forked process: the child is the parent's."""
+        """In a forked process: the child belongs to the parent."""
         if self.child:
             self.child.process.returncode = 0  # it is not waited for here
         self._begin()
 
     def twin(self) -> IsolatedSessions:
-        """Others of the same files, with a process of their own."""
+        """New sessions for the same files, with their own process."""
         twin = IsolatedSessions(self.folder, self.manifest, self.digest, self.limits)
         twin.windows |= self.windows
         return twin
@@ -197,7 +198,7 @@ class IsolatedSessions:
                     self.child = Child(self.limits)
                 self.child.ask(what, request, arrays.values())
                 return self.child.receive(what, signature.outputs, rows, options)
-            except BaseException:  # a signal, too
+            except BaseException:  # also for a signal
                 self._end()
                 raise
 
@@ -212,14 +213,14 @@ class IsolatedSessions:
 
 
 def bytes_of(array: Array) -> memoryview:
-    """The bytes of a contiguous array, where they are."""
+    """A view of the bytes of a contiguous array."""
     return array.reshape(-1).view(np.uint8).data
 
 
 def receive(
     connection: Connection, tensors: Mapping[str, Tensor], rows: int, options: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Arrays of these tensors from the other process; `OSError` if one has another size."""
+    """Arrays of these tensors, read from the other process; `OSError` if the size of one is wrong."""
     found: dict[str, Array] = {}
     for name, tensor in tensors.items():
         shape = (rows, *resolve(tensor.shape, options))
@@ -236,7 +237,7 @@ def receive(
 
 
 def check_file(file: str, limits: Limits) -> dict[str, float]:
-    """What `description.check` gives for a file, in a child process."""
+    """`inspection.check` for a file, in a child process."""
     child = Child(limits)
     try:
         found: dict[str, float] = child.ask(f"the known answer of {file}", {"file": file})["differences"]

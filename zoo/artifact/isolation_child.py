@@ -1,4 +1,4 @@
-"""The child process of `zoo.artifact.isolation`: it runs the graphs of others, within limits."""
+"""The child process of `zoo.artifact.isolation`: it runs untrusted graphs, within limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from zoo.system.memory import in_use, is_shortage
 
 
 def main(about: str) -> None:
-    """Answer the parent until it closes its end of the pipe. `about` is JSON of what `Child` says."""
+    """Answer the parent until it closes its end of the pipe. `about` is JSON from `Child`."""
     given = json.loads(about)
     limits = Limits(given["seconds"], given["memory"])
     threading.Thread(target=_end_with, args=(given["parent"],), daemon=True).start()
@@ -46,30 +46,30 @@ def main(about: str) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when the parent has ended: a graph may run, which does not look at the pipe."""
+    """End this process when the parent has ended: a running graph does not watch the pipe."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 def restrict(limits: Limits) -> None:
-    """Limits for as long as the process lives."""
+    """Set limits for the lifetime of the process."""
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):  # it writes no files
         resource.setrlimit(kind, (0, 0))
-    with suppress(OSError):  # where the system has no such files, it does not limit memory either
+    with suppress(OSError):  # systems without this file do not limit memory either
         _lower(resource.RLIMIT_AS, in_use()[0] + limits.memory)
-        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory ends, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process is killed first
 
 
 def _lower(kind: int, most: int) -> None:
-    """A soft limit, unless there is a lower one."""
+    """Set a soft limit, unless a lower one is in force."""
     soft, hard = resource.getrlimit(kind)
     known = [limit for limit in (soft, hard, most) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(kind, (min(known), hard))
 
 
 class Server:
-    """What answers: each request has all that it needs, and files are opened once for those that are alike."""
+    """Answers requests. Each is self-contained; files are opened once for requests that share them."""
 
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self.connection, self.limits = connection, limits
@@ -86,7 +86,7 @@ class Server:
                 answer = {"differences": inspection.check(inspection.inspect(request["file"]), trust=False)}
             else:
                 outputs = self._run(request)
-        except Exception as error:  # whatever it is, the parent is told
+        except Exception as error:  # any error is reported to the parent
             kind = MEMORY if is_shortage(error) else type(error).__name__ if isinstance(error, ZooError) else "ZooError"
             answer = {"error": kind, "said": " ".join(str(error).split())[: LONGEST // 16]}
         self.connection.send_bytes(json.dumps(answer).encode())
@@ -95,7 +95,7 @@ class Server:
         return "error" not in answer
 
     def _limit_time(self) -> None:
-        """Processor time of this request: in case that nobody is there any more who looks at the clock."""
+        """Limit the CPU time of this request, in case no parent is left to enforce the timeout."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         most = used.ru_utime + used.ru_stime + self.limits.seconds * cores()
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)

@@ -1,4 +1,4 @@
-"""What a graph that is not trusted may take."""
+"""The limits for an untrusted graph."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from zoo.errors import InputError
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds` of each call, which is of a chunk of rows, and bytes of `memory` beside those of Python and onnxruntime
-    themselves."""
+    """`seconds` per call, which computes one chunk of rows, and bytes of `memory` on top of what Python and onnxruntime
+    need themselves."""
 
     seconds: float = 60.0
     memory: int = 2**32

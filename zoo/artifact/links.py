@@ -1,8 +1,7 @@
-"""Artifacts whose files are links, as package managers, caches and volumes lay them.
+"""Artifacts whose files are links, as created by package managers, caches and volumes.
 
-onnxruntime opens any `.onnx` file, but refuses weights beside it if their file is a symbolic link or has several hard
-links (https://github.com/onnx/onnx/issues/7686): this affects only artifacts whose weights do not fit
-inside the files.
+onnxruntime opens any `.onnx` file, but rejects external weights if their file is a symbolic link or has several hard
+links (https://github.com/onnx/onnx/issues/7686). This only affects artifacts whose weights do not fit inside the files.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from zoo.system.files import Known, atomic_folder, sha256
 
 
 def real_files(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
-    """A folder with the files of an artifact in which the weights are no link: `folder` itself, the one that its links
-    lead to, or a copy in the user's cache, which is made once."""
+    """A folder with the files of an artifact in which the weights are not a link: `folder` itself, the target of its
+    links, or a copy in the user's cache, which is made once."""
     if not is_link(folder / WEIGHTS) or not all((folder / name).is_file() for name in entries):
-        return folder  # what is missing is said when the files are hashed
+        return folder  # hashing the files reports what is missing
     target = (folder / WEIGHTS).resolve().parent
     if not is_link(target / WEIGHTS) and all((folder / name).resolve() == target / name for name in entries):
         return target
@@ -37,7 +36,7 @@ def copy_advice(folder: Path) -> str:
 
 
 def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
-    """The copy of these files in the user's cache. Its name is made of their names and hashes."""
+    """The copy of these files in the user's cache. Its name is derived from their names and hashes."""
     import platformdirs
 
     name = sha256("".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries)).encode())
@@ -45,7 +44,7 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     if _whole(place, entries):
         return place
     if not _whole(folder, entries):
-        return folder  # what is altered is said when the files are hashed, and is not copied
+        return folder  # altered files are not copied; hashing reports them
     try:
         with atomic_folder(place, force=True, marker=lambda _: dict.fromkeys(entries, Known())) as work:
             for file in entries:
@@ -53,14 +52,14 @@ def _copy(folder: Path, entries: Mapping[str, FileEntry]) -> Path:
     except OutputError as error:
         if not _whole(place, entries):  # else another process was faster
             raise OutputError(
-                f"{folder / WEIGHTS} is a link, which onnxruntime refuses, and the copy that it takes cannot be made: "
+                f"{folder / WEIGHTS} is a link, which onnxruntime rejects, and it cannot be copied: "
                 f"{error} Or {copy_advice(folder)}"
             ) from None
     return place
 
 
 def _whole(folder: Path, entries: Mapping[str, FileEntry]) -> bool:
-    """Whether all files are there, by their sizes; what is in them is hashed later."""
+    """Whether all files are there, judged by their sizes; their contents are hashed later."""
     try:
         return all((folder / name).stat().st_size == entry.bytes for name, entry in entries.items())
     except OSError:

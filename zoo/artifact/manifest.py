@@ -1,4 +1,4 @@
-"""`manifest.json`: what an artifact is, its methods and its files. Fields that a reader does not know are ignored."""
+"""`manifest.json`: what an artifact is, its methods and its files. Readers ignore unknown fields."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zoo.spec import Density
 SCHEMA = 3
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.safetensors"
-# scalars of a file with a loop: the number of its first step, and how many it takes at most
+# scalar inputs of a file with a loop: the number of its first step, and the largest number of steps to take
 FIRST_STEP, MOST_STEPS = "first_step", "most_steps"
-WEIGHTS = "weights.bin"  # the weights of all methods, where they are too large to lie inside of the .onnx files
+WEIGHTS = "weights.bin"  # the weights of all methods, if they are too large for the .onnx files
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -27,9 +27,9 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class MethodEntry(msgspec.Struct, frozen=True):
-    """`weights` is the bytes of the weights as they are computed with. `work` is the multiplications of one row in
-    matrix products and convolutions, in one step where it has a loop, `operators` how many of these there are; None
-    where nobody counted them."""
+    """`weights` is the bytes of the weights in the precision of computation. `work` is the number of multiplications
+    per row in matrix products and convolutions, in one step if there is a loop; `operators` is the number of these
+    operators. None if they were not counted."""
 
     file: str
     signature: Signature
@@ -39,11 +39,11 @@ class MethodEntry(msgspec.Struct, frozen=True):
 
 
 class Precision(msgspec.Struct, frozen=True):
-    """What the files hold the weights in: float32, float16 or int8 (which the graph restores to float32).
+    """The type in which files store weights: float32, float16 or int8 (which the graph restores to float32).
 
-    `share` of the numbers are held so; the rest, which are small or no weights, in float32. `difference` is what
-    rounding them has changed, the largest for each method and kind of input: nats of log_prob, elsewhere relative for
-    floats (of probabilities absolute), for integers the share that differs.
+    `share` of the numbers are stored so; the rest, small tensors and constants, in float32. `difference` is the largest
+    effect of rounding for each method and kind of input: in nats for log_prob, otherwise relative for floats (absolute
+    for probabilities), and the share that differs for integers.
     """
 
     weights: str = "float32"
@@ -52,7 +52,7 @@ class Precision(msgspec.Struct, frozen=True):
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """`count` steps of a loop from `first` on, of a loop of so many (`of`)."""
+    """`count` steps from `first` on, in a loop of `of` steps."""
 
     first: int
     count: int
@@ -67,11 +67,10 @@ class Steps(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared of a method with its source. `difference` is the largest for each kind of input: the share of
-    unequal values for integers, elsewhere relative (`zoo.parity.differences`). `tolerance` is that of kinds whose
-    inputs the source itself is sensitive to. `rows` and `batches`, the sizes of the calls, are the largest of all
-    kinds; of a long loop only some `steps` were taken, each time from the initial state. `seconds` is the time that it
-    took."""
+    """How a method was compared with its source. `difference` is the largest for each kind of input: the share of
+    unequal values for integers, otherwise relative (`zoo.parity.differences`). `tolerance` is listed for kinds of input
+    that the source itself is sensitive to. `rows` and `batches`, the sizes of the calls, are the largest of all kinds;
+    of a long loop only some `steps` were run, each time from the initial state. `seconds` is the time taken."""
 
     difference: dict[str, float]
     tolerance: dict[str, float] = {}
@@ -92,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     framework: str
     space: dict[str, Any]
     classes: list[str] | None
+    categories: dict[str, list[str]] = {}  # the names of the values of inputs that are words
     density: Density | None
     config: dict[str, Any]
     opset: int
@@ -124,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can only be that of a file in the folder itself, on any system."""
+    """Whether a name can only refer to a file in the folder itself, on any system."""
     try:
         name.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold and file systems cannot

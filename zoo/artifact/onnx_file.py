@@ -1,7 +1,7 @@
-"""What an `.onnx` file says of itself, read from its bytes before any runtime parses it.
+"""Reads the metadata of an `.onnx` file from its bytes, before any runtime parses it.
 
-The format is protocol buffers: fields of a number and a value, messages within messages. Only a few fields of
-`onnx.proto` are read; weights are skipped, so large files cost little. onnx itself is not a dependency of the core.
+The format is protocol buffers: fields of a number and a value, in nested messages. Only a few fields of `onnx.proto`
+are read; weights are skipped, so large files cost little. onnx itself is not a dependency of the core.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoo.errors import CorruptFile
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
-# fields of the messages of onnx.proto that lead to others, by message: {field number: message}
+# fields of onnx.proto that hold nested messages, by message: {field number: message}
 MODEL, GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION, TRAINING, ENTRY = range(9)
 INSIDE = {
     MODEL: {7: GRAPH, 14: ENTRY, 20: TRAINING, 25: FUNCTION},
@@ -27,33 +27,33 @@ INSIDE = {
     TRAINING: {1: GRAPH, 2: GRAPH},
 }
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-NUMBER_SIZE, TAG_SIZE = 10, 5  # bytes of a varint at most; those of tags and lengths are of 32 bits
+NUMBER_SIZE, TAG_SIZE = 10, 5  # largest varints in bytes; tags and lengths have 32 bits
 MAX_TAG, MAX_LENGTH = 2**32 - 1, 2**31 - 1
-DEPTH = 100  # messages within messages, as protocol buffers allow
-MAX_FIELDS = 2**21  # of all messages: a model has about ten for each node and weight, and two million take seconds
-MAX_TEXT = 2**26  # bytes of a text that is kept
-ORT_FORMAT = b"ORTM"  # the letters that onnxruntime knows its own format by, from byte 4 on
+DEPTH = 100  # of nested messages, as protocol buffers allow
+MAX_FIELDS = 2**21  # in all messages: a model has about ten per node and weight, and two million take seconds
+MAX_TEXT = 2**26  # bytes of text to keep
+ORT_FORMAT = b"ORTM"  # marks onnxruntime's own format, at byte 4
 KEY, VALUE = 1, 2  # fields of an entry
 IR_VERSION, DESCRIPTION = 1, 6  # fields of a model
 KIND, DOMAIN = 4, 7  # fields of a node
-STANDARD = ("", "ai.onnx")  # two names of one domain: the operators that onnx itself defines
-RANDOM = ("Random", "Multinomial", "Bernoulli", "Dropout")  # how the kinds begin that draw random numbers by themselves
+STANDARD = ("", "ai.onnx")  # two names of the domain of the ONNX standard
+RANDOM = ("Random", "Multinomial", "Bernoulli", "Dropout")  # prefixes of operators that draw random numbers
 
 
 @dataclass
 class ModelFile:
-    """`locations` are the files that weights lie in, those of subgraphs included; `operators` are (domain, kind)."""
+    """`locations` are the files that hold weights, including those of subgraphs; `operators` are (domain, kind)."""
 
     description: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     locations: set[str] = field(default_factory=set)
     operators: set[tuple[str, str]] = field(default_factory=set)
-    fields: int = 0  # that were read
+    fields: int = 0  # number of fields read
 
     @property
     def unusual(self) -> list[str]:
-        """The operators that no untrusted graph may have: of other domains than onnx's own, and random ones, which
-        abort the process for some arguments. Functions of the file and subgraphs are looked through as well."""
+        """The operators that an untrusted graph may not have: those outside the ONNX standard, and random ones, which
+        abort the process for some arguments. Includes those in functions and subgraphs."""
         return sorted(
             f"{domain}.{kind}" if domain else kind
             for domain, kind in self.operators
@@ -62,20 +62,20 @@ class ModelFile:
 
 
 def read_model_file(data: Buffer, name: str) -> ModelFile:
-    """What the bytes of a file say; `CorruptFile` if they are no ONNX model. `name` is for messages."""
+    """Parse the bytes of a file; `CorruptFile` if they are not an ONNX model. `name` is for messages."""
     found, problem = ModelFile(), ""
     try:
         with memoryview(data) as view:
             if view[4:8] == ORT_FORMAT:
                 raise ValueError
             _message(view, MODEL, found, 0)
-    except (IndexError, ValueError):  # an end before the end, text that is no UTF-8, messages without end
-        # raised below: an exception that holds this one holds views of `data`, which cannot be closed
+    except (IndexError, ValueError):  # truncated data, text that is not UTF-8, nesting that is too deep
+        # raised below: an exception chained to this one would hold views of `data`, which could then not be closed
         with memoryview(data) as view:
             if found.fields > MAX_FIELDS:
-                problem = f"has more than {MAX_FIELDS:,} fields; no model has so many. Export it again."
+                problem = f"has more than {MAX_FIELDS:,} fields; no model has that many. Export it again."
             elif _is_cut_off(view):
-                problem = "is cut off: it ends in the middle. Copy or export it again."
+                problem = "is truncated. Copy or export it again."
             else:
                 problem = "is not an ONNX model, or it is damaged. Expected an .onnx file."
     if problem:
@@ -84,7 +84,7 @@ def read_model_file(data: Buffer, name: str) -> ModelFile:
 
 
 def _is_cut_off(model: memoryview) -> bool:
-    """Whether it begins as a model does, and ends within a field."""
+    """Whether it begins like a model and ends within a field."""
     numbers = set()
     try:
         for number, _ in _fields(model, ModelFile()):
@@ -126,11 +126,11 @@ def _text(data: memoryview) -> str:
 
 
 def _fields(data: memoryview, found: ModelFile) -> Iterator[tuple[int, memoryview | None]]:
-    """The number of each field and its bytes, None for a number. `IndexError` if `data` ends within a field. They are
+    """The number of each field and its bytes, None for a number. `IndexError` if `data` ends within a field. Fields are
     counted in `found`.
 
-    Parsers differ over malformed tags and lengths: that of C++ cuts a tag to 32 bits, and so reads a field that others
-    skip. None is accepted: what is not read here must not be read by onnxruntime.
+    Parsers disagree on malformed tags and lengths: the C++ parser truncates a tag to 32 bits, and so reads a field that
+    others skip. Malformed ones are rejected: onnxruntime must not read what is not read here.
     """
     place = 0
     while place < len(data):
@@ -160,7 +160,7 @@ def _fields(data: memoryview, found: ModelFile) -> Iterator[tuple[int, memoryvie
 
 
 def _varint(data: memoryview, place: int, most: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, in `most` bytes at most, and where it ends."""
+    """A varint (7 bits per byte) of at most `most` bytes, and the position after it."""
     number = 0
     for i in range(most):
         byte = data[place + i]

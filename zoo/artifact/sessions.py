@@ -1,4 +1,4 @@
-"""onnxruntime's sessions for the methods of an artifact: opened when they are needed, few where weights are large."""
+"""onnxruntime sessions for the methods of an artifact: opened on demand, and few if weights are large."""
 
 from __future__ import annotations
 
@@ -28,58 +28,58 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-LARGE = 2**26  # bytes of a method's weights: above, one session for all calls of a method
-COPIES = 2**27  # bytes of all sessions of a method below: weights, and SESSION
-SESSION = 2**22  # allowed for what a session holds beside weights
+LARGE = 2**26  # bytes of a method's weights, above which all its calls share one session
+COPIES = 2**27  # bytes of all sessions of a smaller method: weights, and SESSION for each
+SESSION = 2**22  # bytes assumed for a session besides its weights
 OPEN = 2  # weights of large methods that stay open, as a multiple of the largest method's
-BY_VALUE = ("ConstantSharing", "NoopElimination")  # optimizers that look at a constant that is about to be replaced
+BY_VALUE = ("ConstantSharing", "NoopElimination")  # optimizers that read a constant that is about to be replaced
 Key = tuple[str, int, int]  # method, threads, part
 
-_left_behind: list[Any] = []  # sessions of a parent process: their threads are not here, so they cannot be closed
+_left_behind: list[Any] = []  # sessions of a parent process: their threads do not exist here, so they cannot be closed
 _all: weakref.WeakSet[Any] = weakref.WeakSet()  # of this process
 
 
 class Sessions:
-    """The sessions of an artifact on a device, which is decided when the first one is opened.
+    """The sessions of an artifact on a device, which is determined when the first one is opened.
 
-    Several threads may ask for sessions at once: those of large methods are opened one after another, so that no more
-    stay in memory than should; small ones in parallel.
+    Several threads may request sessions at once: those of large methods are opened one after another, to bound memory;
+    small ones in parallel.
     """
 
     def __init__(self, files: StoredFiles, manifest: Manifest, device: str) -> None:
         self.files, self.manifest = files, manifest
         self.asked, self._device = device, choose_device(device)
         self.decided = self._device == "cpu"
-        self.windows: dict[str, Window] = {}  # of loops that do not take all of their steps
+        self.windows: dict[str, Window] = {}  # of loops that run only some of their steps
         self._begin()
 
     def _begin(self) -> None:
-        """Without any session."""
-        self.open: dict[Key, ort.InferenceSession] = {}  # the one that was used last comes last
+        """Start without any session."""
+        self.open: dict[Key, ort.InferenceSession] = {}  # most recently used last
         self.replaced: list[ort.OrtValue] = []  # constants of sessions, which keep no copy
-        self.lock = threading.RLock()  # of `open`
+        self.lock = threading.RLock()  # guards `open`
         forget_in_forks(self)
 
     def twin(self) -> Sessions:
-        """Others of the same files."""
+        """New sessions for the same files."""
         twin = copy.copy(self)
         twin._begin()
         return twin
 
     def windowed(self, method: str, window: Window) -> Sessions:
-        """Others of the same files that take these steps of a method's loop alone."""
+        """New sessions for the same files that run only these steps of a method's loop."""
         twin = self.twin()
         twin.windows = {**self.windows, method: window}
         return twin
 
     def leave_behind(self) -> None:
-        """In a forked child: begin anew, with a lock that no thread of the parent holds."""
+        """In a forked child: start over, with a lock that no thread of the parent holds."""
         _left_behind.append((self.open, self.replaced))
         self._begin()
 
     @property
     def device(self) -> str:
-        """Whether there is a GPU that can be used shows when the first session is opened."""
+        """Opens a session, if none is open: only then is it known whether a GPU can be used."""
         if not self.decided:
             self.session(next(iter(self.manifest.methods)), 0)
         return self._device
@@ -101,8 +101,8 @@ class Sessions:
         return {name: np.concatenate(found) for name, found in zip(outputs, zip(*results, strict=True), strict=True)}
 
     def of(self, method: str, rows: int, options: Mapping[str, Any]) -> list[ort.InferenceSession]:
-        """A session for each part of a batch. Runs of one session wait for each other where they take memory from it,
-        which loops do in every step; cores that share no cache wait longer."""
+        """A session for each part of a batch. Runs of one session block each other whenever they allocate memory, which
+        loops do in every step; cores that share no cache block longer."""
         entry = self.manifest.methods[method]
         if self.device != "cpu" or entry.weights > LARGE:
             return [self.session(method, 0)]
@@ -116,7 +116,7 @@ class Sessions:
         return [self.session(method, threads, n) for n in numbers]
 
     def session(self, method: str, threads: int, part: int = 0) -> ort.InferenceSession:
-        """What runs a method, with one thread, which is the caller's, or all (0)."""
+        """The session of a method, with one thread (the caller's) or all (0)."""
         key, entry = (method, threads, part), self.manifest.methods[method]
         if entry.weights <= LARGE and (found := self.open.get(key)):
             return found
@@ -127,18 +127,17 @@ class Sessions:
                 self._release(entry)
                 return self._used(key, self._decide(method, threads))
         new = self._decide(method, threads)
-        with self.lock:  # another thread may have been faster
+        with self.lock:  # another thread may have opened it meanwhile
             return self._used(key, self.open.get(key, new))
 
     def _used(self, key: Key, session: ort.InferenceSession) -> ort.InferenceSession:
-        """Keep a session as the one that was used last. The caller holds the lock."""
+        """Keep a session as the most recently used. The caller holds the lock."""
         self.open.pop(key, None)
         self.open[key] = session
         return session
 
     def _release(self, entry: MethodEntry) -> None:
-        """Close what was not used for longest, so that there is room for the weights of `entry`. The caller holds the
-        lock."""
+        """Close the least recently used sessions to make room for the weights of `entry`. The caller holds the lock."""
         methods = self.manifest.methods
         most = OPEN * max(m.weights for m in methods.values()) - entry.weights
         large = [key for key in self.open if methods[key[0]].weights > LARGE]
@@ -149,13 +148,13 @@ class Sessions:
             return_memory()
 
     def close(self) -> None:
-        """Close all of them; what is needed again is opened again."""
+        """Close all sessions; they are reopened on demand."""
         with self.lock:
             self.open.clear()
         return_memory()
 
     def _decide(self, method: str, threads: int) -> ort.InferenceSession:
-        """A new session, on the CPU if no GPU was asked for and none can be used."""
+        """A new session, on the CPU if no GPU was requested and none can be used."""
         import onnxruntime as ort
 
         session, problem = None, None
@@ -170,7 +169,7 @@ class Sessions:
                 path = self.files.folder / self.manifest.methods[method].file
                 raise CorruptFile(f"{path} cannot be opened by onnxruntime {ort.__version__}: {error}") from error
             problem = error
-        # without CUDA's libraries onnxruntime goes on with the CPU and only logs it; without a GPU it raises
+        # without CUDA's libraries onnxruntime falls back to the CPU and only logs it; without a GPU it raises
         if self._device == "cuda" and (session is None or CUDA not in session.get_providers()):
             if self.asked == "auto":
                 self._device, self.decided = "cpu", True
@@ -184,22 +183,22 @@ class Sessions:
         return session
 
     def create(self, method: str, *, threads: int = 0, captured: bool = False) -> ort.InferenceSession:
-        """A session of a method with so many threads (0: all). `captured`: its kernels are recorded as a CUDA graph, or
-        it is refused."""
+        """A session of a method with `threads` threads (0: all). `captured`: its kernels are recorded as a CUDA graph,
+        or onnxruntime raises."""
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         more: dict[str, Any] = {}
-        options.log_severity_level = 4  # what goes wrong is raised, and its names may hold what a terminal obeys
+        options.log_severity_level = 4  # errors are raised anyway, and names may hold control characters
         options.intra_op_num_threads = threads
-        # threads would go on for some 40 ms after a call, looking for work, and keep whatever runs then from the cores
+        # threads would spin for some 40 ms after a call and keep the cores from whatever runs next
         options.add_session_config_entry("session.force_spinning_stop", "1")
         providers: list[Any] = [CPU]
         if self._device == "cuda":
             ort.preload_dlls()  # CUDA and cuDNN as pip installs them
-            cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity asks
+            cuda = {"use_tf32": "0", "enable_cuda_graph": str(int(captured))}  # full float32, as parity requires
             providers = [(CUDA, cuda), CPU]
-            more["enable_fallback"] = 0  # else it prints what goes wrong, then or later, and goes on with the CPU
+            more["enable_fallback"] = 0  # else it prints errors, then or later, and falls back to the CPU
         if window := self.windows.get(method):
             more["disabled_optimizers"] = list(BY_VALUE)
             for name, number in ((FIRST_STEP, window.first), (MOST_STEPS, window.steps)):
@@ -207,7 +206,7 @@ class Sessions:
                 options.add_initializer(name, self.replaced[-1])
         options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever the bytes look like
         with self.files.source(self.manifest.methods[method].file) as source:
-            if isinstance(source, bytes):  # weights beside the file would be looked for in the working directory
+            if isinstance(source, bytes):  # external weights would be searched in the working directory
                 options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
             with unstoppable():
                 return ort.InferenceSession(source, options, providers=providers, **more)
@@ -228,16 +227,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def return_memory() -> None:
-    """Have the C library return what it keeps for later. Without that a process has the weights of sessions that are
-    closed: 3.2 times those of an artifact with four methods in place of 2.2."""
+    """Have the C library return freed memory to the system. Otherwise a process keeps the weights of closed sessions:
+    3.2 times those of an artifact with four methods instead of 2.2."""
     import ctypes
 
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere than in Linux with glibc
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not Linux with glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def choose_device(device: str) -> str:
-    """ "cpu" or "cuda" for what was asked and what onnxruntime has."""
+    """ "cpu" or "cuda", by what was requested and what onnxruntime has."""
     if device not in DEVICES:
         raise InputError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}.")
     try:
@@ -250,7 +249,7 @@ def choose_device(device: str) -> str:
         return "cpu" if device == "cpu" else "cuda"
     if device == "cuda":
         raise InputError(
-            "CUDA was asked for and this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', "
+            "CUDA was requested, but this onnxruntime has no CUDA provider. Install it: pip install 'genzoo[gpu]', "
             "or use the CPU: --device cpu."
         )
     return "cpu"

@@ -1,4 +1,4 @@
-"""Threads: into how many parts to cut a batch, and running each part in a thread of its own."""
+"""Threads: into how many parts to split a batch, and running each part in its own thread."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zoo.artifact.manifest import MethodEntry
 from zoo.model import network_rows
 
 T = TypeVar("T")
-PART = 3_000_000  # multiplications that are worth a thread of their own
-SHARED = 1_000_000  # multiplications of one operator, in the mean, that are worth all threads
-UNCOUNTED = 32  # rows that are taken to be worth a thread where nobody counted their work
+PART = 3_000_000  # multiplications worth their own thread
+SHARED = 1_000_000  # mean multiplications per operator worth all threads
+UNCOUNTED = 32  # rows assumed to be worth a thread if their work was not counted
 
 
 def plan(entry: MethodEntry, rows: int, options: Mapping[str, Any]) -> tuple[int, int]:
-    """Into how many parts to cut a batch, each for a thread of its own, and how many threads share each operator:
-    one, or all (0). Rows do not depend on each other, so threads of parts meet once, at the end, and not in each
-    operator: these are shared only where there are fewer rows than cores, and operators are large."""
+    """Into how many parts to split a batch, each with its own thread, and how many threads share each operator: one, or
+    all (0). Rows are independent, so the threads of parts synchronize once, at the end, instead of in each operator:
+    operators are shared only if there are fewer rows than cores, and operators are large."""
     if entry.work is None:
         parts = min(rows // UNCOUNTED, cores())
         return (parts, 1) if parts > 1 else (1, 0)
@@ -35,13 +35,13 @@ def plan(entry: MethodEntry, rows: int, options: Mapping[str, Any]) -> tuple[int
 
 
 def cut(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Where each part of the rows begins and ends."""
+    """Start and end of each part of the rows."""
     cuts = [rows * k // parts for k in range(parts + 1)]
     return list(itertools.pairwise(cuts))
 
 
 def together(runs: Sequence[Callable[[], T]]) -> list[T]:
-    """What the runs give, each in a thread of its own; the first in this one. None goes on after this returns."""
+    """The results of the runs, each in its own thread; the first in this one. All have ended when this returns."""
     if len(runs) == 1:
         return [runs[0]()]
     threads = _threads(os.getpid())
@@ -56,10 +56,10 @@ def together(runs: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class Threads:
-    """Threads for parts of a batch. As long as one call uses them, they keep off the core that it came from.
+    """Threads for parts of a batch. While one call uses them, they stay off the core of the caller.
 
-    Linux often wakes a thread on the core that it ran on last. After a pause that was the caller's, and two parts took
-    turns on one core while the other did nothing (measured on two cores; where there are more it may find another).
+    Linux often wakes a thread on the core that it last ran on. After a pause that was the caller's core, and two parts
+    took turns on it while the other core was idle (measured on two cores; with more, Linux may find another).
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Threads:
         self.lock = threading.Lock()
         self.calls = 0
         self.ids: list[int] = []
-        self.allowed: set[int] = set()  # cores; none: those of the thread that began it
+        self.allowed: set[int] = set()  # cores; empty: those of the thread that started it
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ class Threads:
             self._move(self.ids[-1:])
 
     def _place(self, avoided: int | None) -> None:
-        """Where the caller may be, less one core."""
+        """Allow the cores of the caller, except `avoided`."""
         if not hasattr(os, "sched_setaffinity"):
             return
         cores = os.sched_getaffinity(0)
@@ -98,7 +98,7 @@ class Threads:
             self._move(self.ids)
 
     def _move(self, ids: Sequence[int]) -> None:
-        with contextlib.suppress(OSError):  # where that is not allowed, threads are where the system has them
+        with contextlib.suppress(OSError):  # if that is not permitted, the system places the threads
             for thread in ids if self.allowed else ():
                 os.sched_setaffinity(thread, self.allowed)
 
@@ -110,12 +110,12 @@ def _threads(process: int) -> Threads:
 
 
 def cores() -> int:
-    """Those that this thread may use."""
+    """The cores that this thread may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def current_core() -> int | None:
-    """The core that this thread runs on; None where the system does not tell."""
+    """The core that this thread runs on; None if unknown."""
     ask = _sched_getcpu()
     core = ask() if ask else -1
     return core if core >= 0 else None

@@ -1,4 +1,4 @@
-"""What a manifest says of methods must make sense, before anything is run by it: somebody may have changed the file."""
+"""Checks that the methods of a manifest make sense before anything is run: the file may have been tampered with."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo.signature import Option, Signature
 if TYPE_CHECKING:
     from zoo.artifact.manifest import Manifest
 
-LARGEST = 2**31  # of a shape's dimensions, and of a loop's steps
+LARGEST = 2**31  # dimension of a shape, and number of steps of a loop
 
 
 def check_manifest(manifest: Manifest, path: Path) -> None:
-    """`CorruptFile` for the first thing that cannot be."""
+    """`CorruptFile` for the first problem found."""
     problem = next(_problems(manifest), "")
     if problem:
         raise CorruptFile(f"{path} is altered or damaged: {problem}. Export the model again.")
@@ -39,8 +39,13 @@ def _problems(manifest: Manifest) -> Iterator[str]:
             yield f"{name} does not give {first or 'anything'}"
         if "label" in signature.inputs and not manifest.classes:
             yield f"{name} takes a label and there are no classes"
+        yield from (
+            f"{name} takes {tensor.describe()} as {key}, and there are names for it"
+            for key, tensor in signature.conditions.items()
+            if key in manifest.categories and (tensor.shape or tensor.dtype == "float32")
+        )
         if min(entry.weights, entry.work or 0, entry.operators or 0) < 0:
-            yield f"the work of {name} is less than nothing"
+            yield f"the work of {name} is negative"
         yield from (f"{problem} of {name}" for problem in _of_signature(signature))
 
 

@@ -28,7 +28,7 @@ from zoo.system.memory import is_shortage
 COMMANDS = (
     *("list", "show", "data", "plugins"),
     *("train", "runs", "evaluate", "compare"),
-    *("sample", "score", "encode", "decode", "predict"),
+    *("sample", "score", "impute", "encode", "decode", "predict"),
     *("interpolate", "walk", "arithmetic"),
     *("export", "verify", "inspect", "bench", "demo"),
     *("new-plugin", "completion"),
@@ -73,6 +73,9 @@ class Commands(click.Group):
             streams.open_streams()
             try:
                 result = self._main(args, prog_name, complete_var, **extra)
+            except KeyboardInterrupt:  # before signals are the command's
+                streams.say("stopped.", err=True)
+                sys.exit(INTERRUPTED)
             except Exception as error:
                 _fail(error)
             sys.exit(result if isinstance(result, int) else 0)
@@ -97,7 +100,9 @@ class Commands(click.Group):
 def _fail(error: Exception) -> NoReturn:
     """Print an error that the user can fix and exit; re-raise any other."""
     if not isinstance(error, ZooError) and is_shortage(error) and not os.environ.get("ZOO_DEBUG"):
-        _say(f"there is not enough memory ({error}). Take fewer rows at a time: a smaller --chunk or --batch.")
+        _say(
+            f"there is not enough memory ({error}). Take fewer rows, or fewer at a time if there is --chunk or --batch."
+        )
     elif isinstance(error, click.UsageError):
         _say(error.format_message())
         if error.ctx:

@@ -101,7 +101,9 @@ image_size = click.option(
     help="Resize images of a folder to one size; by default they are cropped.",
 )
 types = click.option(
-    "--types", metavar="NAME=KIND,...", help="Kinds of columns: real, integer, category, ordered, boolean, date, drop."
+    "--types",
+    metavar="NAME=KIND,...",
+    help="Kinds of columns: real, integer, category, ordered, boolean, date, text, drop.",
 )
 input_columns = click.option(
     "--inputs", metavar="NAME,...", help="Columns (in NPZ: arrays) that the model is conditioned on, such as age."

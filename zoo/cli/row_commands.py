@@ -26,13 +26,24 @@ from zoo.columns import Table
 from zoo.data import SPLITS, load_dataset, resolve
 from zoo.data.arrow import arrow
 from zoo.data.model_data import columns_in, said_of
-from zoo.data.readers import TABLES, column_names, numbered, open_inputs, open_rows, read_labels, read_latents
+from zoo.data.readers import (
+    TABLES,
+    column_names,
+    encode_inputs,
+    numbered,
+    open_inputs,
+    open_rows,
+    read_labels,
+    read_latents,
+)
+from zoo.data.records import read_given
 from zoo.data.sources import Source
 from zoo.data.tables import Table as TableFile
 from zoo.data.tables import find_parts, open_parts
 from zoo.errors import InputError, UnknownName, did_you_mean
 from zoo.model import FIRST_OUTPUT, Model, Progress
-from zoo.spaces import Image, Labels, Space, Strings
+from zoo.signature import GIVEN, KNOWN, Tensor
+from zoo.spaces import Categories, Image, Labels, Space, Strings
 from zoo.system.files import check_output_file
 
 if TYPE_CHECKING:
@@ -101,6 +112,9 @@ def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array
             raise InputError(
                 f"{method} of {model.name} has no input {name!r} for all rows; {takes}.{did_you_mean(name, known)}"
             )
+        if name in model.categories:
+            found[name] = model.categories[name].codes([value], f"--input {name}")[0]
+            continue
         try:
             numbers = np.array([float(part) for part in value.split(",")])
             found[name] = numbers.reshape([int(d) for d in known[name].shape])
@@ -109,6 +123,35 @@ def told(model: Model, method: str, given: Mapping[str, str]) -> dict[str, Array
             what = f"{math.prod(map(int, shape))} numbers separated by commas" if shape else "a number"
             raise InputError(f"--input {name}={value}; expected {what}.") from None
     return found
+
+
+def given_columns(model: Model, source: str, besides: Sequence[str] = ()) -> dict[str, Array]:
+    """The columns of a table that are given of each row of a file, where its cells are not missing, as inputs of
+    `sample`. Columns that the model does not have are errors, but for those `besides`."""
+    assert isinstance(model.space, Table)
+    found, _ = find(source)
+    if not isinstance(found, Path):
+        raise InputError(f"{source} is a data set; expected a file with columns of the table.")
+    codes, known = read_given(open_parts(find_parts(found) or [found]), model.space, besides)
+    return {GIVEN: codes, KNOWN: known}
+
+
+def fixed_columns(model: Model, fixed: Mapping[str, str], told: Mapping[str, Array], count: int) -> dict[str, Array]:
+    """`--given NAME=VALUE`: columns of all of `count` rows, beside those that are given of each (`told`)."""
+    if not fixed:
+        return {}
+    if not model.signature("sample").takes_columns:
+        raise InputError(f"sample of {model.name} takes no columns of a table; omit --given.")
+    assert isinstance(model.space, Table)
+    codes, known = model.space.given(fixed, "--given")
+    for name, place in zip(model.space.names, known, strict=True):
+        if name in fixed and not place:
+            raise InputError(f"--given {name}={fixed[name]} is a missing value; expected one that there is.")
+    of_code = np.repeat(known, [len(c.levels) for c in model.space.columns])
+    return {
+        GIVEN: np.where(of_code, codes, told[GIVEN]) if told else np.broadcast_to(codes, (count, *codes.shape)),
+        KNOWN: known | told[KNOWN] if told else np.broadcast_to(known, (count, *known.shape)),
+    }
 
 
 def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
@@ -127,15 +170,28 @@ def label_of(model: Model, method: str, chosen: str | None) -> dict[str, Any]:
 # ---- rows in --------------------------------------------------------------------------------------------------------
 
 
-def read_conditions(source: str, names: Sequence[str]) -> dict[str, Source]:
-    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, by name."""
+def read_conditions(model: Model, source: str, names: Sequence[str]) -> dict[str, Source]:
+    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, by name, as the
+    model takes them."""
+    found, categories = conditions_of(model, source, names)
+    if words := [name for name in categories if name not in model.categories]:
+        raise InputError(f"{words[0]} of {source} holds words; {model.name} takes numbers. Give those.")
+    return found
+
+
+def conditions_of(
+    model: Model, source: str, names: Sequence[str]
+) -> tuple[dict[str, Source], Mapping[str, Categories]]:
+    """The inputs of rows of a file, or of a split of a data set, other than observations and classes, and the
+    categories of those that are words, by name. Categories of the model are as it has them."""
     if not names:
-        return {}
+        return {}, {}
     found, split = find(source)
     if isinstance(found, Path):
-        return open_inputs(found, names)
+        return encode_inputs(source, open_inputs(found, names, model.categories), model.categories)
     dataset = load_dataset(found, inputs=names)
-    return {name: dataset.splits[split].sources[name] for name in names}
+    dataset = dataset.fitted(dataset.space, None, {**dataset.categories, **model.categories})
+    return {name: dataset.splits[split].sources[name] for name in names}, dataset.categories
 
 
 def read_inputs(
@@ -163,7 +219,7 @@ def read_inputs(
         if "z" in signature.inputs:
             inputs["z"] = read_latents(found, [int(d) for d in signature.inputs["z"].shape], names)
         else:
-            inputs["x"] = open_rows(found, model.space, label, names)
+            inputs["x"] = open_rows(found, model.space, label, names, said_of(model).text)
         if wanted and chosen is None:
             assert model.classes is not None
             labels = read_labels(found, model.classes, label)
@@ -182,33 +238,38 @@ def read_inputs(
                 f"{source} has no classes, and {model.name} needs one for each row: --class NAME sets them all."
             )
         inputs[LABEL] = np.broadcast_to(labels, len(next(iter(inputs.values()))))
-    inputs |= read_conditions(source, names)
+    inputs |= read_conditions(model, source, names)
     count = len(next(iter(inputs.values())))
     return inputs | {name: np.broadcast_to(value, (count, *value.shape)) for name, value in of_all.items()}
 
 
 def having(model: Model, source: str, attribute: str, label: str | None = None) -> npt.NDArray[np.bool_]:
-    """Which rows have an attribute (N,): `NAME=VALUE` of an input that is a number, `NAME` of one that is not 0, or
-    `label=CLASS`."""
+    """Which rows have an attribute (N,): `NAME=VALUE` of an input that is a number or a category, `NAME` of a number
+    that is not 0, or `label=CLASS`."""
     name, equals, value = attribute.partition("=")
     if name == LABEL:
         classes, labels = classes_of(model, source, label)
         if not value:
             raise InputError(f"--attribute {LABEL} needs a class: {LABEL}=CLASS; {classes.describe()}.")
         return np.asarray(labels == classes.check([value], name="--attribute label")[0])
-    values = np.asarray(read_conditions(source, [name])[name][:])
+    found, categories = conditions_of(model, source, [name])
+    values = np.asarray(found[name][:])
     if values.ndim != 1:
         raise InputError(f"{name} of {source} has shape {values.shape}; expected one number for each row.")
+    if name in categories:
+        if not equals:
+            raise InputError(f"--attribute {name} needs a value: {name}=VALUE; {categories[name].describe()}.")
+        return np.asarray(values == categories[name].codes([value], f"--attribute {name}")[0])
     if not equals:
         return np.asarray(values != 0)
     try:
-        found = values == float(value)
+        equal = values == float(value)
     except ValueError:
         raise InputError(f"--attribute {attribute}: {value!r} is no number; expected a value of {name}.") from None
-    if not found.any():
+    if not equal.any():
         there = ", ".join(f"{v:g}" for v in np.unique(values)[:12])
         raise InputError(f"no row of {source} has {name}={value}; its values are {there}.")
-    return np.asarray(found)
+    return np.asarray(equal)
 
 
 def classes_of(model: Model, source: str, label: str | None) -> tuple[Labels, npt.NDArray[np.int64]]:
@@ -419,6 +480,10 @@ def run(
     if not 0 <= start < count:
         raise InputError(f"--start is {start}; {data} has {count:,} rows, which are numbered from 0.")
     columns: dict[str, Sequence[str]] = {}
+    if isinstance(model.space, Table) and signature.outputs.get("conditionals") == Tensor(
+        "float32", (len(model.space.columns),)
+    ):
+        columns["conditionals"] = [f"log_prob {name}" for name in model.space.names]
     with bar(method, out) as show:
         how = {"stream": stream, "chunk": chunk, **settings}
         chunks = watch(blocks(model, method, inputs, start, seeds or seed, how, show))

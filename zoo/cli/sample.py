@@ -28,6 +28,7 @@ Examples:
   zoo sample out/moons -n 1000000 --start 1000000 --seed 7 --out x.parquet
   zoo sample ddpm.digits --seeds 3,9,27 --class 4 --out three.png
   zoo sample runs/faces -n 25 --input glasses=1 --out x.png
+  zoo sample runs/people -n 1000 --given sex=Female --given age=30 --out people.csv
   zoo sample vae.digits -n 25 --seed 7 --out x.png --beside nearest
 """
 
@@ -46,9 +47,17 @@ Examples:
 @click.option("--class", "chosen", metavar="CLASS", help="A class by name or index; 'all' cycles through them.")
 @options.given_inputs
 @click.option(
+    "--given",
+    "fixed",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    callback=options.settings,
+    help="A column of a table for all rows, such as sex=Female; the others are drawn (may be repeated).",
+)
+@click.option(
     "--inputs",
     metavar="FILE|NAME[:SPLIT]",
-    help="A file with a column for each input of the model.",
+    help="A file with a column for each input of the model, or with columns of a table that are given.",
 )
 @options.set_option("An option of the method, such as temperature=0.8")
 @options.out
@@ -73,6 +82,7 @@ def command(
     start: int,
     chosen: str | None,
     given: dict[str, str],
+    fixed: dict[str, str],
     inputs: str | None,
     settings: dict[str, str],
     out: Path | None,
@@ -107,6 +117,7 @@ def command(
     if count is None:
         count = len(seeds) if seeds else min(map(len, columns.values()), default=COUNT)
     told = told_of_rows(model, given, columns, count)
+    told |= row_commands.fixed_columns(model, fixed, told, count)
     row_commands.check_late(out, force, model.space, count)
     if out is not None:
         row_commands.check_room(out, model.space, count)
@@ -139,9 +150,12 @@ def columns_of(model: Model, given: Mapping[str, str], source: str | None, first
         )
     if source is None:
         return {}
-    if not names:
+    if model.signature("sample").takes_columns:
+        found: Mapping[str, Any] = row_commands.given_columns(model, source)
+    elif not names:
         raise InputError(f"sample of {model.name} has no inputs for each row; omit --inputs.")
-    found = row_commands.read_conditions(source, names)
+    else:
+        found = row_commands.read_conditions(model, source, names)
     for name, column in found.items():
         if first >= len(column):
             raise InputError(f"--start is {first}; {name} of {source} has {len(column):,} rows, numbered from 0.")

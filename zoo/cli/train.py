@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import fields
@@ -262,11 +263,18 @@ def _finish(run: Path, model: EagerModel, seconds: float) -> None:
             f"The best epoch was the last: more may be better. Continue: zoo train --resume {run} --epochs "
             f"{2 * card['epoch']}"
         )
-    words = "".join(f" --input {name}={','.join(f'{v:g}' for v in a[0].flat)}" for name, a in told.items())
+    words = "".join(f" --input {_given(model, name, array[0])}" for name, array in told.items())
     draw = [f"zoo sample {run} -n 64 --seed 7{_all(model)}{words} --out {picture.name}"] if picture else []
     score = [f"zoo predict {run} --data {card['data']} --out predictions.csv"] if "predict" in model.signatures else []
     steps = [*draw, *score, f"zoo evaluate {run}", f"zoo export {run} --out out/{run.name}"]
     note("Next:\n  " + "\n  ".join(steps))
+
+
+def _given(model: EagerModel, name: str, value: Array) -> str:
+    """An input of one row as `--input` takes it, in a shell."""
+    if name in model.categories:
+        return shlex.quote(f"{name}={model.categories[name].names[int(value)]}")
+    return f"{name}={','.join(f'{v:g}' for v in value.flat)}"
 
 
 def told_of_preview(model: EagerModel) -> dict[str, Array]:

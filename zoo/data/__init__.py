@@ -24,19 +24,20 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.errors import InputError, PluginError, UnknownName, ZooWarning, did_you_mean
 from zoo.signature import RESERVED
-from zoo.spaces import Labels, Space, Strings
+from zoo.spaces import Categories, Labels, Space, Strings
 
 if TYPE_CHECKING:  # numpy is imported where there are arrays: naming data sets needs none
     import numpy as np
     import numpy.typing as npt
 
     from zoo.data.sources import Source, Split
+    from zoo.data.tables import Words
     from zoo.spec import DatasetSpec
 
     Array = npt.NDArray[Any]
@@ -47,7 +48,6 @@ MIN_ROWS = 10
 HASHES = 2**16  # of rows that are looked up at a time
 CHANCE_BITS = 40  # of rows that are hardly equal by chance
 WORDS = dict.fromkeys("OSUT", "words")
-CODES = " Expected numbers: give words as 0, 1, 2, ..."
 # what a file may be called; a folder holds images
 SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npz", ".npy", ".txt")
 
@@ -68,7 +68,8 @@ class Dataset:
     `train`, `validation` and `test` are sources of observations (N, *space.shape): arrays, or anything that gives rows
     by number (`zoo.data.sources`). `labels` has the integer class of each row by split, `classes` the names of the
     classes, `inputs` further numbers of each row that methods and losses take, by name and split: `{"shift": {"train":
-    ..., "validation": ..., "test": ...}}`, each a source of (N, ...).
+    ..., "validation": ..., "test": ...}}`, each a source of (N, ...). Of those that are words, `categories` has the
+    names, and the source their codes (N,).
     `law` is what all rows come from, where it is known.
     """
 
@@ -84,13 +85,14 @@ class Dataset:
         source: str = "",
         law: Law | None = None,
         inputs: Mapping[str, Mapping[str, Source]] | None = None,
+        categories: Mapping[str, Categories] | None = None,
     ) -> None:
         from zoo.data.sources import Split, check_rows, in_memory
 
         if (labels is None) != (classes is None):
             raise InputError(f"data set {name}: give both labels and classes, or neither.")
         self.name, self.space, self.classes, self.source, self.law = name, space, classes, source, law
-        self.inputs = dict(inputs or {})
+        self.inputs, self.categories = dict(inputs or {}), dict(categories or {})
         splits = {}
         for split, x in zip(SPLITS, (train, validation, test), strict=True):
             what = f"{split} of data set {name}"
@@ -108,7 +110,8 @@ class Dataset:
                     raise InputError(f"data set {name}: {key} is not there for each of the {len(x)} rows of {split}.")
                 if (kind := by_split[split][:0].dtype.kind) not in "buif":
                     raise InputError(
-                        f"data set {name}: the input {key!r} holds {WORDS.get(kind, 'no numbers')}.{CODES}"
+                        f"data set {name}: the input {key!r} holds {WORDS.get(kind, 'no numbers')}; expected numbers, "
+                        "or codes with the names in categories. zoo.data.split_rows takes words."
                     )
                 sources[key] = by_split[split]
             splits[split] = Split(space, sources, what)
@@ -139,20 +142,24 @@ class Dataset:
     def split(self, name: str) -> tuple[Array, npt.NDArray[np.int64] | None]:
         """All observations and labels (None where there are none) of "train", "validation" or "test", as arrays. They
         are read once and kept."""
-        if name not in SPLITS:
-            raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
+        check_split(name)
         if name not in self._whole:
             split = self.splits[name]
             self._whole[name] = split.take("x"), None if self.classes is None else split.take("label")
         return self._whole[name]
 
-    def fitted(self, space: Space, classes: Labels | None = None) -> Dataset:
-        """These rows as observations of a model's `space`, with the numbers of its `classes`.
+    def fitted(
+        self, space: Space, classes: Labels | None = None, categories: Mapping[str, Categories] | None = None
+    ) -> Dataset:
+        """These rows as observations of a model's `space`, with the numbers of its `classes`, and the codes of its
+        `categories` (None: as they are).
 
         A file shows only what is in it: shorter strings, fewer levels, some of the classes. `InputError` where they
         are not of the model's kind.
         """
-        if space == self.space and (classes is None or self.classes is None or classes == self.classes):
+        known = {n: c for n, c in (self.categories if categories is None else categories).items() if n in self.inputs}
+        same = space == self.space and known == self.categories
+        if same and (classes is None or self.classes is None or classes == self.classes):
             return self
         check_kind(self, space)
         from zoo.data.sources import Mapped
@@ -165,7 +172,25 @@ class Dataset:
             names = self.classes.names
             labels = {split: classes.check([names[i] for i in y]) for split, y in labels.items()}
         new, (train, validation, test) = (classes or self.classes) if labels else None, rows
-        return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, self.inputs)
+        inputs = self.inputs if known == self.categories else self._coded(known)
+        return Dataset(self.name, space, train, validation, test, labels, new, self.source, self.law, inputs, known)
+
+    def _coded(self, categories: Mapping[str, Categories]) -> dict[str, Mapping[str, Source]]:
+        """The inputs, with the codes of these categories."""
+        from zoo.data.sources import Mapped
+
+        inputs = dict(self.inputs)
+        for name in {**self.categories, **categories}:
+            mine, theirs = self.categories.get(name), categories.get(name)
+            if theirs is None:
+                raise InputError(
+                    f"the input {name!r} of {self.name} holds words, such as {self.categories[name].names[0]!r}; the "
+                    "model takes numbers. Give those."
+                )
+            code = partial(theirs.codes, name=f"the input {name!r} of {self.name}")
+            recoded = code if mine is None else code(mine.names).__getitem__
+            inputs[name] = {split: Mapped(source, recoded) for split, source in inputs[name].items()}
+        return inputs
 
     def at_most(self, size: int) -> Dataset:
         """These rows, or where a split takes more than `size` bytes, so many of them, evenly spread."""
@@ -181,9 +206,8 @@ class Dataset:
         train, validation, test = (Taken(s.sources["x"], rows[n]) for n, s in self.splits.items())
         labels = None if self.labels is None else {n: y[rows[n]] for n, y in self.labels.items()}
         inputs = {k: {n: Taken(x, rows[n]) for n, x in by_split.items()} for k, by_split in self.inputs.items()}
-        return Dataset(
-            self.name, self.space, train, validation, test, labels, self.classes, self.source, self.law, inputs
-        )
+        about = self.source, self.law, inputs, self.categories
+        return Dataset(self.name, self.space, train, validation, test, labels, self.classes, *about)
 
     def keeping(self, inputs: Collection[str], *, classes: bool = True) -> Dataset:
         """These rows with no more inputs than those of these names, and perhaps without their classes. `InputError` for
@@ -197,7 +221,8 @@ class Dataset:
         train, validation, test = (split.sources["x"] for split in self.splits.values())
         labels, names = (self.labels, self.classes) if classes else (None, None)
         kept = {name: self.inputs[name] for name in inputs}
-        return Dataset(self.name, self.space, train, validation, test, labels, names, self.source, self.law, kept)
+        about = self.source, self.law, kept, {n: c for n, c in self.categories.items() if n in kept}
+        return Dataset(self.name, self.space, train, validation, test, labels, names, *about)
 
     @cached_property
     def digest(self) -> str:
@@ -207,6 +232,7 @@ class Dataset:
         from zoo.data.sources import blocks, known_hashes, row_hashes
 
         about = {"space": self.space.to_json(), "classes": None if self.classes is None else self.classes.names}
+        about |= {"categories": {n: c.names for n, c in self.categories.items()}} if self.categories else {}
         total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for name, split in self.splits.items():
             for key, source in split.sources.items():
@@ -219,6 +245,12 @@ class Dataset:
                 for rows in blocks(source):
                     total.update(np.ascontiguousarray(split.take(key, rows)).data)
         return total.hexdigest()
+
+
+def check_split(name: str) -> None:
+    """`InputError` for what is no split."""
+    if name not in SPLITS:
+        raise InputError(f"unknown split {name!r}; expected {', '.join(SPLITS)}.{did_you_mean(name, SPLITS)}")
 
 
 def check_kind(dataset: Dataset, space: Space) -> None:
@@ -243,8 +275,11 @@ def split_rows(
     inputs: Mapping[str, Source] | None = None,
 ) -> Dataset:
     """A data set of rows without an official split: 70 % train, 10 % validation, 20 % test, always the same rows.
-    `inputs` are further numbers of each row (N, ...), by name."""
-    return taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law, inputs)
+    `inputs` are further numbers of each row (N, ...), or words (N,), by name."""
+    from zoo.data.readers import encode_inputs
+
+    coded, categories = encode_inputs(name, inputs or {})
+    return taken(name, space, x, split_numbers(name, len(x)), y, classes, source, law, coded, categories)
 
 
 def split_numbers(name: str, count: int) -> dict[str, npt.NDArray[np.integer[Any]]]:
@@ -295,6 +330,7 @@ def taken(
     source: str,
     law: Law | None = None,
     inputs: Mapping[str, Source] | None = None,
+    categories: Mapping[str, Categories] | None = None,
 ) -> Dataset:
     """A data set of the rows of another source, by the numbers of those of each split."""
     from zoo.data.sources import Taken
@@ -306,10 +342,10 @@ def taken(
         _warn_of_absent(name, labels["train"], classes)
     train, validation, test = (Taken(x, rows[split]) for split in SPLITS)
     of_splits = {key: {split: Taken(values, rows[split]) for split in SPLITS} for key, values in inputs.items()}
-    return Dataset(name, space, train, validation, test, labels, classes, source, law, of_splits)
+    return Dataset(name, space, train, validation, test, labels, classes, source, law, of_splits, categories)
 
 
-def check_lengths(name: str, inputs: Mapping[str, Source], count: int) -> None:
+def check_lengths(name: str, inputs: Mapping[str, Source | Words], count: int) -> None:
     """`InputError` for an input that has not as many rows as there are observations."""
     for key, values in inputs.items():
         if len(values) != count:
@@ -366,6 +402,7 @@ def load_dataset(
     length: int | None = None,
     spaces: tuple[type[Space], ...] | None = None,
     space: Space | None = None,
+    categories: Mapping[str, Categories] | None = None,
     find: Callable[[str], DatasetSpec] | None = None,
 ) -> Dataset:
     """The data set of a name, a file (`zoo.data.SUFFIXES`), a folder, a pattern such as `parts/*.parquet`, or of what
@@ -382,12 +419,13 @@ def load_dataset(
       "id": "drop"}, or "age=integer,id=drop" (`zoo.data.column_inference`).
     - `inputs` are what a model is told of each row beside its class: the names of columns (in NPZ files of arrays),
       which are no part of the observations then, as in "shift,age" or ["shift", "age"]; or arrays (N, ...) by name,
-      {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split.
+      {"shift": array}, beside a source in memory, with its rows, and where that has splits, by split. Words are
+      categories (`Dataset.categories`).
     - `tokenizer` makes tokens of text, which is characters else: "bpe:1000" for one with a vocabulary of that size that
       is trained on the training split, a file `tokenizer.json`, or a `tokenizers.Tokenizer`. `length` is the most
       characters or tokens of a row (200, or as many as the longest line has); longer lines are cut into pieces.
     - `spaces` are the kinds of sample space that will do, `space` the one that the rows of a table, or text, are read
-      as.
+      as, `categories` those that inputs are read as, by name.
     - `find` turns a name into its spec; by default `zoo.registry.dataset`.
     """
     from zoo.data.images import Size
@@ -397,9 +435,8 @@ def load_dataset(
     if isinstance(source, Dataset):
         _check_inputs(source, inputs)
         return source
-    asked = Asked(
-        label, split, None if size is None else Size.of(size), types, inputs, tokenizer, length, spaces, space
-    )
+    resized, known = None if size is None else Size.of(size), categories or {}
+    asked = Asked(label, split, resized, types, inputs, tokenizer, length, spaces, space, known)
     if not isinstance(source, (str, Path)):
         from zoo.data.in_memory import dataset_of
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo.columns import AnyColumn, Boolean, Category, Date, Datetime, Integer, Real, Table
+from zoo.columns import MOST_PLACES, AnyColumn, Boolean, Category, Date, Datetime, Decimal, Integer, Real, Table
 from zoo.data import tables
 from zoo.data.arrow import arrow
 from zoo.data.records import NUMBER, THOUSANDS, WHOLE, is_words, parse_times, plain
@@ -24,7 +24,7 @@ from zoo.data.sources import Source
 from zoo.errors import InputError, ZooWarning, did_you_mean, listed
 from zoo.spec import natural
 
-KINDS = ("real", "integer", "category", "ordered", "boolean", "date", "datetime", "drop")
+KINDS = ("real", "decimal", "integer", "category", "ordered", "boolean", "date", "datetime", "drop", "text")
 MOST_VALUES = 1000  # of a category
 SAMPLE, SAMPLE_OF_BATCH = 2**17, 2**12  # values that the intervals of a real column are made from, about
 INTERVALS = 64
@@ -34,6 +34,7 @@ FEW = 50  # rows among which values may all differ by chance
 PAIRS = 40  # columns whose dependence on one another is looked for
 LOOKED = 5000  # rows in which it is looked for
 RARE = 10  # rows with other values than the most common one that a column has to have for that
+MOST_UNITS = 2**31  # between the least and the greatest value of a column of decimals
 ROUNDED = 0.01  # share of the values of a real column that may lie in other cells
 ISO = "%Y-%m-%d"
 BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("off", "on"))
@@ -100,6 +101,8 @@ class Sketch:
     dates: int = 0  # that look like one
     low: int | None = None
     high: int | None = None
+    places: int = 0  # the most decimals of a number; more than `MOST_PLACES` where there are others
+    ends_of_numbers: tuple[float, float] = (0.0, 0.0)
     sample: list[npt.NDArray[np.float64]] = field(default_factory=list)
     thinned: int = 1  # of so many values one is kept
     odd: list[str] = field(default_factory=list)  # words among numbers
@@ -110,6 +113,12 @@ class Sketch:
     @property
     def present(self) -> int:
         return self.rows - self.missing
+
+    @property
+    def is_decimal(self) -> bool:
+        """Whether its numbers have few decimals, and few values between the least and the greatest."""
+        low, high = (end * 10.0**self.places for end in self.ends_of_numbers)
+        return self.places <= MOST_PLACES and high - low < MOST_UNITS and max(-low, high) < 2**53
 
     def add(self, column: Any) -> None:
         """Look at a batch of values."""
@@ -218,6 +227,11 @@ class Sketch:
         """Keep at most some of the values of each batch, evenly spread, and its ends."""
         if not len(values):
             return
+        with np.errstate(over="ignore"):
+            while self.places <= MOST_PLACES and (np.round(values, self.places) != values).any():
+                self.places += 1
+        known = [*self.ends_of_numbers] if self.sample else []
+        self.ends_of_numbers = (min([float(values.min()), *known]), max([float(values.max()), *known]))
         order = np.argsort(values)
         every = np.repeat(values[order], counts[order])
         step = self.thinned * max(1, len(every) // SAMPLE_OF_BATCH)
@@ -300,6 +314,8 @@ def decide(sketch: Sketch, wanted: str | None) -> tuple[AnyColumn, list[str]]:
         )
     if sketch.numbers < sketch.present:
         raise Unclear(f"has values that are not numbers{_shown(sketch)}")
+    if kind == "decimal":
+        return _decimal(sketch, given), remarks
     return _real(sketch, given), remarks
 
 
@@ -323,7 +339,7 @@ def _kind(sketch: Sketch) -> str:
     if sketch.whole == sketch.present and not sketch.zeros:
         return "integer"
     if sketch.numbers == sketch.present and not sketch.zeros:
-        return "real"
+        return "decimal" if sketch.is_decimal else "real"
     if _truths(sketch):
         return "boolean"
     if sketch.dates == sketch.present:
@@ -369,7 +385,7 @@ def _remarks(sketch: Sketch, kind: str) -> list[str]:
     if kind == "category" and sketch.numbers + sketch.dates and not sketch.zeros and sketch.numbers < sketch.present:
         mixed = [f"{n:,} {what}" for n, what in ((sketch.numbers, "numbers"), (sketch.dates, "dates")) if n]
         found.append(f"has {' and '.join(mixed)} among its words, which are taken for words")
-    if sketch.thousands and kind in ("integer", "real"):
+    if sketch.thousands and kind in ("integer", "decimal", "real"):
         found.append(f"has commas between thousands in {sketch.thousands:,} values")
     if sketch.zeros and kind == "category":
         found.append("has numbers that begin with a zero, so they are taken for words")
@@ -387,7 +403,7 @@ def _category(sketch: Sketch, given: dict[str, Any], ordered: bool, values: tupl
     if sketch.many:
         raise Unclear(
             f"has more than {MOST_VALUES:,} different values in {sketch.present:,} rows: an identifier or free text? "
-            f"Leave it out: --types {sketch.name}=drop"
+            f"Leave it out, or take it alone for text: --types {sketch.name}=drop, =text"
         )
     whole = sketch.whole == sketch.present and not sketch.zeros and sketch.present > 0
     if whole:
@@ -437,6 +453,15 @@ def _time(sketch: Sketch, given: dict[str, Any], kind: str, pattern: str) -> Dat
     if pa.types.is_date64(sketch.kind):
         return Date(low=sketch.low * 1000 // DAY, high=sketch.high * 1000 // DAY, **given)
     return Datetime(low=sketch.low, high=sketch.high, unit=sketch.kind.unit, zone=sketch.kind.tz, **given)
+
+
+def _decimal(sketch: Sketch, given: dict[str, Any]) -> Decimal:
+    if not sketch.is_decimal:
+        name = sketch.name
+        raise Unclear(f"has too many decimals, or too large numbers; keep it as real numbers: --types {name}=real")
+    places = max(sketch.places, 1)
+    low, high = (round(end * 10**places) for end in sketch.ends_of_numbers)
+    return Decimal(low=low, high=high, places=places, **given)
 
 
 def _real(sketch: Sketch, given: dict[str, Any]) -> Real:

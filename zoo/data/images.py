@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +55,14 @@ def pillow() -> Any:
             f"pictures need Pillow, which cannot be imported ({error}). Install it: pip install pillow"
         ) from None
     return Image
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of `FORMATS` that this version of Pillow knows: one that it does not is a KeyError."""
+    image_module = pillow()
+    image_module.init()
+    return [name for name in FORMATS if name in image_module.OPEN]
 
 
 class Folder(NamedTuple):
@@ -309,7 +317,7 @@ def _header(path: Path) -> Iterator[Picture]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow: memory is what bounds the size here, and tags may be damaged
-            with image_module.open(path, formats=FORMATS) as file:
+            with image_module.open(path, formats=_formats()) as file:
                 yield file
     except image_module.DecompressionBombError:
         raise InputError(f"{path} is too large an image. Resize or remove it.") from None

@@ -3,10 +3,10 @@
 | given | read as |
 |---|---|
 | a numpy array, a memory map, a tensor of torch or JAX | as in an .npy file |
-| `(X, y)`, a torch `TensorDataset` of one tensor or two | the same, with classes; X may be a table |
+| `(X, y)`, a torch `TensorDataset` of one tensor or two, a `Subset` of one | the same, with classes; X may be a table |
 | a table of pyarrow, pandas, polars, or whatever has `__arrow_c_stream__` | as a Parquet file |
 | a Hugging Face `Dataset` | images, text or the columns of a table; a `ClassLabel` is the class |
-| a list of strings | as a text file |
+| a list, array or series of strings | as a text file |
 | `{"x": X, "y": y, "shift": ...}` | as an .npz file: observations, classes if there are any, and inputs by name |
 | `{"train": ..., "test": ...}` of any of these, such as a `DatasetDict` | these splits |
 
@@ -15,9 +15,11 @@ None of these libraries is imported here: what is given brings its own.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +84,19 @@ def _with_inputs(found: Found, asked: Asked, splits: Sequence[str]) -> Found:
         if set(by_split) != set(splits):
             what = f"one of each split, {', '.join(splits)}" if splits else "one array, of all rows"
             raise InputError(f"the input {name!r} is {type(given).__name__}; expected {what}.")
-        inputs[name] = np.concatenate([_array(by_split[split]) for split in splits]) if splits else _array(given)
+        inputs[name] = np.concatenate([_input(by_split[s], name) for s in splits]) if splits else _input(given, name)
     return found._replace(inputs=inputs)
+
+
+def _input(values: Any, name: str) -> Any:
+    """An input of rows, numbers or words, as an array."""
+    array = _numpy(values)
+    return _words_of(array, f"the input {name!r}", name) if array.dtype.kind == "O" else array
 
 
 def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     """The rows of all parts one after another, and how many each has."""
-    if all(isinstance(part, (list, tuple)) and part and isinstance(part[0], str) for part in parts):
-        return Found(_strings(s for part in parts for s in part), None), [len(part) for part in parts]
-    pairs = [_pair(part) for part in parts]
+    pairs = [(part, None) if _is_text(part) else _pair(part) for part in parts]
     classes = [None if y is None else _classes(y) for _, y in pairs]
     labels = [y for y in classes if y is not None]
     if asked.label is not None and labels:
@@ -100,8 +106,7 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
     tables = [table_of(x) for x, _ in pairs]
     known = [table for table in tables if table is not None]
     if len(known) == len(tables):
-        found = _of_features(known[0], asked) if len(known) == 1 else None
-        found = found or read_table(ManyTables(known) if len(known) > 1 else known[0], asked)
+        found = _of_features(known, asked) or read_table(_together(known), asked)
         found = found._replace(classes=np.concatenate(labels)) if labels else found
         return found, [table.count_rows() for table in known]
     if asked.label is not None or asked.split is not None or asked.input_names:
@@ -109,17 +114,42 @@ def _joined(parts: Sequence[Any], asked: Asked) -> tuple[Found, list[int]]:
             "arrays have no columns by name; give the classes beside them: (X, y), splits by a dict, and inputs as "
             'arrays: inputs={"shift": array}.'
         )
+    if all(_is_text(x) for x, _ in pairs):
+        strings = _strings(s for x, _ in pairs for s in x)
+        return Found(strings, None, np.concatenate(labels) if labels else None), [len(x) for x, _ in pairs]
     arrays = [_array(x) for x, _ in pairs]
     return join_arrays(NAME, list(zip(arrays, classes, strict=True))), [len(x) for x in arrays]
 
 
-def _strings(strings: Iterable[str]) -> Lines:
-    return Lines(NAME, "string", list(strings))
+def _is_text(x: Any) -> bool:
+    """Whether something is strings: a list, an array or a series of them."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and isinstance(x[0], str)
+    one_axis = getattr(x, "shape", ()) and len(x.shape) == 1
+    return bool(one_axis) and len(x) > 0 and isinstance(next(iter(x)), str)
+
+
+def _strings(strings: Iterable[Any]) -> Lines:
+    found = list(strings)
+    for number, string in enumerate(found, 1):
+        if not isinstance(string, str):
+            raise InputError(f"{NAME}, string {number} is {string!r}; expected strings. Leave it out.")
+    return Lines(NAME, "string", found)
+
+
+def _together(tables: Sequence[Table]) -> Table:
+    return tables[0] if len(tables) == 1 else ManyTables(tables)
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
-    """Observations and classes (None: there are none) of an array, a table, a pair or a `TensorDataset`."""
-    parts = data.tensors if hasattr(data, "tensors") else data if isinstance(data, tuple) else (data,)
+    """Observations and classes (None: there are none) of an array, a table, a pair, a `TensorDataset` or a subset of
+    one."""
+    parts = data if isinstance(data, tuple) else (data,)
+    whole: Any = getattr(data, "dataset", None)
+    if hasattr(data, "tensors"):
+        parts = data.tensors
+    elif hasattr(whole, "tensors"):
+        parts = tuple(tensor[data.indices] for tensor in whole.tensors)
     if len(parts) not in (1, 2):
         raise InputError(f"{len(parts)} arrays were given; expected the observations, or (X, y) with their classes.")
     x, *rest = parts
@@ -152,14 +182,17 @@ def _classes(y: Any) -> Any:
     """Classes as an array, of strings where they are Python objects."""
     array = _numpy(y)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if array.ndim != 1 or array.dtype.kind != "O":
-        return array
+    return _words_of(array, "the class", "y") if array.ndim == 1 and array.dtype.kind == "O" else array
+
+
+def _words_of(array: Any, what: str, name: str) -> Any:
+    """Python objects (N,) as strings."""
     pa = arrow()
     try:
         column = pa.array(array, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
-        raise InputError(f"{NAME}: the classes are {_kinds(array)}; expected integers or strings.") from None
-    words = ArrowTable.of_table(NAME, pa.table({"y": column})).words(0)
+        raise InputError(f"{NAME}: {what} holds {_kinds(array)}; expected integers or strings.") from None
+    words = ArrowTable.of_table(NAME, pa.table({name: column})).words(0)
     return np.array(words.names)[words.places]
 
 
@@ -240,33 +273,57 @@ class FeatureTable(ArrowTable):
         return [name for name, feature in self.features.items() if type(feature).__name__ == kind]
 
 
-class FeatureImages(Sequence[Any]):
-    """The images of a column, each a file or its bytes."""
+class ImageBytes(BytesIO):
+    """The bytes of an image, which messages call by its row."""
 
-    def __init__(self, table: FeatureTable, column: str) -> None:
-        self.data, self.column = table.data.select_columns([column]), column
+    parent = NAME
+
+    def __init__(self, data: bytes, row: int) -> None:
+        super().__init__(data)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"image {self.row + 1} of {NAME}"
+
+
+class FeatureImages(Sequence[Any]):
+    """The images of a column of tables one after another, each a file or its bytes."""
+
+    def __init__(self, tables: Sequence[FeatureTable], column: str) -> None:
+        self.parts, self.column = [table.data.select_columns([column]) for table in tables], column
+        self.starts = [0, *accumulate(len(part) for part in self.parts)]
 
     def __len__(self) -> int:
-        return len(self.data)
+        return self.starts[-1]
 
     def __getitem__(self, row: Any) -> Any:
-        value = self.data[int(row) : int(row) + 1].column(self.column)[0].as_py()
-        return BytesIO(value["bytes"]) if value.get("bytes") is not None else Path(value["path"])
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        place = bisect_right(self.starts, row) - 1
+        first = int(row) - self.starts[place]
+        value = self.parts[place][first : first + 1].column(self.column)[0].as_py()
+        if value is None:
+            raise InputError(f"image {row + 1} of {NAME} is missing. Leave the row out.")
+        return ImageBytes(value["bytes"], row) if value.get("bytes") is not None else Path(value["path"])
 
 
-def _of_features(table: Table, asked: Asked) -> Found | None:
-    """What a Hugging Face data set holds, by its features; None for another table."""
-    if not isinstance(table, FeatureTable):
+def _of_features(tables: Sequence[Table], asked: Asked) -> Found | None:
+    """What Hugging Face data sets hold, by the features of the first; None for other tables."""
+    parts = [table for table in tables if isinstance(table, FeatureTable)]
+    if len(parts) < len(tables):
         return None
-    images, labels = table.of_kind("Image"), table.of_kind("ClassLabel")
+    first, table = parts[0], _together(parts)
+    images, labels = first.of_kind("Image"), first.of_kind("ClassLabel")
     label = asked.label or (labels[0] if len(labels) == 1 else None)
     classes = None if label is None else table.words(table.column(label))
-    if classes is not None and (names := getattr(table.features[label], "names", None)):
+    if classes is not None and (names := getattr(first.features[label], "names", None)):
+        if "-1" in classes.names:
+            raise InputError(f"{NAME}: column {label!r} has rows without a class (-1). Leave them out.")
         classes = Words([names[int(word)] for word in classes.names], classes.places)
     others = [name for name in table.names if name not in (label, *asked.input_names)]
-    inputs = read_inputs(table, asked.input_names)
+    inputs = read_inputs(table, asked.input_names, asked.categories)
     if images:
-        return images_of(FeatureImages(table, images[0]), classes, asked.size)._replace(inputs=inputs)
+        return images_of(FeatureImages(parts, images[0]), classes, asked.size)._replace(inputs=inputs)
     if others == ["text"]:
         return Found(_strings(table.strings(table.column("text"))), None, classes, inputs=inputs)
     return read_table(table, asked._replace(label=label))._replace(classes=classes)

@@ -51,10 +51,13 @@ def load_for(
         names, size = columns_in(data), known.get("size")
         known = {name: known.get(name) for name in ("label", "split") if known.get(name) in names}
         known["inputs"] = [*model.conditions]
+        if said.text in names:
+            known["types"] = {said.text: "text"}
         if isinstance(data, (str, Path)) and isinstance(space, Image) and Path(data).is_dir():
             known["size"] = size
     given = {"label": label, "split": split, "inputs": inputs}
     known |= {name: value for name, value in given.items() if value is not None}
+    known["categories"] = model.categories
     return load_dataset(data, spaces=(type(space),), space=space, **known)
 
 

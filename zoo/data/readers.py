@@ -11,6 +11,7 @@ already. What the file says, by its kind:
 | the same, uint8 of shape (N, height, width) or (N, height, width, channels) | `Image` |
 | a folder of .png, .jpg | `Image`; sub-folders are classes |
 | .txt | `Text`, or `Tokens` of a tokenizer: a string a line (`zoo.data.text`) |
+| .csv, .tsv, .parquet with a column of strings that is asked for, or the only one and called `text` | the same |
 
 NPZ files hold the observations as `x` or `data`, or as the only array besides the classes `y` or `label`. Images in
 NPZ and NPY have 256 levels, or those seen if no value is above 16.
@@ -33,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.columns import Table as Records
-from zoo.data import CODES, SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
+from zoo.data import SUFFIXES, Dataset, all_splits, check_lengths, split_numbers, taken, warn_of_copies
 from zoo.data.column_inference import infer, parse_types, remarks_of_rows, say_kinds, wrong_types
 from zoo.data.images import IMAGE_SUFFIXES, ImageFiles, Size, find_images, open_images
 from zoo.data.records import read_codes
@@ -47,6 +48,7 @@ from zoo.data.tables import (
     Words,
     find_parts,
     first_line,
+    is_number,
     open_parts,
     open_table,
     shorten,
@@ -54,10 +56,10 @@ from zoo.data.tables import (
 )  # fmt: skip
 from zoo.data.text import Lines, encode, read_lines, read_strings, rows_of, say
 from zoo.errors import CorruptFile, InputError, ZooError, did_you_mean, listed
-from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, is_whole
+from zoo.spaces import Categories, Discrete, Image, Labels, Real, Space, Strings, is_whole
 from zoo.spec import natural
 from zoo.system.files import open_regular
-from zoo.system.memory import available
+from zoo.system.memory import available, check_mappable
 
 Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
@@ -99,6 +101,7 @@ class Asked(NamedTuple):
     length: int | None = None
     spaces: tuple[type[Space], ...] | None = None
     space: Space | None = None
+    categories: Mapping[str, Categories] = {}  # the values of inputs that are words
 
     def allows(self, kind: type[Space]) -> bool:
         return self.spaces is None or issubclass(kind, self.spaces)
@@ -120,7 +123,7 @@ class Found(NamedTuple):
     space: Space | None
     classes: Words | Array | Sequence[str] | None = None
     split: Words | None = None
-    inputs: Mapping[str, Source] = {}
+    inputs: Mapping[str, Source | Words] = {}
 
 
 def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
@@ -131,7 +134,7 @@ def read_dataset(source: str | Path, asked: Asked = ANYTHING) -> Dataset:
         found, counts = read_splits(str(path), splits, asked)
         return make_dataset(path.name, found, str(source), rows_of_parts(counts), asked)
     parts = find_parts(source)
-    found = _read_parts(parts, asked) if parts else _read(path, asked)
+    found = _read_parts(str(source), parts, asked) if parts else _read(path, asked)
     return make_dataset(path.name, found, str(source), rows_of_words(str(source), found.split), asked)
 
 
@@ -151,8 +154,8 @@ def make_dataset(
         if len(found.classes) != len(x):
             raise InputError(f"{where} has {len(x)} observations and {len(found.classes)} classes; expected as many.")
         y, classes = make_labels(where, found.classes)
-    inputs = found.inputs
-    check_lengths(name, inputs, len(x))
+    check_lengths(name, found.inputs, len(x))
+    inputs, categories = encode_inputs(where, found.inputs, asked.categories)
     numbers = split_numbers(name, len(x)) if splits is None else all_splits(name, splits)
     if isinstance(x, Lines):
         own = asked.space if isinstance(asked.space, Strings) else None
@@ -166,7 +169,7 @@ def make_dataset(
         check_rows(space, x, where)
     if isinstance(space, Real):
         warn_of_merged(where, x)
-    data = taken(name, space, x, numbers, y, classes, source, inputs=inputs)
+    data = taken(name, space, x, numbers, y, classes, source, None, inputs, categories)
     warn_of_copies(data)
     return data
 
@@ -224,7 +227,7 @@ def _read(path: Path, asked: Asked) -> Found:
         raise InputError(f"{path} is not a folder of images; a size is for those. Leave it out.")
     if kind == ".txt":
         _no_column(path, asked, "a text file has no classes")
-        return Found(read_strings(path), None)
+        return Found(read_strings(str(path), [path]), None)
     if kind in TABLES:
         return read_table(open_table(path), asked)
     if kind in ARRAYS:
@@ -236,15 +239,20 @@ def _read(path: Path, asked: Asked) -> Found:
     raise InputError(f"{path} is one image; expected a folder of images, or {', '.join(SUFFIXES)}.")
 
 
-def _read_parts(parts: Sequence[Path], asked: Asked) -> Found:
-    """Several files as one table, or their images."""
+def _read_parts(where: str, parts: Sequence[Path], asked: Asked) -> Found:
+    """Several files as one table or text, or their images."""
     if all(p.suffix.lower() in IMAGE_SUFFIXES for p in parts):
         return images_of(list(parts), [], asked.size)
+    kinds = {_kind(part) for part in parts}
+    if kinds == {".txt"}:
+        _no_column(where, asked, "text files have no classes")
+        return Found(read_strings(where, parts), None)
     odd = next((p for p in parts if p.suffix.lower() not in TABLES), None)
     if odd is not None:
-        raise InputError(f"{odd} is not a table; several files are read as one where all are {', '.join(TABLES)}.")
-    for part in parts:
-        _kind(part)
+        raise InputError(
+            f"{odd} is not a table; several files are read as one where all are {', '.join(TABLES)}, all .txt, or all "
+            "images."
+        )
     return read_table(open_parts(parts), asked)
 
 
@@ -258,20 +266,20 @@ def read_splits(folder: str, splits: Mapping[str, Path], asked: Asked) -> tuple[
         paths = [p for found in images.values() for p in found.paths]
         classes = [c for found in images.values() for c in found.classes]
         return images_of(paths, classes, asked.size), {name: len(found.paths) for name, found in images.items()}
-    kinds = {_kind(path) for path in splits.values()}
-    if kinds <= {*TABLES, "folder"}:
+    kinds = {_kind(part) for path in splits.values() for part in find_parts(path) or [path]}
+    if kinds <= set(TABLES):
         tables = {name: open_parts(find_parts(path) or [path]) for name, path in splits.items()}
         counts = {name: table.count_rows() for name, table in tables.items()}
         return read_table(ManyTables(list(tables.values())), asked), counts
     if kinds == {".txt"}:
         _no_column(folder, asked, "a text file has no classes")
-        strings = {name: read_strings(path).strings for name, path in splits.items()}
+        strings = {n: read_strings(str(path), find_parts(path) or [path]).strings for n, path in splits.items()}
         lines = Lines(folder, "line", [s for each in strings.values() for s in each])
         return Found(lines, None), {name: len(each) for name, each in strings.items()}
     if kinds <= set(ARRAYS):
         arrays = {name: _arrays(path, asked.label, asked.input_names) for name, path in splits.items()}
         found = join_arrays(folder, list(arrays.values()))
-        inputs = {n: _joined([_named_array(path, n) for path in splits.values()]) for n in asked.input_names}
+        inputs = {n: _joined_inputs([_named_array(path, n) for path in splits.values()]) for n in asked.input_names}
         return found._replace(inputs=inputs), {name: len(x) for name, (x, _) in arrays.items()}
     raise InputError(f"{folder}: its parts are {', '.join(sorted(kinds))}; expected files of one kind.")
 
@@ -324,12 +332,15 @@ def _no_column(path: str | Path, asked: Asked, why: str) -> None:
 
 def read_table(table: Table, asked: Asked) -> Found:
     """The rows of a table and, by name, their inputs."""
-    return _read_observations(table, asked)._replace(inputs=read_inputs(table, asked.input_names))
+    return _read_observations(table, asked)._replace(inputs=read_inputs(table, asked.input_names, asked.categories))
 
 
 def _read_observations(table: Table, asked: Asked) -> Found:
-    """The rows of a table, besides the columns of classes, splits and inputs and those that are left out: as real
-    vectors if they are numbers that float32 holds and nothing else is asked for, or with the kinds of their columns."""
+    """The rows of a table, besides the columns of classes, splits and inputs and those that are left out: as the
+    strings of one column, as real vectors if they are numbers that float32 holds and nothing else is asked for, or with
+    the kinds of their columns."""
+    if (column := text_column(table, asked)) is not None:
+        return _read_text(table, column, asked)
     if isinstance(asked.space, Records):
         return _read_records(table, asked)
     types = parse_types(asked.types)
@@ -340,6 +351,46 @@ def _read_observations(table: Table, asked: Asked) -> Found:
             if isinstance(asked.space, Real) or not asked.allows(Records):
                 raise
     return _read_records(table, asked)
+
+
+def text_column(table: Table, asked: Asked) -> int | None:
+    """The column whose strings are the observations: the one that `types` says, that of the name `text`, or for models
+    of strings the only one. None if the rows are something else; `InputError` if it cannot be told which one it is."""
+    types, of_strings = parse_types(asked.types), any(issubclass(s, Strings) for s in asked.spaces or (Strings,))
+    said = [name for name, kind in types.items() if kind == "text"]
+    if said and wrong_types(table, types) == []:
+        if len(said) > 1 or not of_strings:
+            spaces = " or ".join(space.__name__ for space in asked.spaces or ())
+            why = f"the model takes {spaces} spaces" if len(said) == 1 else "expected one column of text"
+            raise InputError(f"{table.where}: {shorten([repr(name) for name in said])} is to be text; {why}.")
+        return table.column(said[0])
+    if not of_strings or not (asked.space is None or isinstance(asked.space, Strings)):
+        return None
+    besides = {asked.label, asked.split, *(name for name, kind in types.items() if kind == "drop")}
+    besides |= {table.names[i] for name in asked.input_names for i in input_columns(table, name)}
+    left = [name for name in table.titles if name not in besides]
+    needed = isinstance(asked.space, Strings) or not (asked.allows(Real) or asked.allows(Records))
+    if left == [TEXT_COLUMN] or (needed and TEXT_COLUMN in left):
+        return table.titles.index(TEXT_COLUMN)
+    if needed and len(left) != 1:
+        example = f": --types {left[0]}=text" if left else ""
+        raise InputError(
+            f"{table.where} has the columns {shorten(left) or 'none'}; say which one is the text{example}."
+        )
+    return table.titles.index(left[0]) if needed else None
+
+
+def _read_text(table: Table, column: int, asked: Asked) -> Found:
+    """The strings of a column of a table, and their classes and splits."""
+    others = [name for name in (asked.label, asked.split) if name is not None]
+    words = [table.words(table.column(name)) for name in others]
+    inputs = [table.titles[i] for name in asked.input_names for i in input_columns(table, name)]
+    known = [table.titles[column], *others, *inputs]
+    left_out = [name for name in table.titles if name not in known]
+    if left_out and asked.space is None:
+        say(f"{table.where}: the text is {table.titles[column]!r}; left out {shorten(left_out)}.")
+    classes = words.pop(0) if asked.label is not None else None
+    return Found(Lines(table.where, "row", table.strings(column)), None, classes, words[0] if words else None)
 
 
 def _read_records(table: Table, asked: Asked) -> Found:
@@ -381,10 +432,12 @@ def _read_numbers(table: Table, asked: Asked, types: Mapping[str, str]) -> Found
     return Found(x, space, classes, words[0] if words else None)
 
 
-def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.NDArray[np.int64], Labels]:
+def make_labels(
+    path: str, words: Words | Sequence[Any] | Array, noun: str = "class"
+) -> tuple[npt.NDArray[np.int64], Labels]:
     """Integer labels and their names, in natural order: integers as numbers, "class 10" after "class 9"."""
     if isinstance(words, Words):
-        y, classes = make_labels(path, words.names)
+        y, classes = make_labels(path, words.names, noun)
         return y[words.places], classes
     values = np.asarray(words)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -400,7 +453,7 @@ def make_labels(path: str, words: Words | Sequence[Any] | Array) -> tuple[npt.ND
         )
     names, y = np.unique(values, return_inverse=True)
     if len(names) > MAX_CLASSES:
-        raise InputError(f"{path}: the class has {len(names)} different values; expected at most {MAX_CLASSES}.")
+        raise InputError(f"{path}: the {noun} has {len(names)} different values; expected at most {MAX_CLASSES}.")
     order = sorted(range(len(names)), key=lambda i: _class_order(str(names[i])))
     return np.argsort(order)[y].astype(np.int64), Labels(tuple(str(names[i]) for i in order))
 
@@ -469,6 +522,7 @@ def _load_array(path: Path, name: str, header: Header) -> Array:
             return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[name])
     with open_regular(path) as file:
         zipped = file.peek(2)[:2] == b"PK"
+    check_mappable(header.bytes, str(path))
     with _readable(path):
         if not zipped:
             return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -564,6 +618,11 @@ def _joined(parts: Sequence[Array]) -> Source:
     return parts[0] if len(parts) == 1 else Parts(parts)
 
 
+def _joined_inputs(parts: Sequence[Array]) -> Source:
+    """One input of several files; words may differ in length."""
+    return np.concatenate(parts) if parts[0].dtype.kind == "U" else _joined(parts)
+
+
 def _extremes(x: Source) -> tuple[int, int]:
     """The lowest and the highest of all integers."""
     found = [(int(part.min()), int(part.max())) for part in (x[rows] for rows in blocks(x))]
@@ -573,17 +632,68 @@ def _extremes(x: Source) -> tuple[int, int]:
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 
-def read_inputs(table: Table, names: Sequence[str]) -> dict[str, Source]:
-    """What a model is told of each row of a table, by name: (N,), or (N, width) of the columns `name0`, `name1`, ..."""
-    found: dict[str, Source] = {}
+def read_inputs(
+    table: Table, names: Sequence[str], categories: Mapping[str, Categories] = {}
+) -> dict[str, Source | Words]:
+    """What a model is told of each row of a table, by name: (N,), or (N, width) of the columns `name0`, `name1`, ...
+    Columns of words are as they are, and so are those whose `categories` are known."""
+    found: dict[str, Source | Words] = {}
     for name in names:
         columns = input_columns(table, name)
         try:
+            if name in categories and name in table.names:
+                found[name] = table.words(columns[0])
+                continue
             values, _ = table.read(columns)
         except InputError as error:
-            raise InputError(f"the input {name!r}: {error}{CODES}") from None
-        found[name] = Mapped(values, _alone) if name in table.names else values
+            found[name] = _words(table, name, columns, error)
+        else:
+            found[name] = Mapped(values, _alone) if name in table.names else values
     return found
+
+
+def _words(table: Table, name: str, columns: Sequence[int], error: InputError) -> Words:
+    """The column of an input that holds words, of which at most half are numbers in a file without types. `InputError`
+    for another one: it is not numbers because of `error`."""
+    if len(columns) == 1 and table.is_text(columns[0]):
+        try:
+            words = table.words(columns[0])
+        except InputError as missing:
+            raise InputError(f"the input {name!r}: {missing}") from None
+        counts = np.bincount(words.places, minlength=len(words.names))
+        numbers = counts[[is_number(word) for word in words.names]].sum()
+        if table.typed or 2 * numbers <= len(words):
+            return words
+    raise InputError(f"the input {name!r}: {error} A category has words in most of its rows.") from None
+
+
+def encode_inputs(
+    where: str, inputs: Mapping[str, Source | Words], known: Mapping[str, Categories] = {}
+) -> tuple[dict[str, Source], dict[str, Categories]]:
+    """Inputs as numbers, and the names of those that are categories: `known` ones, or the words that occur."""
+    coded: dict[str, Source] = {}
+    categories: dict[str, Categories] = {}
+    for name, values in inputs.items():
+        if name in known:
+            categories[name], what = known[name], f"the input {name!r} of {where}"
+            if isinstance(values, Words):
+                coded[name] = known[name].codes(values.names, what)[values.places]
+            else:
+                coded[name] = known[name].codes(values[:], what)
+        elif isinstance(values, Words):
+            coded[name], categories[name] = _category(where, name, values)
+        elif values[:0].dtype.kind == "U":
+            coded[name], categories[name] = _category(where, name, values[:])
+        else:
+            coded[name] = values
+    return coded, categories
+
+
+def _category(where: str, name: str, words: Words | Array) -> tuple[npt.NDArray[np.int64], Categories]:
+    """The codes and the names of an input of words."""
+    codes, found = make_labels(where, words, f"input {name!r}")
+    say(f"{where}: the input {name!r} is a category: {shorten(found.names)}.")
+    return codes, Categories(found.names)
 
 
 def _alone(rows: Array) -> Array:
@@ -599,13 +709,15 @@ def input_columns(table: Table, name: str) -> list[int]:
     return [table.column(name)]
 
 
-def open_inputs(path: str | Path, names: Sequence[str]) -> dict[str, Source]:
+def open_inputs(
+    path: str | Path, names: Sequence[str], categories: Mapping[str, Categories] = {}
+) -> dict[str, Source | Words]:
     """The inputs of the rows of a file, a folder or a pattern of files, by name. See `read_inputs`."""
     path = Path(path)
     parts = find_parts(path)
     kinds = {_kind(part) for part in parts or [path]}
     if kinds <= set(TABLES):
-        return read_inputs(open_parts(parts or [path]), names)
+        return read_inputs(open_parts(parts or [path]), names, categories)
     if kinds <= set(ARRAYS) and not parts:
         return {name: _named_array(path, name) for name in names}
     raise InputError(f"{path} cannot hold {shorten(names, 3)}; expected {', '.join((*TABLES, *ARRAYS))}.")
@@ -619,13 +731,16 @@ def read_rows(path: str | Path, space: Space, label: str | None = None) -> Array
     return space.check(open_rows(path, space, label)[:], str(path))
 
 
-def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: Sequence[str] = ()) -> Source:
+def open_rows(
+    path: str | Path, space: Space, label: str | None = None, inputs: Sequence[str] = (), text: str | None = None
+) -> Source:
     """The observations of a file, a folder or a pattern of files, by number. They have been checked, and those that
     take much memory stay on disk.
 
     Columns of a table are chosen by the names of the space if it has names and the file a header; other columns are
     ignored then. Else the table has exactly as many columns as the space has numbers (an image: row by row, channels
-    last), besides the columns `label` and `inputs`.
+    last), besides the columns `label` and `inputs`. Strings are in the column `text`, by default that of this name or
+    the only one.
     """
     path, parts = Path(path), find_parts(path)
     kinds = {_kind(part) for part in parts or [path]}
@@ -634,12 +749,19 @@ def open_rows(path: str | Path, space: Space, label: str | None = None, inputs: 
         raise InputError(f"{path} cannot hold {space.describe()}; expected {', '.join(fits)}.")
     kind = min(kinds)
     if kinds <= set(TABLES):
-        return _table_rows(open_parts(parts or [path]), space, label, inputs)
+        table = open_parts(parts or [path])
+        if isinstance(space, Strings):
+            types = {text: "text"} if text in table.titles else None
+            column = text_column(table, Asked(label=label, inputs=inputs, types=types, space=space))
+            assert column is not None
+            return encode(space, Lines(table.where, "row", table.strings(column, empty=True)))
+        return _table_rows(table, space, label, inputs)
     if len(kinds) > 1:
         raise InputError(f"{path} names files of several kinds, {', '.join(sorted(kinds))}; expected one.")
     if kind == ".txt":
         assert isinstance(space, Strings)
-        return encode(space, Lines(str(path), "line", read_lines(path)))  # blank ones too: each line gets its score
+        lines = [line for part in parts or [path] for line in read_lines(part)]
+        return encode(space, Lines(str(path), "line", lines))  # blank ones too: each line gets its score
     if kind in ARRAYS:
         x, _ = _arrays(path, label, inputs)
         if isinstance(space, Image) and x.ndim == 3 and space.channels == 1:
@@ -688,8 +810,6 @@ def _table_rows(table: Table, space: Space, label: str | None, inputs: Sequence[
     others = [i for name in inputs for i in input_columns(table, name)]
     others += [] if label is None else [table.column(label)]
     columns = _columns_of(table, space, others)
-    if isinstance(space, Strings):
-        return encode(space, Lines(table.where, "row", table.strings(columns[0], empty=True)))
     x = Mapped(table.read(columns)[0], lambda rows: rows.reshape(len(rows), *space.shape))
     check_rows(space, x, table.where)
     return x

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from zoo.columns import Boolean, Category, Codes, Column, Date, Datetime, Integer, Problem, Real, Table, problems_of
+from zoo.columns import (
+    Boolean,
+    Category,
+    Codes,
+    Column,
+    Date,
+    Datetime,
+    Decimal,
+    Integer,
+    Problem,
+    Real,
+    Table,
+    problems_of,
+)
 from zoo.data import tables
 from zoo.data.arrow import arrow
 from zoo.data.sources import Source
 from zoo.data.spool import Spool
-from zoo.errors import InputError
+from zoo.errors import InputError, did_you_mean
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "<NA>")
 WHOLE = r"^[+-]?\d{1,18}$"
@@ -50,7 +64,7 @@ def parse(values: Any, column: Column) -> Any:
     if isinstance(column, Boolean) and column.words and pa.types.is_boolean(values.type):
         return pa.array(column.words).take(values.cast(pa.int8()))
     try:
-        return values.cast(column.arrow, safe=not isinstance(column, Real))  # large integers are rounded
+        return values.cast(column.arrow, safe=not isinstance(column, (Real, Decimal)))  # large integers are rounded
     except pa.ArrowInvalid:
         numbers = np.asarray(values.cast(pa.float64(), safe=False).fill_null(0))
         fraction, large = numbers != np.floor(numbers), np.abs(numbers) >= 2**63
@@ -74,8 +88,8 @@ def _parse_words(words: Any, column: Column) -> Any:
         return pa.array(column.words or (False, True), column.arrow).take(places)
     if isinstance(column, Category) and column.arrow == pa.string():
         return words
-    if isinstance(column, (Integer, Real, Category)):
-        whole = not isinstance(column, Real)
+    if isinstance(column, (Integer, Real, Decimal, Category)):
+        whole = not isinstance(column, (Real, Decimal))
         numbers = pc.if_else(pc.match_substring_regex(words, THOUSANDS), pc.replace_substring(words, ",", ""), words)
         good = pc.match_substring_regex(numbers, WHOLE if whole else NUMBER)
         _refuse(words, pc.invert(good), "is not an integer" if whole else "is not a number")
@@ -112,18 +126,65 @@ def _refuse(words: Any, wrong: Any, what: str) -> None:
 
 def encode_rows(space: Table, x: Any, name: str) -> Codes:
     """The codes of rows that are in Python: a table, a frame, a dict of columns, or a list of dicts."""
+    return np.asarray(read_codes(table_of_rows(x, name), space)[:])
+
+
+def table_of_rows(x: Any, name: str) -> Any:
+    """Rows that are in Python as a table that messages call `name`."""
     pa = arrow()
     from zoo.data.in_memory import table_of
 
     if isinstance(x, Mapping):
         x = pa.table({k: v if hasattr(v, "__arrow_c_array__") else np.asarray(v) for k, v in x.items()})
-    elif isinstance(x, (list, tuple)):
+    elif isinstance(x, (list, tuple)) and all(isinstance(row, Mapping) for row in x):
         x = pa.Table.from_pylist(list(x))
     table = table_of(x)
     if table is None:
         raise InputError(f"{name} is a {type(x).__name__}; expected a table of pyarrow, pandas or polars, or a dict.")
     table.where = name
-    return np.asarray(read_codes(table, space)[:])
+    return table
+
+
+def encode_given(space: Table, x: Any, name: str) -> tuple[Codes, npt.NDArray[np.bool_]]:
+    """What `Table.given` gives, of a dict of values, or of rows as in `encode_rows`."""
+    if not (isinstance(x, Mapping) and all(isinstance(v, str) or np.ndim(v) == 0 for v in x.values())):
+        return read_given(table_of_rows(x, name), space)
+    if not x:
+        return np.zeros(space.shape, dtype=np.int64), np.zeros(len(space.columns), dtype=bool)
+    codes, known = read_given(table_of_rows([x], name), space)
+    return codes[0], known[0]
+
+
+def read_given(table: tables.Table, space: Table, besides: Collection[str] = ()) -> tuple[Codes, npt.NDArray[np.bool_]]:
+    """The codes (N, codes) of the rows of a table with some of the columns of a space, 0 where a cell is missing, and
+    which are not (N, columns). Further columns are errors, but for those `besides`."""
+    known_columns = {column.name: (n, place, column) for n, (place, column) in enumerate(space.places())}
+    titles = [title for title in table.titles if title in space.names or title not in besides]
+    for title in titles:
+        if title not in known_columns:
+            raise InputError(
+                f"{table.where} has a column {title!r}; those of the model are {tables.shorten(space.names)}."
+                + did_you_mean(title, space.names)
+            )
+    blocks, found, row = [], dict[str, Problem](), 0
+    for batch in table.values():
+        codes = np.zeros((batch.num_rows, space.size), dtype=np.int64)
+        known = np.zeros((batch.num_rows, len(space.columns)), dtype=bool)
+        for title in titles:
+            n, place, column = known_columns[title]
+            try:
+                values = parse(plain(batch.column(table.titles.index(title))), column)
+                there = column.encode(values.drop_null())
+            except Problem as problem:
+                _gather(found, title, problem, row)
+            else:
+                known[:, n] = np.asarray(values.is_valid())
+                codes[known[:, n], place : place + there.shape[1]] = there
+        blocks.append((codes, known))
+        row += batch.num_rows
+    if found:
+        raise problems_of(list(found.items()), table.where)
+    return np.concatenate([c for c, _ in blocks]), np.concatenate([k for _, k in blocks])
 
 
 def read_codes(table: tables.Table, space: Table) -> Source:

@@ -32,7 +32,7 @@ from zoo.system.files import parse_json
 from zoo.system.memory import available, check_fits, is_shortage
 
 MAX_CLASSES = 1000
-BLOCK = 1 << 24  # bytes that pyarrow parses at a time; a row must fit in it
+BLOCK = 1 << 22  # bytes that pyarrow parses at a time; a row must fit in it
 BATCH = 1 << 15  # rows
 # bytes of memory of a number, of a string, and of a row beside its values, where a file is read as a whole
 CELL, WORD, ROW = 40, 80, 64
@@ -139,6 +139,10 @@ class Table:
         """One column as words, none of them missing."""
         return self.read((), (column,))[1][0]
 
+    def is_text(self, column: int) -> bool:
+        """Whether a column may hold words: in a file without types any may."""
+        return True
+
     def count_rows(self) -> int:
         return sum(batch.num_rows for batch in self.batches((), (0,)))
 
@@ -193,11 +197,13 @@ class Merged:
 
     def __init__(self, most: int) -> None:
         self.most = most  # integers up to here are integers of a table
+        self.width = 0  # of the last rows
         self.pairs: dict[int, tuple[float, float]] = {}  # by column
         self.others: set[int] = set()  # columns in which not all numbers are such integers
 
     def add(self, x: Array, columns: Sequence[int]) -> None:
         """Look at finite rows (N, width) of the columns of these numbers."""
+        self.width = x.shape[1]
         if x.dtype.kind not in "iuf" or x.dtype.itemsize <= 2 or x.dtype == np.float32 or not len(x):
             return
         low, high = x.min(axis=0), x.max(axis=0)
@@ -216,13 +222,13 @@ class Merged:
     def warn(self, where: str, names: Sequence[str]) -> None:
         """A `ZooWarning` for each such column, or for the first ones of many."""
         for i, (one, other) in itertools.islice(self.pairs.items(), SHOWN):
-            name = repr(names[i]) if names else i + 1
+            what = f"{where}: column {repr(names[i]) if names else i + 1}" if names or self.width > 1 else where
             keep = "or subtract what they have in common before, or scale them"
             if names and i not in self.others:
                 keep = f"or keep its numbers in a table: --types {names[i]}=integer"
             warnings.warn(
-                f"{where}: column {name} has numbers that float32 does not tell apart, such as {_exact(one)} and "
-                f"{_exact(other)}. Leave the column out, {keep}.",
+                f"{what} has numbers that float32 does not tell apart, such as {_exact(one)} and {_exact(other)}. "
+                f"Leave the column out, {keep}.",
                 ZooWarning,
                 stacklevel=2,
             )
@@ -235,10 +241,11 @@ def _exact(number: float) -> str:
 
 
 def warn_of_merged(where: str, x: Source) -> None:
-    """A `ZooWarning` for each column of an array (N, width) whose numbers float32 does not tell apart."""
+    """A `ZooWarning` for each column of rows (N, ...) whose numbers float32 does not tell apart."""
     merged = Merged(2**53)
     for rows in blocks(x):
         part = x[rows]
+        part = part.reshape(len(part), -1)
         merged.add(part, range(part.shape[1]))
     merged.warn(where, ())
 
@@ -283,14 +290,15 @@ def open_table(path: Path) -> Table:
 
 
 def find_parts(source: str | Path) -> list[Path]:
-    """The files that a pattern such as `parts/*.parquet` names, or those of a folder that holds tables and nothing
-    else, in natural order; none where it is neither."""
+    """The files that a pattern such as `parts/*.parquet` names, or those of a folder that holds tables alone, or text
+    files alone, in natural order; none where it is neither."""
     from zoo.spec import natural
 
     path = Path(source)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.is_file() and p.name[0] not in "._"]
-        found = found if found and all(p.suffix.lower() in SUFFIXES for p in found) else []
+        kinds = {p.suffix.lower() for p in found}
+        found = found if kinds <= set(SUFFIXES) or kinds == {".txt"} else []
     else:
         found = [] if path.exists() or not glob.has_magic(str(source)) else [Path(p) for p in glob.glob(str(source))]
     return sorted(found, key=lambda p: natural(str(p)))
@@ -348,6 +356,12 @@ class ArrowTable(Table):
                     table = pyarrow.feather.read_table(path)
         return cls.of_table(str(path), table)
 
+    def is_text(self, column: int) -> bool:
+        kind = self.schema.field(self.names[column]).type
+        types = arrow().types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
     def count_rows(self) -> int:
         return int(self.table.num_rows)
 
@@ -362,6 +376,9 @@ class ArrowTable(Table):
         if others:
             found = ", ".join(f"column {name!r} holds {kinds[name]}" for name in others)
             raise InputError(f"{self.where}: {found}; expected numbers.{label_hint(others[0])}")
+        for name in (self.names[i] for i in words):
+            if pa.types.is_nested(kind := self.schema.field(name).type):
+                raise InputError(f"{self.where}: column {name!r} holds {kind}; expected names or integers.")
         for batch in self.selected([self.names[i] for i in (*numbers, *words)]):
             columns = batch.columns[: len(numbers)]
             for column in batch.columns[len(numbers) :]:
@@ -461,6 +478,9 @@ class ManyTables(Table):
             part.gather(None)
             if self.problems is not None:
                 self.problems += [f"{part.where}, {problem}" for problem in found or ()]
+
+    def is_text(self, column: int) -> bool:
+        return all(part.is_text(place) for part in self.parts for place in self._places_in(part, [column]))
 
     def explain(self, numbers: Sequence[int], words: Sequence[int]) -> None:
         for part in self.parts:
@@ -701,7 +721,7 @@ def _diagnose(
         for i in strings:
             if not cells[i]:
                 column = f"column {names[i]!r}"
-                found.add(column, f"line {line}, {column} is empty", "; expected a class.")
+                found.add(column, f"line {line}, {column} is empty", "; expected a word.")
         for i in numbers:
             if problem := _fault(cells[i]):
                 hint = label_hint(names[i]) if header and problem.startswith("is '") else ""

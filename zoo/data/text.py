@@ -53,15 +53,15 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def read_strings(path: Path) -> Lines:
-    """The lines of a text file that are not blank."""
-    lines = read_lines(path)
+def read_strings(where: str, paths: Sequence[Path]) -> Lines:
+    """The lines of text files that are not blank, those of one file after those of another."""
+    lines = [line for path in paths for line in read_lines(path)]
     strings = [line for line in lines if line.strip()]
     if not strings:
-        raise InputError(f"{path} is empty; expected a string a line.")
+        raise InputError(f"{where} is empty; expected a string a line.")
     if len(strings) < len(lines):
-        say(f"{path}: left out {len(lines) - len(strings):,} blank lines.")
-    return Lines(str(path), "line", strings)
+        say(f"{where}: left out {len(lines) - len(strings):,} blank lines.")
+    return Lines(where, "line", strings)
 
 
 class Rows(NamedTuple):

@@ -1,8 +1,8 @@
-"""How good a model is, on data that it did not see: its likelihood, its samples, its predictions, its latents.
+"""Evaluates a model on held-out data: its likelihood, its samples, its predictions, its latents.
 
-Each figure is about one split, by default the test split, and needs no framework. It is a value with its standard error
-and its number of rows; a figure of samples has the same figure of real data beside it, a likelihood that of densities
-which anyone can fit. What sees which fault: docs/evaluate.md.
+Each figure refers to one split, by default the test split, and needs no framework. It is a value with its standard
+error and its number of rows. Figures of samples come with the same figure of real data, likelihoods with those of
+simple densities that anyone can fit. docs/evaluate.md says which figure detects which fault.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def evaluate(
 ) -> Report:
     """All figures that the methods of `model` allow.
 
-    `label` and `split_column` are columns of `data`: by default those of the training, where the data have them. What
-    its methods are told of rows is found in the data by name, or given as arrays: `inputs={"shift": array}`.
-    `fresh` rows are drawn in place of a split where the law of the data is known. `judge` is a classifier of the same
-    data that looks at samples; by default a preset that was trained on data of that name, if there is one. `options`
+    `label` and `split_column` are columns of `data`: by default those of the training, if the data have them. Inputs of
+    methods are found in the data by name, or given as arrays: `inputs={"shift": array}`.
+    `fresh` rows are drawn instead of using a split, if the distribution of the data is known. `judge` is a classifier
+    of the same data that judges samples; by default a preset trained on data of that name, if there is one. `options`
     are those of `sample`: `{"guidance": 3}`.
     """
     dataset = load_for(model, data, label=label, split=split_column, inputs=inputs)
     names = [*model.conditions, *(metric_inputs(model) & set(dataset.inputs) - set(model.conditions))]
-    whole = dataset.keeping(names).fitted(model.space, model.classes)
+    whole = dataset.keeping(names).fitted(model.space, model.classes, model.categories)
     most = available() // SHARE
     dataset = whole.at_most(most)
     taken = dataset is not whole
@@ -66,7 +66,7 @@ def evaluate(
         judge = preset_judge(dataset)
     if fresh:
         if dataset.law is None:
-            raise InputError(f"there are no fresh rows of {dataset.name}: its law is not known. Evaluate a split.")
+            raise InputError(f"there are no fresh rows of {dataset.name}: its distribution is unknown. Use a split.")
         (x, y), split, told = dataset.law.sample(fresh, seed), "fresh", {}
     else:
         x, y = dataset.split(split)

@@ -14,7 +14,7 @@ from zoo.evaluation.task import Task
 from zoo.evaluation.vectors import vectorizer
 
 Array = npt.NDArray[Any]
-ROWS = 10_000  # at most so many to fit the forest
+ROWS = 10_000  # to fit the forest, at most
 LEAST = 1e-30
 
 
@@ -22,7 +22,7 @@ def prediction(task: Task) -> None:
     model, figures = task.model, task.report.figures
     p = model.predict(task.x, seed=task.seed, **task.given("predict"))
     if p.ndim == 1:
-        return  # of a discriminator of real and made, the scores stand with its samples
+        return  # the scores of a real/fake discriminator are reported with its samples
     if task.y is None:
         raise InputError(f"the accuracy of {model.name} needs the classes of the rows; name their column with label=.")
     right = p.argmax(1) == task.y

@@ -9,15 +9,15 @@ import numpy as np
 
 from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
-from zoo.evaluation.vectors import Matrix, squared_distances
+from zoo.evaluation.vectors import Matrix, mean_distances, squared_distances
 
-NEIGHBORS = 5  # the radius of a real row's ball reaches that many other real rows
+NEIGHBORS = 5  # a real row's ball reaches its fifth nearest other real row
 
 
 def spread(samples: Matrix, real: Matrix) -> Estimate:
-    """How far two samples are from each other over how far two real rows are, on average: 1 where samples are as
-    diverse as data, near 0 where they are one picture with a little noise. The error adds those of both, to first
-    order. Not a number where all real rows are equal."""
+    """Mean distance between two samples over that between two real rows: 1 if samples are as diverse as data, near 0 if
+    they are one picture with a little noise. The error combines those of both, to first order. NaN if all real rows are
+    equal."""
     (ours, our_error), (theirs, their_error) = (_mean_distance(rows) for rows in (samples, real))
     if not theirs:
         return Estimate(math.nan, None, samples.shape[0])
@@ -26,21 +26,21 @@ def spread(samples: Matrix, real: Matrix) -> Estimate:
 
 
 def _mean_distance(rows: Matrix) -> tuple[float, float]:
-    """Of two different rows (a U-statistic; Hoeffding, 1948), and its standard error."""
+    """Mean distance of two different rows (a U-statistic; Hoeffding, 1948), and its standard error."""
     count = rows.shape[0]
-    of_row = np.sqrt(squared_distances(rows, rows)).sum(1) / (count - 1)
+    of_row = mean_distances(rows, rows) * count / (count - 1)
     return float(of_row.mean()), float(2 * of_row.std(ddof=1) / math.sqrt(count))
 
 
 def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Estimate, Estimate]:
-    """Density: in how many balls of real rows a sample lies, over how many a real row would: below one where samples
-    lie off the data, in many dimensions above it where they keep to its middle. Coverage: the share of real rows whose
-    ball has a sample in it.
+    """Density: the number of balls of real rows that contain a sample, over that expected for a real row: below one if
+    samples lie off the data; in many dimensions above it if they keep to its center. Coverage: the share of real rows
+    whose ball contains a sample.
 
-    The errors add the spread over real rows and over samples, to first order.
+    The errors combine the spread over real rows and over samples, to first order.
     """
     among = squared_distances(real, real)
-    np.fill_diagonal(among, -1)  # a row is not its own neighbor, and comes first
+    np.fill_diagonal(among, -1)  # a row is not its own neighbor; -1 sorts it first
     radius = np.sort(among, 1)[:, NEIGHBORS]
     inside = squared_distances(real, samples) <= radius[:, None]  # (N, M)
     n, m = inside.shape
@@ -49,6 +49,6 @@ def density_and_coverage(real: Matrix, samples: Matrix) -> tuple[Estimate, Estim
     density = Estimate(float(by_sample.mean()), math.sqrt(float(spread)), m)
 
     covered = share(inside.sum(1) > 0)
-    alone = inside[inside.sum(1) == 1].sum(0) / n  # what coverage loses without a sample
+    alone = inside[inside.sum(1) == 1].sum(0) / n  # the loss of coverage without a sample
     spread = float(((alone - alone.mean()) ** 2).sum() * (m - 1) / m)
     return density, Estimate(covered.value, math.hypot(covered.error or 0.0, math.sqrt(spread)), n)

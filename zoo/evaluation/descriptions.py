@@ -1,4 +1,4 @@
-"""What each figure is, in a line."""
+"""A one-line description of each figure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ MEANING = {
     "accuracy_of_forest": "accuracy of a random forest of scikit-learn",
     "cross_entropy": "mean negative log-probability of the right class, in nats",
     "c2st_accuracy": "classifier two-sample test: how often one tells samples from data (0.5 is chance, 1 always)",
+    "c2st_auc": "area under the ROC curve of gradient boosting that tells samples of a table from data (0.5: not)",
+    "column_shapes": "how much the values of a column are those of data, on average (1: the same distribution)",
+    "pair_trends": "how much two columns depend on each other as in data, on average over pairs (1: the same)",
+    "trained_on_samples": "area under the ROC curve, on held-out rows, of a classifier trained on samples",
     "copies": "share of samples that equal a training row",
     "distinct": "share of samples that no other sample equals",
     "nearer_to_training": "how often training data is nearer to a sample than as much held-out data (0.5: no copies)",
@@ -44,7 +48,7 @@ REFERENCES = {
 
 
 def meaning(name: str) -> str:
-    """What a figure is; nothing if the name is not known."""
+    """The description of a figure; empty if the name is unknown."""
     if name in MEANING:
         return MEANING[name]
     base, above, reference = name.partition("_above_")

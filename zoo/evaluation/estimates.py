@@ -23,7 +23,7 @@ def clearly_positive(figure: Estimate) -> bool:
 
 
 def hardly_positive(figure: Estimate) -> bool:
-    """Whether a difference is not `clearly_positive`. Of one row, whose error is not known, its sign decides."""
+    """Whether a difference is not `clearly_positive`. For a single row, whose error is unknown, its sign decides."""
     return not figure.value > SURE * (figure.error or 0.0)
 
 
@@ -32,14 +32,14 @@ def mean(values: Array) -> Estimate:
 
 
 class RunningMean:
-    """`mean` of values that come some at a time, none of which is kept (Chan, Golub and LeVeque, "Updating formulae and
-    a pairwise algorithm for computing sample variances", 1979)."""
+    """`mean` of values that arrive in batches and are not kept (Chan, Golub and LeVeque, "Updating formulae and a
+    pairwise algorithm for computing sample variances", 1979)."""
 
     def __init__(self) -> None:
         self.rows, self.value, self.squares = 0, 0.0, 0.0
 
     def add(self, values: Array) -> None:
-        """At least one value."""
+        """Add at least one value."""
         values = values.astype(np.float64)
         count, center = len(values), float(values.mean())
         gap, rows = center - self.value, self.rows + count
@@ -53,7 +53,7 @@ class RunningMean:
 
 
 def ratio(total: Array, size: Array) -> Estimate:
-    """sum(total) / sum(size) over independent rows, the error by the delta method; none of what is not finite."""
+    """sum(total) / sum(size) over independent rows, with the error by the delta method; no error if not finite."""
     total, size = total.astype(np.float64), size.astype(np.float64)
     count, value = len(total), float(total.sum() / size.sum())
     if count < 2 or not math.isfinite(value):
@@ -63,10 +63,10 @@ def ratio(total: Array, size: Array) -> Estimate:
 
 
 def share(hits: Array, groups: Array | None = None) -> Estimate:
-    """The share of rows that hit; a half is a tie.
+    """The share of hits among rows; 0.5 is a tie.
 
-    Rows of one of the `groups` (N,) may depend on each other. The error is at least that of a share with one more hit
-    and one more miss, so that none of few is not certainty.
+    Rows within one of the `groups` (N,) may be dependent. The error is at least that of a share with one more hit and
+    one more miss, so that no hits in few rows is not taken for certainty.
     """
     hits = hits.astype(np.float64)
     count, value = len(hits), float(hits.mean())
@@ -81,7 +81,7 @@ def share(hits: Array, groups: Array | None = None) -> Estimate:
 def below(a: Array, b: Array) -> Estimate:
     """How often a value of `a` is below one of `b`: the area under the ROC curve.
 
-    The error is DeLong's (1988), and at least that of a share of none of the fewer rows.
+    The error is DeLong's (1988), and at least that of no hits among the smaller number of rows.
     """
     first, second = np.sort(a), np.sort(b)
     of_a = 1 - _under(second, a)  # for each value of a, the share of b above it
@@ -95,13 +95,13 @@ def below(a: Array, b: Array) -> Estimate:
 
 
 def _under(ordered: Array, values: Array) -> Floats:
-    """The share of `ordered` that is below each of `values`."""
+    """The share of `ordered` below each of `values`."""
     left, right = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
     return np.asarray((left + right) / (2 * len(ordered)), np.float64)
 
 
 def jackknife(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> Estimate:
-    """A statistic of two sets of equally many rows; its error by leaving out one of `BLOCKS` blocks of both in turn."""
+    """A statistic of two sets of equal size, with its error by a jackknife over `BLOCKS` blocks of both."""
     block, value = np.arange(len(a)) % BLOCKS, statistic(a, b)
     if len(a) < 2 * BLOCKS:
         return Estimate(value, None, len(a))

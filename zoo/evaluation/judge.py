@@ -1,5 +1,5 @@
-"""What a classifier of the same data says of samples: which classes they have, and how far they are from data in its
-log-odds. It is blind to whatever it was not trained to tell apart."""
+"""Judges samples by a classifier of the same data: their classes, and their distance from data in its log-odds. It is
+blind to differences that it was not trained to distinguish."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zoo.model import Model
 from zoo.spec import PresetSpec
 
 Array = npt.NDArray[Any]
-LEAST = 1e-6  # probabilities below it are one: float32 has no more digits of them
+LEAST = 1e-6  # smaller probabilities are clipped: float32 does not resolve them
 
 
 def check_judge(judge: Model, data: Dataset) -> None:
-    """`InputError` where a model cannot judge samples of a data set."""
+    """`InputError` if a model cannot judge samples of a data set."""
     if "predict" not in judge.signatures or judge.classes is None:
-        raise InputError(f"{judge.name} cannot judge: it is no classifier. Name one: zoo list --method predict")
+        raise InputError(f"{judge.name} cannot judge: it is not a classifier. Name one: zoo list --method predict")
     if judge.space != data.space or judge.classes != data.classes:
         raise InputError(
             f"{judge.name} cannot judge samples of {data.name}: it takes {judge.space.describe()}, and "
@@ -33,7 +33,7 @@ def check_judge(judge: Model, data: Dataset) -> None:
 
 
 def preset_judge(data: Dataset) -> Model | None:
-    """The first preset classifier that was trained on a data set of this name, and takes what it holds."""
+    """The first preset classifier that was trained on a data set of this name and takes its observations."""
     from zoo import registry
     from zoo.api import open as open_artifact
 
@@ -49,7 +49,7 @@ def preset_judge(data: Dataset) -> Model | None:
 
 
 def log_odds(judge: Model, x: Array) -> Array:
-    """Log-probabilities of the classes less their mean, (N, classes): the features of this classifier."""
+    """Log-probabilities of the classes minus their mean, (N, classes): the features of this classifier."""
     log_p = np.log(np.maximum(judge.predict(x), LEAST).astype(np.float64))
     found: Array = (log_p - log_p.mean(1, keepdims=True)).round(6)
     return found
@@ -57,9 +57,9 @@ def log_odds(judge: Model, x: Array) -> Array:
 
 @single_threaded
 def frechet_distance(a: Array, b: Array) -> Estimate:
-    """The Fréchet distance of the normals with the means and covariances of `a` and of `b` (N, D), equally many rows.
+    """The Fréchet distance of normals with the means and covariances of `a` and `b` (N, D), which have equal size.
 
-    The square of a distance, which few rows make larger: compare with the same figure of real data.
+    It is squared, and biased upwards for few rows: compare with the same figure of real data.
     """
     return jackknife(_frechet, a, b)
 
@@ -83,7 +83,7 @@ def class_shares(judge: Model, samples: Array, real: Array) -> dict[str, Estimat
 
 
 def class_difference(judge: Model, samples: Array, real: Array) -> Estimate:
-    """Total variation between the classes of equally many samples and real rows: the share that would have to move."""
+    """Total variation between the classes of samples and real rows, in equal numbers: the share that has to change."""
     assert judge.classes is not None
     count = len(judge.classes)
 

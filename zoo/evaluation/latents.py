@@ -1,4 +1,4 @@
-"""How much of an observation its latents hold."""
+"""How much information latents retain about observations."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def representation(task: Task) -> None:
                 "Its reconstructions are no better than the mean of the training data: their root mean square error is "
                 f"{ours}, that of the mean {floor}."
             )
-    if task.y is not None and not given:  # an encoder that is told the class would only give it back
+    if task.y is not None and not given:  # an encoder that receives the class may just copy it
         _probe(task, z, task.y)
 
 
 def _probe(task: Task, z: Array, labels: Array) -> None:
-    """Figures of classes in the latents `z` (N, ...) of the rows, or why there are none."""
+    """Figures of classes in the latents `z` (N, ...) of the rows, or a remark why there are none."""
     report, (train, y) = task.report, task.data.split("train")
     assert y is not None
     if len(np.unique(y)) < 2:
@@ -49,7 +49,7 @@ def _probe(task: Task, z: Array, labels: Array) -> None:
 
 
 def rmse(a: Array, b: Array) -> Estimate:
-    """The root of the mean square of a - b, both (N, D); its error by the delta method."""
+    """The root mean square of a - b, both (N, D), with its error by the delta method."""
     square = mean(((a - b) ** 2).mean(1))
     root = float(np.sqrt(square.value))
     return Estimate(root, None if square.error is None or not root else square.error / (2 * root), square.rows)

@@ -1,4 +1,4 @@
-"""The likelihood of held-out rows, beside that of densities which anyone can fit, or of the true one."""
+"""The likelihood of held-out rows, next to that of simple densities that anyone can fit, or of the true density."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from zoo.spaces import Space, Strings
 
 Array = npt.NDArray[Any]
 BOUND_SAMPLES = 16
-FEWEST = 2  # training rows that a reference can be fitted to
+ROWS = 2**12  # that a reference scores at a time, to bound memory
+FEWEST = 2  # training rows to fit a reference
 
 
 def likelihood(task: Task) -> None:
@@ -50,7 +51,7 @@ def likelihood(task: Task) -> None:
 
 
 def unit_of(space: Space, x: Array) -> tuple[str, Array]:
-    """The unit in which a space's likelihoods are read, and how many nats one of it is worth, (N,)."""
+    """The unit in which likelihoods of a space are reported, and its size in nats, (N,)."""
     if isinstance(space, Strings):
         return "nats_per_character", space.characters(x)
     if isinstance(space, Table):
@@ -61,7 +62,7 @@ def unit_of(space: Space, x: Array) -> tuple[str, Array]:
 
 
 def log_volume(space: Space, x: Array) -> Array:
-    """What the references, which see codes, lack of a density in the units of a table (N,)."""
+    """The term that turns densities of the references, which see codes, into those in units of a table, (N,)."""
     return space.log_volume(x) if isinstance(space, Table) else np.zeros(len(x))
 
 
@@ -71,7 +72,7 @@ def _nats(task: Task, **options: Any) -> Array:
 
 
 def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
-    """Name, description and nats (N,) of each reference; of a model that is told the class, fitted to each class."""
+    """Name, description and nats (N,) of each reference; fitted to each class if the model is conditional."""
     space, remarks, (other, other_y) = task.model.space, task.report.remarks, task.other
     train, y = task.data.split("train")
     by_class = bool(task.labels("log_prob"))
@@ -90,13 +91,17 @@ def _others(task: Task) -> Iterator[tuple[str, str, Array]]:
         remarks.append(f"There is one reference: the best of the mixtures, or n-grams, is {most[0].what} again.")
     for place, one in enumerate(most):
         nats = log_volume(space, task.x)
-        for group, found in fitted.items():  # where the better one is the floor again, it stands for both
-            nats[groups == group] -= found[min(place, len(found) - 1)].log_prob(task.x[groups == group])
+        for group, found in fitted.items():  # if the best one is the floor, it stands for both
+            rows = np.flatnonzero(groups == group)
+            for low in range(0, len(rows), ROWS):
+                part = rows[low : low + ROWS]
+                nats[part] -= found[min(place, len(found) - 1)].log_prob(task.x[part])
         yield one.name, f"{one.what}, fitted to each class" if by_class else one.what, nats
 
 
 def _energy(task: Task) -> None:
-    """Without a known constant there is no likelihood, but data must lie lower than what only has its marginals."""
+    """Without the normalizing constant there is no likelihood, but data must have a lower energy than rows that only
+    share its marginals."""
     flat = task.x.reshape(len(task.x), -1)
     orders = [noise.permutation(len(flat), seed=task.seed, stream=f"shuffle/{d}") for d in range(flat.shape[1])]
     shuffled = np.stack([flat[order, d] for d, order in enumerate(orders)], axis=1).reshape(task.x.shape)

@@ -1,7 +1,7 @@
-"""Simple densities that anyone can fit again: what the likelihood of a model is compared with.
+"""Simple densities that anyone can refit, as references for the likelihood of a model.
 
-Each `fit` gives a function from observations (N, *shape) to their log-probability in nats (N,). How many components, or
-how long the n-grams, is chosen by the likelihood of other rows.
+Each `fit` returns a function from observations (N, *shape) to their log-probability in nats (N,). The number of
+components, or the length of n-grams, is chosen by the likelihood of other rows.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from zoo.spaces import Space, Strings
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 LogProb = Callable[[Array], Floats]
-ROWS = 10_000  # at most so many to fit
-CHOICE = 2_000  # at most so many to choose by
+ROWS = 10_000  # to fit, at most
+CHOICE = 2_000  # rows for model selection, at most
 COMPONENTS = (1, 5, 10, 20, 50)
-ROWS_EACH = 10  # rows of a component, at least
-PRODUCTS, ROUNDS = 1e10, (5, 300)  # of k-means: about so many multiplications, within bounds of its iterations
+ROWS_EACH = 10  # rows per component, at least
+PRODUCTS, ROUNDS = 1e10, (5, 300)  # of k-means: approximate multiplications, within bounds of its iterations
 LENGTHS = (1, 2, 3, 4, 5, 6)  # of n-grams
-TOKENS = 500_000  # at most so many to count
-SHRINKAGE = 3.0  # observations that a component has of the marginals before it has seen any
+TOKENS = 500_000  # to count, at most
+SHRINKAGE = 3.0  # pseudo-observations of the marginals per component
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Reference:
 
 
 def references(space: Space, train: Array, other: Array) -> Iterator[Reference]:
-    """The references for observations of a space: first the floor, then a better one, unless the best is the floor
-    again. Two training rows or more; `other` rows choose."""
+    """The references for observations of a space: first the floor, then a better one, unless the floor is best. Takes
+    two training rows or more; `other` rows are for selection."""
     train, other = train[:ROWS], other[:CHOICE]
     if isinstance(space, Strings):
         ngrams = _ngrams(space, train)
@@ -98,7 +98,7 @@ def _independent(space: Space, train: Array, other: Array) -> LogProb:
 
 @single_threaded
 def _levels(space: Space, train: Array, components: int) -> LogProb:
-    """Clusters of k-means; in each the levels of every dimension as they are counted, and independent."""
+    """Clusters of k-means; in each, independent dimensions with the observed frequencies of levels."""
     levels, x = int(getattr(space, "levels", 2)), train.reshape(len(train), -1).astype(np.int64)
     cluster = np.zeros(len(x), np.int64)
     if components > 1:
@@ -131,7 +131,7 @@ def _levels(space: Space, train: Array, components: int) -> LogProb:
 
 def _ngrams(space: Strings, train: Array) -> Callable[[int], LogProb]:
     """n-grams of tokens, such as characters, of any length, each interpolated with the shorter ones (Witten and Bell,
-    "The zero-frequency problem", 1991). The end of a string is a token, but for strings of the greatest length, which
+    "The zero-frequency problem", 1991). The end of a string is a token, except for strings of maximal length, which
     have none."""
     counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for row in train[: max(TOKENS // space.length, 1)]:
@@ -145,7 +145,7 @@ def _ngrams(space: Strings, train: Array) -> Callable[[int], LogProb]:
         for start in range(len(history), -1, -1):
             total, kinds = totals.get(history[start:], (0, 0))
             if not total:
-                break  # nor is any longer history known
+                break  # longer histories are unknown as well
             p = (counts[history[start:]][token] + kinds * p) / (total + kinds)
         return p
 
@@ -156,7 +156,7 @@ def _ngrams(space: Strings, train: Array) -> Callable[[int], LogProb]:
 
 
 def _steps(row: Array, length: int) -> Iterator[tuple[tuple[int, ...], int]]:
-    """The tokens of a string, its end included, each with the up to `length - 1` before it. The start counts as one."""
+    """The tokens of a string, including its end, each with up to `length - 1` preceding ones. The start is one."""
     tokens = [-1, *(int(t) for t in row)]
     for place in range(1, len(tokens)):
         yield tuple(tokens[max(place - length + 1, 0) : place]), tokens[place]

@@ -1,4 +1,4 @@
-"""What an evaluation gives: figures by name, and in words what they say of the model."""
+"""The result of an evaluation: figures by name, and remarks on what they mean for the model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ REPORTED = ("model", "data", "split", "rows", "seed", "judge", "options", "remar
 
 @dataclass
 class Report:
-    """The figures of a model on one split of a data set; `meaning` of `zoo.evaluation` says what each is. `options` are
-    those that samples were made with.
+    """The figures of a model on one split of a data set; `zoo.evaluation.meaning` describes each. `options` are those
+    of the samples.
 
-    `histogram` has the share of each class among the samples, as `judge` sees it. `remarks` are sentences: what the
+    `histogram` has the share of each class among the samples, according to `judge`. `remarks` are sentences: what the
     model is no better than, and what could not be measured.
     """
 

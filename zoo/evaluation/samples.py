@@ -1,4 +1,4 @@
-"""How well samples match the data: a few figures, each blind to something that another one sees."""
+"""How well samples match the data: a few figures, each blind to something that another one detects."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.estimate import Estimate
 from zoo.evaluation import judge as judging
 from zoo.evaluation.coverage import density_and_coverage, spread
 from zoo.evaluation.estimates import clearly_positive, mean, share
 from zoo.evaluation.memorization import nearer_than_held_out, nearer_to_training
+from zoo.evaluation.tables import table_figures
 from zoo.evaluation.task import Task
 from zoo.evaluation.two_sample import classifier_two_sample
 from zoo.evaluation.vectors import Matrix, vectorizer
 from zoo.model import Model
 
 Array = npt.NDArray[Any]
-SAMPLES = 1000  # at most so many samples, and held-out rows
-NEIGHBORS = 10_000  # at most so many held-out rows to be a sample's neighbors
-LEAST = 25  # rows that there must be
-COLLAPSED = 0.5  # of the spread of data: less is said in words
-ALWAYS = 0.95  # how often samples are told from data, which is said in words
+SAMPLES = 1000  # samples and held-out rows, at most
+NEIGHBORS = 10_000  # held-out rows as possible neighbors of a sample, at most
+LEAST = 25  # rows required
+COLLAPSED = 0.5  # of the spread of data, below which there is a remark
+ALWAYS = 0.95  # two-sample accuracy above which there is a remark
 
 
 def samples(task: Task) -> None:
-    """Draws samples, as many as there are held-out rows, and compares the two.
+    """Draw samples, as many as there are held-out rows, and compare the two.
 
-    A conditional model is asked for the classes of training rows: for those of the held-out rows themselves, samples
-    would match them better than real data does. One that is told more of rows is told what the held-out rows say.
+    A conditional model draws the classes of training rows: with those of the held-out rows themselves, samples would
+    match them better than real data does. Other inputs are those of the held-out rows.
     """
     count, given = min(SAMPLES, len(task.x)), {}
     inputs = task.model.signature("sample").inputs
@@ -42,6 +44,8 @@ def samples(task: Task) -> None:
         train_y = task.some_training(count)[1]
         assert train_y is not None
         given = {"label": np.resize(train_y, count)}
+    if isinstance(task.model.space, Table) and not given:
+        table_figures(task, task.model.space)
     rows = {} if given else {"count": count}
     made = task.model.run("sample", given, seed=task.seed, **rows, **task.options)["x"]
     compare(task, made, given.get("label"))
@@ -50,7 +54,7 @@ def samples(task: Task) -> None:
         words = " ".join(f"{name}={value}" for name, value in draws.items())
         task.report.remarks.append(f"Its samples are means, which are more typical than draws ({words}).")
     if "predict" in task.model.signatures:  # a discriminator
-        told = task.given("predict")  # of the held-out rows, as the samples are
+        told = task.given("predict")  # of the held-out rows, as for samples
         scores = [
             mean(task.model.predict(x, seed=task.seed, **{name: values[: len(x)] for name, values in told.items()}))
             for x in (made, task.x)
@@ -59,7 +63,7 @@ def samples(task: Task) -> None:
 
 
 def compare(task: Task, made: Array, labels: Array | None = None) -> None:
-    """The figures of samples `made`, for the classes `labels` if they were asked for."""
+    """The figures of samples `made`, drawn for the classes `labels` if given."""
     count = min(len(made), len(task.x))
     smallest = min(count, len(task.data.train), len(task.other[0]))
     if smallest < LEAST:
@@ -96,7 +100,7 @@ def _two_sample(task: Task, made: Array, x: Array, train: Array, labels: Array |
 
 
 def _copies(task: Task, made: Array, train: Array) -> None:
-    """Equal rows: as often as in the data, or more?"""
+    """Whether equal rows are more frequent than in the data."""
     seen = set(_keys(task.data.train))
     copied = [share(np.array([key in seen for key in _keys(x)])) for x in (made, task.x)]
     distinct = [_distinct(x) for x in (made, train)]
@@ -115,7 +119,7 @@ def _distinct(x: Array) -> Estimate:
 
 
 def compare_neighbors(task: Task, made: Array) -> None:
-    """Memorization, density and coverage in the units of the data. Real are rows of the split that is left."""
+    """Memorization, density and coverage in data units. Real rows are the rest of the split."""
     vectors, figures = vectorizer(task.model.space, task.data.train), task.report.figures
     other = task.other[0][: len(made)]
     held_out, sampled, real = vectors(task.x[:NEIGHBORS]), vectors(made), vectors(other)
@@ -139,14 +143,14 @@ def compare_neighbors(task: Task, made: Array) -> None:
 
 
 def _covered(suffix: str, held_out: Matrix, sampled: Matrix, real: Matrix) -> dict[str, Estimate]:
-    """Density and coverage of samples, beside those of as many real rows."""
+    """Density and coverage of samples, next to those of as many real rows."""
     ours, theirs = (density_and_coverage(held_out, rows) for rows in (sampled, real))
     names = f"density{suffix}", f"coverage{suffix}"
     return {name: a.beside(b) for name, a, b in zip(names, ours, theirs, strict=True)}
 
 
 def _judged(task: Task, judge: Model, made: Array, x: Array, labels: Array | None) -> None:
-    """In the features of a classifier. It has seen the training rows, so real are those of the split that is left."""
+    """In the features of a classifier. It has seen the training rows, so real rows are the rest of the split."""
     report, figures = task.report, task.report.figures
     equal = min(len(made), len(task.other[0]))
     rows = made[:equal], task.other[0][:equal], x[:equal]

@@ -1,4 +1,4 @@
-"""scikit-learn, which is imported where a figure needs it. Sums are made on one thread."""
+"""scikit-learn, imported when a figure needs it. Sums are computed on one thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sklearn(module: str) -> Any:
 
 
 def single_threaded(function: Callable[P, T]) -> Callable[P, T]:
-    """The function with one thread for BLAS and OpenMP: how sums are split over threads changes their last bits, and
+    """Run the function with one thread for BLAS and OpenMP: splitting sums over threads changes their last bits, and
     with them which of two neighbors is nearer."""
 
     @functools.wraps(function)

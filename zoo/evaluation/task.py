@@ -1,4 +1,4 @@
-"""What is evaluated: a model, on rows that it did not see."""
+"""The task of an evaluation: a model, on held-out rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Task:
-    """`x` (N, *shape), their classes `y` and their inputs `told` by name are the rows that the figures are about.
-    `judge` is a classifier, `options` are those of samples. Parts of the evaluation write into `report`."""
+    """The evaluated rows are `x` (N, *shape), their classes `y` and their inputs `told` by name. `judge` is a
+    classifier, `options` are those of samples. Parts of the evaluation write into `report`."""
 
     model: Model
     data: Dataset
@@ -38,7 +38,7 @@ class Task:
 
     @property
     def other(self) -> tuple[Array, npt.NDArray[np.int64] | None]:
-        """Real rows that are neither for training nor in `x`."""
+        """Real rows that are neither training rows nor in `x`."""
         return self.data.split("test" if self.report.split == "validation" else "validation")
 
     def some_training(self, count: int) -> tuple[Array, npt.NDArray[np.int64] | None]:
@@ -48,15 +48,17 @@ class Task:
         return x[order], None if y is None else y[order]
 
     def given(self, method: str) -> dict[str, Array]:
-        """What the method takes beside the rows: their classes and inputs, as keyword arguments."""
-        inputs = self.model.signature(method).inputs
-        return self.labels(method) | {name: values for name, values in self.told.items() if name in inputs}
+        """The arguments of a method other than the rows: their classes and inputs, as keyword arguments."""
+        inputs, categories = self.model.signature(method).inputs, self.model.categories
+        told = {name: values for name, values in self.told.items() if name in inputs}
+        called = {name: categories[name].called(told[name]) for name in told if name in categories}
+        return self.labels(method) | told | called
 
     def labels(self, method: str) -> dict[str, Array]:
-        """The classes of the rows as a keyword argument where the method takes them."""
+        """The classes of the rows as a keyword argument, if the method takes them."""
         if "label" not in self.model.signature(method).inputs:
             return {}
         if self.y is None:
-            raise InputError(f"{method} of {self.model.name} needs a class for each row, and this data has none.")
+            raise InputError(f"{method} of {self.model.name} needs a class for each row, but this data has none.")
         assert self.model.classes is not None
         return {"label": self.model.classes.called(self.y)}

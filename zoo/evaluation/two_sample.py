@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.columns import Table
 from zoo.estimate import Estimate
 from zoo.evaluation.estimates import share
 from zoo.evaluation.scikit_learn import single_threaded, sklearn
@@ -22,16 +23,16 @@ TREES = 100
 def classifier_two_sample(
     space: Space, a: Array, b: Array, labels: tuple[Array, Array] | None = None, *, seed: int = 0
 ) -> Estimate:
-    """How often a classifier, cross-validated, tells rows of `a` from rows of `b`: 0.5 by chance, 1 every time.
+    """Cross-validated accuracy of a classifier that distinguishes rows of `a` from rows of `b`: 0.5 is chance.
 
-    A random forest, of text a logistic regression on n-grams of characters. It also sees the classes `labels` of `a`
-    and of `b` where they are given, and then judges the pairs.
+    It is a random forest, or for text a logistic regression on n-grams of characters. With `labels`, the classes of `a`
+    and of `b`, it judges the pairs of row and class.
     """
     rows, kind = np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
     if isinstance(space, Strings):
         features, model = vectorizer(space, rows)(rows), sklearn("linear_model").LogisticRegression(max_iter=2000)
     else:
-        features = flat(rows)
+        features = vectorizer(space, rows)(rows) if isinstance(space, Table) else flat(rows)
         model = sklearn("ensemble").RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
     if labels is not None:
         known = np.concatenate(labels)

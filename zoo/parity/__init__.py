@@ -1,1 +1,1 @@
-"""Does an artifact give what its source gives? Cases to run, what they cost, and the comparison."""
+"""Whether an artifact reproduces its source: cases to run, their cost, and the comparison."""

@@ -1,8 +1,8 @@
 """How much of a method to check: as much as its cost allows, and never nothing.
 
-What one row costs is timed. Where all kinds of input, all batch sizes and whole loops fit into the budget, all of them
-are checked. Else there are fewer rows, and of a long loop a few steps at its beginning, in its middle and at its end,
-each from the initial state; beside them a short run of the whole, where the number of steps is an option.
+The cost of a row is measured. If all kinds of input, all batch sizes and whole loops fit into the budget, all are
+checked. Otherwise there are fewer rows, and only a few steps at the start, middle and end of a long loop, each from the
+initial state, plus a short run of the whole loop if the number of steps is an option.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoo.spaces import KINDS
 DEFAULT = 40.0  # seconds for each method; with tracing about a minute
 BUDGETS = {"full": math.inf, "quick": 5.0}
 COUNT = 7  # rows of a case, at most
-# rows of a case -> which of them are computed in calls of their own. The last shows whether rows mix
+# rows of a case -> the ranges computed in separate calls. The last one shows whether rows mix
 BATCHES = {
     7: ((0, 1), (0, 2), (0, 7), (4, 7)),
     3: ((0, 1), (0, 3), (1, 3)),
@@ -26,13 +26,13 @@ BATCHES = {
     1: ((0, 1),),
 }
 WINDOWS = ((7, 8), (3, 8), (3, 4), (2, 4), (2, 2), (2, 1))  # rows and steps of each part of a loop that is too long
-Check = str | float | None  # what a user may say of the budget
+Check = str | float | None  # a budget as given by the user
 
 
 @dataclass(frozen=True)
 class Run:
-    """A case to make: the kind of its inputs, its rows, a window of the loop (None: the whole), and the largest value
-    of the option that is the loop's length."""
+    """A case to run: the kind of its inputs, its rows, a window of the loop (None: the whole), and the largest value of
+    the option that is the loop's length."""
 
     kind: str
     rows: int
@@ -40,7 +40,7 @@ class Run:
     steps: int | None = None
 
     def seconds(self, signature: Signature, source: Cost, artifact: Cost) -> float:
-        """What it takes. Away from random inputs the source runs twice, if it takes floats, as noise is."""
+        """Its cost. For inputs that are not random the source runs twice, if it takes floats, including noise."""
         length = loop_length(signature)
         floats = signature.random or any(tensor.dtype == "float32" for tensor in signature.inputs.values())
         steps = self.window.steps if self.window else min(self.steps or length, length)
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a pass through the network: those of a call, whatever its rows, and those of each row."""
+    """Seconds of a pass through the network: a constant per call, and seconds per row."""
 
     call: float
     row: float
@@ -61,7 +61,7 @@ class Cost:
 
 
 def seconds_of(check: Check) -> float:
-    """A budget as a user gives it, "full", "quick", seconds or None, in seconds for each method."""
+    """A budget given by the user ("full", "quick", seconds or None) in seconds for each method."""
     if check is None:
         return DEFAULT
     if check in BUDGETS:
@@ -77,8 +77,8 @@ def seconds_of(check: Check) -> float:
 
 
 def plan(signature: Signature, source: Cost, artifact: Cost, seconds: float, windowed: bool) -> list[Run]:
-    """The runs of a method that fit into the budget; the fewest there are if none do. `windowed` says whether a loop
-    may be entered anywhere."""
+    """The runs of a method that fit into the budget; the smallest set if none do. `windowed` says whether a loop can be
+    entered anywhere."""
     runs: list[Run] = []
     spent = 0.0
     for runs in candidates(signature, windowed):
@@ -90,15 +90,15 @@ def plan(signature: Signature, source: Cost, artifact: Cost, seconds: float, win
 
 
 def longest(signature: Signature, source: Cost, artifact: Cost, seconds: float) -> list[Run]:
-    """As many steps of one row as fit, from the first on: parts begin at the initial state, so they do not see what a
-    loop does with a state that it has been filling for long, as a cache."""
+    """As many steps of one row as fit, from the first on: windows start at the initial state, so they do not test what
+    a loop does with a state that has been filled for long, such as a cache."""
     step = Run("random", 1, Window(0, 1)).seconds(signature, source, artifact)
     steps = min(loop_length(signature), int(seconds / step))
     return [Run("random", 1, Window(0, steps))] if steps else []
 
 
 def candidates(signature: Signature, windowed: bool) -> Iterator[list[Run]]:
-    """What may be checked of a method, the most first."""
+    """The possible sets of runs of a method, largest first."""
     for rows in (7, 3):
         yield [Run(kind, rows) for kind in KINDS]
     if signature.length is None:
@@ -113,7 +113,7 @@ def candidates(signature: Signature, windowed: bool) -> Iterator[list[Run]]:
 
 
 def parts(signature: Signature, windowed: bool, rows: int, steps: int) -> list[Run]:
-    """Runs of a few steps of a loop, of all kinds of input, in all places that may be entered."""
+    """Runs of a few steps of a loop, for all kinds of input, at all possible entry points."""
     length = loop_length(signature)
     steps = min(steps, length)
     first, middle, last = (place if windowed else 0 for place in (0, (length - steps) // 2, length - steps))
@@ -125,11 +125,11 @@ def parts(signature: Signature, windowed: bool, rows: int, steps: int) -> list[R
 
 
 def loop_length(signature: Signature) -> int:
-    """Steps of a loop by default; 1 where there is none."""
+    """Default number of steps of a loop; 1 without a loop."""
     length = signature.length
     return int(signature.options[length].number) if isinstance(length, str) else length or 1
 
 
 def batched_rows(rows: int) -> int:
-    """Rows that the calls of an artifact compute for a case."""
+    """Rows that an artifact computes for a case, over all calls."""
     return sum(high - low for low, high in BATCHES[rows])

@@ -1,7 +1,7 @@
-"""Cases: calls of the methods of a model with what it answered, to be repeated by its artifact.
+"""Cases: calls of the methods of a model with their outputs, to be reproduced by its artifact.
 
-How many cases there are, and of how many rows and steps, depends on what they cost (`zoo.parity.budget`). The cases and
-the source's outputs travel in the artifact (`examples.safetensors`), so anyone can repeat the check with no framework.
+The number of cases, and of their rows and steps, depends on their cost (`zoo.parity.budget`). The cases and the
+source's outputs are part of the artifact (`examples.safetensors`), so anyone can repeat the check without a framework.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from zoo.parity.inputs import input_examples
 from zoo.signature import Option, Signature, Tensor, Window
 from zoo.spaces import KINDS
 
-# At the boundary and in the tail tolerance follows the source: how far it moves when its inputs, and its noise, change
-# in the last bit.
-# An artifact rounds otherwise in each of many operations, so it may move some times as far; but never to `MOST` times
-# the tolerance.
+# At the boundary and in the tail the tolerance follows the sensitivity of the source: how far its outputs move if its
+# inputs and noise change in the last bit.
+# An artifact rounds differently in each of many operations, so it may move several times as far, but never by `MOST`
+# times the tolerance.
 FOLLOWED, MOST = 16, 10
-HALVINGS = 6  # of an input so far out that its output has no digits left to compare
+HALVINGS = 6  # of an input so extreme that its output has no digits left to compare
 # kind -> seeds and indices of its rows. At the boundary and in the tail rows have different ones: far apart, and with
-# more digits than a float64 has
+# more digits than float64
 CALLS: dict[str, tuple[list[int], list[int]]] = {
     "random": ([0] * COUNT, list(range(COUNT))),
     "boundary": (
@@ -39,17 +39,17 @@ CALLS: dict[str, tuple[list[int], list[int]]] = {
     ),
     "tail": ([-1, -1, 5, 5, 6, 6, -(2**40)], [2**40, 2**40 + 1, 0, 2**58, 2**58, 2**62, 3]),
 }
-Progress = Callable[[str, float, float], None]  # what is done, how much of it, and of how much (0: nobody knows)
+Progress = Callable[[str, float, float], None]  # the task, how much is done, and of how much (0: unknown)
 
 
 def silent(what: str, done: float = 0, total: float = 0) -> None:
-    """Progress that nobody wants to see."""
+    """Progress that is not shown."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a method on a few rows, and what the source gave. `seed` and `index` are int64, one for each row.
-    Of a loop that is too long, `window` are the steps that are taken. `tolerance` is that of an output, where it is not
+    """One call of a method on a few rows, with the outputs of the source. `seed` and `index` are int64, one per row.
+    `window` are the steps to run of a loop that is too long. `tolerance` is that of an output if it is not
     `TOLERANCE`."""
 
     method: str
@@ -67,7 +67,7 @@ class Case:
         return len(self.index)
 
     def steps(self, signature: Signature) -> Steps | None:
-        """Those of a loop that are taken; None where there is no loop."""
+        """The steps to run of a loop; None without a loop."""
         length = signature.length
         if length is None:
             return None
@@ -80,11 +80,11 @@ class Case:
         return replace(self, seed=self.seed[:rows], index=self.index[:rows], inputs=parts[0], outputs=parts[1])
 
     def view(self, model: Model) -> Model:
-        """A model whose loop takes the steps of this case."""
+        """A model whose loop runs the steps of this case."""
         return model.windowed(self.method, self.window) if self.window else model
 
     def run(self, model: Model, low: int = 0, high: int | None = None) -> dict[str, Array]:
-        """The outputs for some of the rows alone. `model` takes the steps of this case, as `view` gives it."""
+        """The outputs for some of the rows alone. `model` runs the steps of this case, as from `view`."""
         high = self.rows if high is None else high
         inputs = {name: a[low:high] for name, a in self.inputs.items()}
         rows = {"seed": self.seed[low:high], "index": self.index[low:high], "chunk": high - low}
@@ -96,8 +96,8 @@ class Case:
 def make_cases(
     source: Model, plans: Mapping[str, Sequence[Run]] | None = None, progress: Progress = silent
 ) -> Iterator[Case]:
-    """The cases of a plan, for each method of `source`, with its outputs: without one, whole loops on random, boundary
-    and tail inputs. Random inputs come with the default options, the others with different ones."""
+    """The cases of a plan, for each method of `source`, with its outputs. Without a plan: whole loops on random,
+    boundary and tail inputs. Random inputs come with the default options, the others with different ones."""
     for method in source.signatures:
         runs = plans[method] if plans else [Run(kind, COUNT) for kind in KINDS]
         for number, run in enumerate(runs):
@@ -112,7 +112,7 @@ def make_case(source: Model, method: str, run: Run) -> Case:
     whole = run.window is None or run.window.first == 0
     if run.kind == "random":
         for name, value in case.outputs.items():
-            if whole and not finite_rows(value).all():  # an initial state may make no sense in later steps
+            if whole and not finite_rows(value).all():  # an initial state may be invalid in later steps
                 raise ExportError(
                     f"{source.name}: {method} itself gives NaN in {name} on {run.kind} inputs; nothing to compare."
                 )
@@ -133,8 +133,8 @@ def make_case(source: Model, method: str, run: Run) -> Case:
 
 
 def movement(case: Case, source: Model, view: Model) -> dict[str, Array]:
-    """How far each row of the float outputs may move, (N,): `FOLLOWED` times as far as it does in the source when its
-    inputs, and its noise, change in the last bit."""
+    """How far each row of the float outputs may move, (N,): `FOLLOWED` times as far as in the source if its inputs and
+    noise change in the last bit."""
     declared = source.signature(case.method).inputs
     inputs = {n: np.clip(nudged(a), *declared[n].bounds) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
     near = replace(case, inputs=inputs).run(view.with_noise(nudged) if isinstance(view, EagerModel) else view)
@@ -176,14 +176,14 @@ def nudged(array: Array) -> Array:
 def make_inputs(
     model: Model, signature: Signature, kind: str, count: int, options: Mapping[str, Any] | None = None
 ) -> dict[str, Array]:
-    """Inputs for a method, `count` rows: "random", at the "boundary" of what they may be, or in its "tail". `options`
-    are those that differ from their defaults."""
+    """Inputs for a method, `count` rows: "random", at the "boundary" of their range, or in its "tail". `options`
+    override defaults."""
     values = {name: o.number for name, o in signature.options.items()} | dict(options or {})
     return input_examples(signature.inputs, model.space, model.classes, kind, count, values)
 
 
 def another(option: Option, kind: str) -> float:
-    """A value of an option: its default for random inputs, elsewhere a larger or a smaller one, within its bounds."""
+    """A value of an option: its default for random inputs, otherwise a larger or smaller one, within its bounds."""
     if option.choices:
         return option.number if kind == "random" else (option.number + 1) % len(option.choices)
     step = 2 if option.dtype == "int64" else 0.3 * abs(option.number) or 0.3

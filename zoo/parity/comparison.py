@@ -1,5 +1,5 @@
-"""The comparison of an artifact with its source. A case is run once by the source; the artifact must give the same rows
-at several batch sizes, and the last rows alone."""
+"""The comparison of an artifact with its source. A case is run once by the source; the artifact must reproduce its rows
+at several batch sizes, and the last rows on their own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from zoo.parity.costs import time_passes
 from zoo.parity.differences import SCALES, TOLERANCE, difference, finite_rows, only_rounding, rows_that_differ
 from zoo.signature import Signature, Window
 
-# A category is drawn by comparing a uniform with a distribution function. Where they agree to the last bits, source and
-# artifact draw differently, and what follows in that row with them: so many rows of a method may, no more.
+# A category is drawn by comparing a uniform with a distribution function. If they agree to the last bits, source and
+# artifact may draw differently, and the rest of that row differs as well: at most this many rows of a method may do so.
 TIES = 1  # of 7 rows or more
 
 
@@ -27,11 +27,10 @@ def check(
     seconds: float = math.inf,
     progress: Progress = silent,
 ) -> dict[str, Compared]:
-    """What was compared of each method, and how large the differences are. `ExportError` names what is beyond
-    tolerance, or a method of which there is nothing to compare. A kind of which the source gives nothing but NaN is
-    left out.
+    """How each method was compared, and the largest differences. `ExportError` names what exceeds the tolerance, or a
+    method without anything to compare. Kinds of input for which the source gives only NaN are left out.
 
-    Where it would take longer than `seconds` for a method there are fewer rows, then fewer cases, but never none.
+    If it would take longer than `seconds` for a method, there are fewer rows, then fewer cases, but never none.
     """
     report = {}
     for method, signature in artifact.signatures.items():
@@ -99,11 +98,11 @@ class Comparison:
         )
 
     def work(self, cases: Sequence[Case]) -> int:
-        """Rows and steps of all calls."""
+        """Rows times steps of all calls."""
         return sum(batched_rows(case.rows) * steps_of(case, self.signature) for case in cases)
 
     def compare(self, number: int, case: Case, low: int, high: int, got: Mapping[str, Array]) -> None:
-        """Rows of a case with what the artifact gave for them."""
+        """Compare rows of a case with the outputs of the artifact."""
         for name, whole in case.outputs.items():
             expected, found = whole[low:high], got[name]
             if found.shape == expected.shape:

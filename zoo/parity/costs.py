@@ -1,4 +1,4 @@
-"""What a call of a method costs, by the clock."""
+"""Measures the cost of a call of a method."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SLOW, VERY_SLOW = 1.0, 10.0  # seconds of a call that is not timed with more row
 
 
 def time_passes(model: Model, method: str) -> Cost:
-    """What a call and each of its rows cost, in a loop in one step, of which a few are timed. A first call, which opens
-    and prepares much, counts only where it is very slow. `ExportError` for an output of another dtype than declared."""
+    """The seconds of a call and of each of its rows, per step of a loop, of which a few are timed. A first call, which
+    includes setup, counts only if it is very slow. `ExportError` if an output does not have its declared dtype."""
     signature, window, steps = model.signature(method), None, 1
     if signature.length is not None:
         steps = min(TIMED, loop_length(signature))

@@ -1,4 +1,4 @@
-"""How far two arrays differ, by row and as a whole: what parity and the conformance suite hold against a tolerance."""
+"""How far two arrays differ, by row and overall: parity and the conformance suite compare this with a tolerance."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from zoo.model import Array
 
 TOLERANCE = 1e-4
-# Differences of floats are relative to the value, or to these where it is smaller: a probability of 1e-9 and a
-# log-density of 1e-9 nats mean no more than zero. Elsewhere, to the root mean square of the row.
+# Differences of floats are relative to the value, or to these if it is smaller: a probability of 1e-9 and a log-density
+# of 1e-9 nats are as good as zero. Otherwise they are relative to the root mean square of the row.
 SCALES = {"predict": 1.0, "log_prob": 1.0}
 
 
 def difference(expected: Array, got: Array, scale: float | None = None) -> float:
-    """Largest difference: the share of unequal values for integers; for floats relative to the value, or to
-    `scale` where that is larger (by default the root mean square of the row)."""
+    """Largest difference: the share of unequal values for integers; for floats relative to the value, or to `scale` if
+    that is larger (by default the root mean square of the row)."""
     if expected.dtype != got.dtype or expected.shape != got.shape:
         return float("inf")
     if expected.dtype.kind != "f":
@@ -38,7 +38,7 @@ def row_differences(expected: Array, got: Array, scale: float | None = None) -> 
 
 
 def finite_rows(value: Array) -> Array:
-    """Rows without NaN. Far out, where a source may give NaN itself, there is nothing to compare in the others."""
+    """Rows without NaN. For extreme inputs the source itself may give NaN; the other rows have nothing to compare."""
     if value.dtype.kind != "f":
         return np.ones(len(value), dtype=bool)
     return np.asarray(~np.isnan(value).reshape(len(value), -1).any(axis=1))
@@ -49,8 +49,8 @@ def rows_that_differ(expected: Array, got: Array) -> Array:
 
 
 def only_rounding(expected: Array, got: Array) -> bool:
-    """Whether levels of an image (uint8) differ as rounding does: where a float lies on the border between two
-    levels, its last bit decides. One level up or down, in one value or one in a thousand."""
+    """Whether levels of an image (uint8) differ only by rounding: if a float lies on the border between two levels, its
+    last bit decides. One level up or down, in one value or one in a thousand."""
     if expected.dtype != np.uint8 or expected.shape != got.shape:
         return False
     gap = np.abs(expected.astype(np.int64) - got)

@@ -1,4 +1,4 @@
-"""Made-up inputs of methods: what probes, traces, parity checks and tests feed where nobody gave data."""
+"""Synthetic inputs of methods for probes, traces, parity checks and tests without data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zoo.signature import Noise, Tensor, resolve
 from zoo.spaces import real_examples
 from zoo.system.memory import check_fits
 
-VALUE = 32  # bytes of memory that a value takes while it is made
+VALUE = 32  # bytes of memory to make a value
 
-if TYPE_CHECKING:  # numpy is imported where arrays are handled, as in zoo.spaces
+if TYPE_CHECKING:  # numpy is imported when arrays are handled, as in zoo.spaces
     import numpy.typing as npt
 
     from zoo.spaces import Labels, Space
@@ -29,20 +29,20 @@ def input_examples(
     count: int,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Array]:
-    """`count` rows of each input: "random", at the "boundary" of what it may be, or in its "tail".
+    """`count` rows of each input: "random", at the "boundary" of its range, or in its "tail".
 
     `x` is an observation of `space`, `label` one of `classes`, any other is within the bounds of its `Tensor`.
-    `options` are the values of those that shapes name.
+    `options` are the values of options that shapes name.
     """
     values = count * sum(math.prod(resolve(tensor.shape, options or {})) for tensor in inputs.values())
     check_fits(VALUE * values, f"{count:,} made-up rows", "Take fewer.")
     made: dict[str, Array] = {}
-    for seed, (name, tensor) in enumerate(inputs.items()):  # two of one shape do not hold the same numbers
+    for seed, (name, tensor) in enumerate(inputs.items()):  # two of the same shape must differ
         if name == "x":
             made[name] = space.examples(kind, count)
         elif name == "label":
             if classes is None:
-                raise InputError("a method takes the input 'label' of a model without classes; say which there are.")
+                raise InputError("a method takes the input 'label' of a model without classes; name its classes.")
             made[name] = tensor_examples(Tensor("int64", low=0, high=len(classes) - 1), kind, count, seed)
         else:
             made[name] = tensor_examples(tensor, kind, count, seed, options)
@@ -52,8 +52,8 @@ def input_examples(
 def tensor_examples(
     tensor: Tensor, kind: str, count: int, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> Array:
-    """`count` rows of a tensor, of its dtype and within its bounds. Integers without bounds are 0 and 1, which are the
-    most likely to be in the range of whatever looks them up."""
+    """`count` rows of a tensor, of its dtype and within its bounds. Integers without bounds are 0 and 1, most likely
+    valid indices."""
     import numpy as np
 
     from zoo.noise import draw

@@ -1,7 +1,7 @@
-"""Named points at which a test has this process killed, or a system call fail.
+"""Named points at which a test kills this process or makes a system call fail.
 
-`ZOO_FAILPOINT=folder.written:SIGKILL` sends the process that signal when it gets there; `file.written:ENOSPC` raises
-that error. Several are separated by commas. Where the variable is not set, nothing happens.
+`ZOO_FAILPOINT=folder.written:SIGKILL` sends the process that signal when it first gets there; `file.written:ENOSPC`
+raises that error. Several are separated by commas. If the variable is not set, nothing happens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 POINTS = (
     *("file.created", "file.written", "file.synced", "file.published"),
     *("folder.created", "folder.written", "folder.synced", "folder.exchange", "folder.published", "folder.emptied"),
-    *("folder.moved", "folder.replaced"),  # where names cannot be exchanged in one step
+    *("folder.moved", "folder.replaced"),  # if names cannot be exchanged atomically
     *("checkpoint.weights", "checkpoint.record", "checkpoint.pruned"),
     *("run.locked", "run.recipe", "run.model", "run.state"),
 )
@@ -23,12 +23,13 @@ ACTIONS = dict(word.split(":") for word in os.environ.get("ZOO_FAILPOINT", "").s
 
 
 def failpoint(name: str) -> None:
-    """Do what the environment asks for at this point."""
+    """Do what the environment requests at this point."""
     if not ACTIONS:
         return
     assert name in POINTS, name
     action = ACTIONS.get(name, "")
     if action.startswith("SIG"):
+        del ACTIONS[name]  # a second one would end the process at once
         signal.raise_signal(signal.Signals[action])
     elif action:
         number = getattr(errno, action)

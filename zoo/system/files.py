@@ -1,9 +1,9 @@
 """Files that appear whole or not at all.
 
-What is written goes to a temporary name in the same folder, reaches the disk, and is renamed. Whatever interrupts
-the writing (an error, a signal) leaves neither a half-written file nor the temporary one, and what was there before
-stays. What a killed process left is removed by the next that writes to the same place. A disk that is full, or a folder
-that may not be written, becomes an `OutputError`.
+Output is written to a temporary name in the same folder, synced to disk, and renamed. If writing is interrupted (by an
+error or a signal), neither a partial file nor the temporary one remains, and existing output is kept. Leftovers of a
+killed process are removed by the next one that writes to the same place. A full disk or a folder without write
+permission becomes an `OutputError`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# what the system says when the place is the trouble, not the program
+# system errors caused by the place, not by the program
 DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG,
     errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
@@ -46,27 +46,27 @@ TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}
 NO_REPLACE, EXCHANGE = 1, 2  # flags of renameat2
 AT_FDCWD = -100
-PIECE = 2**22  # bytes of a file that are hashed at once
-MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few millions
-DEEPEST = 64  # levels of JSON
-UNLOCKED = -1  # in place of a handle, where files cannot be locked
-LONGEST = 200  # bytes of a name that a temporary one still holds
-LONGEST_HOLDER = 1000  # bytes of what a lock says of its holder
+PIECE = 2**22  # bytes of a file to hash at once
+MAX_JSON = 2**26  # bytes: the longest histories and lists of names take a few million
+DEEPEST = 64  # nesting levels of JSON
+UNLOCKED = -1  # instead of a handle, if files cannot be locked
+LONGEST = 200  # bytes of the original name that a temporary name keeps
+LONGEST_HOLDER = 1000  # bytes of a lock's description of its holder
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Identity = tuple[int, int, int, int]  # changes whenever the content of a file does, or another takes its place
 
-_digests: dict[Identity, str] = {}  # of files that lie in folders to be replaced, which are looked at several times
+_digests: dict[Identity, str] = {}  # of files in folders to be replaced, which are checked several times
 
 
 class Known(NamedTuple):
-    """What is known of a file that genzoo wrote: how its SHA-256 begins, and how long it is, if that is known."""
+    """A file that genzoo wrote: the first digits of its SHA-256, and its size if known."""
 
     sha256: str = ""
     bytes: int | None = None
 
 
-# The files in a folder that genzoo wrote, by looking at the folder, their names relative to it; None: it is not ours
+# Lists the files in a folder that genzoo wrote, by relative name; None: genzoo did not write the folder
 Ours = Callable[[Path], "Mapping[str, Known] | None"]
 
 
@@ -79,7 +79,7 @@ def sha256(data: bytes | str | Path) -> str:
 
 
 def sha256_of(file: BinaryIO) -> str:
-    """The SHA-256 of an open file, in hex. A signal that stops the command stops it, in any thread."""
+    """The SHA-256 of an open file, in hex. A signal that stops the command stops this, too, in any thread."""
     digest = hashlib.sha256()
     while piece := file.read(PIECE):
         check_signals()
@@ -88,13 +88,13 @@ def sha256_of(file: BinaryIO) -> str:
 
 
 def identity(file: Path | int) -> Identity:
-    """What tells a file, by its path or handle, from all others and from itself with other content."""
+    """Identifies a file, given by path or handle, and its content: changes if either does."""
     found = os.stat(file)
     return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def open_regular(path: str | Path) -> io.BufferedReader:
-    """A file to read; `OSError` for a pipe or a device, which could be waited for without end."""
+    """Open a file for reading; `OSError` for a pipe or a device, which could block forever."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -103,7 +103,7 @@ def open_regular(path: str | Path) -> io.BufferedReader:
 
 
 def read_bytes(path: str | Path, most: int) -> bytes:
-    """The bytes of a file; `OSError` if it is longer than `most`, or no file."""
+    """The bytes of a file; `OSError` if it is longer than `most`, or not a file."""
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
@@ -111,7 +111,7 @@ def read_bytes(path: str | Path, most: int) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """A value of JSON; `ValueError` if it is none, or is nested too deep for what goes through it level by level."""
+    """Parse JSON; `ValueError` if it is invalid, or nested too deep for recursive code."""
     too_deep = ValueError(f"it is nested deeper than {DEEPEST} levels")
     try:
         value = json.loads(text)
@@ -127,7 +127,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def refuse_file(path: Path) -> None:
-    """`InputError` for a file in place of the folder around it. A name without a folder may be that of a model."""
+    """`InputError` for a file given instead of its folder. A name without a folder may be that of a model."""
     if path.is_file() and (len(path.parts) > 1 or path.suffix == ".onnx"):
         raise InputError(f"{path} is a file; give its folder: {path.parent} (or: zoo inspect {path}).")
 
@@ -136,7 +136,7 @@ def refuse_file(path: Path) -> None:
 
 
 def check_output_file(path: str | Path, force: bool = False) -> Path:
-    """`path` as a file that can be written; `OutputError` says why not. Call it before the work starts."""
+    """`path`, checked to be a writable file; `OutputError` says why not. Call it before the work starts."""
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; expected the name of a file.")
@@ -149,16 +149,16 @@ def check_output_file(path: str | Path, force: bool = False) -> Path:
 
 
 def check_output_folder(path: str | Path, force: bool = False, marker: str | Ours | None = None) -> Path:
-    """`path` as a folder that can be written; `OutputError` says why not. Call it before the work starts.
+    """`path`, checked to be a writable folder; `OutputError` says why not. Call it before the work starts.
 
-    `force` replaces only a folder that genzoo wrote, and only if all that lies in it is as it was written. `marker`
-    tells: the name of a JSON file that `listed` takes; or a function.
+    `force` replaces only a folder that genzoo wrote, and only if nothing in it has changed. `marker` determines that:
+    the name of a JSON file for `listed`, or a function.
     """
     path = Path(path)
     if os.path.lexists(path) and not path.is_dir():
         raise OutputError(f"{path} is a file; expected the name of a folder to write.")
     if Path.cwd().is_relative_to(path.resolve()):
-        raise OutputError(f"{path} is the current folder or one around it; give the name of a new folder.")
+        raise OutputError(f"{path} is the current folder or a parent of it; give the name of a new folder.")
     _recover(path)
     if path.exists() and any(path.iterdir()):
         if not force:
@@ -169,7 +169,7 @@ def check_output_folder(path: str | Path, force: bool = False, marker: str | Our
 
 
 def check_ours(folder: Path, marker: str | Ours | None, name: Path | None = None) -> None:
-    """`OutputError` names what lies in a folder that genzoo did not write. `name` is what to call the folder."""
+    """`OutputError` if a folder holds anything that genzoo did not write. `name` is the folder's name in messages."""
     name = name or folder
     ours = marker(folder) if callable(marker) else listed(folder, marker) if marker else None
     if ours is None:
@@ -191,7 +191,7 @@ def check_ours(folder: Path, marker: str | Ours | None, name: Path | None = None
 
 
 def _is_still(path: Path, known: Known) -> bool:
-    """Whether `path` is a file, and the one that is known."""
+    """Whether `path` is the known file."""
     try:
         if not path.is_file() or known.bytes not in (None, path.stat().st_size):
             return False
@@ -206,7 +206,7 @@ def _is_still(path: Path, known: Known) -> bool:
 def listed(folder: Path, marker: str) -> dict[str, Known] | None:
     """The files that the JSON file `marker` of a folder lists, and itself; None if genzoo did not write it.
 
-    It has a number `schema`, in `versions` that of `genzoo`, and in `files` the other files as `listing` gives them.
+    It has an integer `schema`, the version of `genzoo` in `versions`, and all other files in `files` (see `listing`).
     """
     try:
         about = parse_json(read_bytes(folder / marker, MAX_JSON))
@@ -236,7 +236,7 @@ def listing(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_parent(path: Path) -> None:
-    """The folder of an output can be written, or is missing and can be made."""
+    """`OutputError` unless the folder of an output is writable, or is missing and can be created."""
     parent = path.absolute().parent
     while not os.path.lexists(parent):
         parent = parent.parent
@@ -245,19 +245,21 @@ def _check_parent(path: Path) -> None:
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: no permission to write in {parent}. Give another place.")
     try:
-        tempfile.TemporaryFile(dir=parent).close()  # in some file systems, such as /proc, not even root makes files
+        tempfile.TemporaryFile(
+            dir=parent
+        ).close()  # in some file systems, such as /proc, not even root can create files
     except OSError as error:
-        raise OutputError(f"cannot write {path}: no file can be made in {parent} ({error.strerror}).") from None
+        raise OutputError(f"cannot write {path}: no file can be created in {parent} ({error.strerror}).") from None
 
 
 @contextmanager
 def _parent_of(path: Path) -> Iterator[None]:
-    """The folder of an output exists in this block. If the block fails, folders that were made for it vanish."""
+    """The folder of an output exists in this block. If the block fails, folders created for it are removed."""
     missing = [p for p in path.parents if not p.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # in some file systems, such as /proc, not even root makes folders
-        raise OutputError(f"cannot write {path}: {path.parent} cannot be made ({error.strerror}).") from None
+    except OSError as error:  # in some file systems, such as /proc, not even root can create folders
+        raise OutputError(f"cannot write {path}: {path.parent} cannot be created ({error.strerror}).") from None
     try:
         yield
     except BaseException:
@@ -272,15 +274,15 @@ def _parent_of(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: str | Path, force: bool = False, *, like: Path | None = None) -> Iterator[BinaryIO]:
-    """Yields a binary file; what was written to it becomes `path` when the block ends without an error.
+    """Yields a binary file that becomes `path` when the block ends without an error.
 
         with atomic_write("scores.csv") as file:
             file.write(b"...")
 
-    Missing folders on the way are made. An existing file is replaced only with `force`, and its permissions stay. A
+    Missing parent folders are created. An existing file is replaced only with `force`, and its permissions are kept. A
     new one takes those of the file `like`, or the strictest of the files in the folder `like`.
     """
-    path = Path(os.path.realpath(path))  # a symbolic link stays: what it points to is replaced
+    path = Path(os.path.realpath(path))  # a symbolic link is kept: its target is replaced
     model = path if path.exists() or like is None else like
     with _disk_errors(path), _parent_of(path):
         remove_leftovers(path)
@@ -306,10 +308,10 @@ def atomic_write(path: str | Path, force: bool = False, *, like: Path | None = N
 
 @contextmanager
 def atomic_folder(path: str | Path, force: bool = False, marker: str | Ours | None = None) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; it becomes `path`, whole, when the block ends without an error.
+    """Yields a temporary folder next to `path` that becomes `path`, whole, when the block ends without an error.
 
-    With `force` it takes the place of a folder that genzoo wrote (see `check_output_folder` for `marker`), in one step
-    where the system can exchange names. Permissions stay.
+    With `force` it replaces a folder that genzoo wrote (see `check_output_folder` for `marker`), atomically if the
+    system can exchange names. Permissions are kept.
     """
     check_output_folder(path, force, marker)
     final = Path(os.path.realpath(path))
@@ -325,7 +327,7 @@ def atomic_folder(path: str | Path, force: bool = False, marker: str | Ours | No
                 for name in (*files, "."):
                     _sync(Path(folder, name))
             failpoint("folder.synced")
-            check_output_folder(path, force, marker)  # somebody may have made it since
+            check_output_folder(path, force, marker)  # it may have appeared since
             with deferred():
                 _publish(temporary, final, marker)
             failpoint("folder.published")
@@ -334,10 +336,10 @@ def atomic_folder(path: str | Path, force: bool = False, marker: str | Ours | No
 
 
 def _publish(new: Path, path: Path, marker: str | Ours | None) -> None:
-    """Rename the folder `new` to `path`. What was there has the name `new` then, or nothing has it."""
+    """Rename the folder `new` to `path`. An existing folder is then called `new`."""
     if not path.exists() or not any(path.iterdir()):
         try:
-            os.rename(new, path)  # replaces an empty folder, and nothing else
+            os.rename(new, path)  # replaces an empty folder only
         except OSError as error:
             raise _appeared(path, error) from None
         return
@@ -346,13 +348,13 @@ def _publish(new: Path, path: Path, marker: str | Ours | None) -> None:
         return
     try:
         check_ours(new, marker, path)
-    except OutputError:  # somebody wrote into it a moment ago
+    except OutputError:  # another process has just written into it
         _exchange(new, path)
         raise
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Exchange the folders `new` and `path` where that takes several steps. `_recover` goes on after a kill."""
+    """Exchange the folders `new` and `path` in several steps. `_recover` finishes after a kill."""
     old, handle = _sibling(path, ".old", _number(new)), UNLOCKED
     with suppress(OSError):
         handle = lock(path) or UNLOCKED
@@ -371,16 +373,16 @@ def _replace(new: Path, path: Path) -> None:
 
 
 def _recover(path: Path) -> None:
-    """Put a folder back that a killed process had moved away, unless the new one is in its place already.
+    """Restore a folder that a killed process had moved away, unless the new one is already in place.
 
-    The name of the old one has the number of the new one in it. `OutputError` if something else has taken its place.
+    The name of the old one contains the number of the new one. `OutputError` if something else has taken its place.
     """
     path = Path(os.path.realpath(path))
     for old in _siblings(path.parent, ".old", _only(path)):
         handle = None
         with suppress(OSError):
             handle = lock(old)
-        if handle is None:  # whoever has moved it away may be alive
+        if handle is None:  # the process that moved it away may be alive
             continue
         try:
             if _is_empty(path):
@@ -390,20 +392,20 @@ def _recover(path: Path) -> None:
                 _delete(old)
             else:
                 raise OutputError(
-                    f"{path} is not what genzoo was about to put there when it was killed, and what it was to replace "
-                    f"lies in {old}. Move one of the two away."
+                    f"{path} is not the output that genzoo was writing when it was killed, and the output that it was "
+                    f"replacing is in {old}. Move one of the two away."
                 )
         finally:
             os.close(handle)
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is nothing, or a folder with nothing in it, which a rename replaces."""
+    """Whether nothing exists there, or an empty folder, which a rename replaces."""
     return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
 
 
 def _number(folder: Path) -> str:
-    """The file system's number of a folder, which stays when it is renamed, as eight digits."""
+    """The inode number of a folder, which renaming keeps, as eight digits."""
     return f"{os.lstat(folder).st_ino % 2**32:08x}"
 
 
@@ -414,7 +416,7 @@ def _appeared(path: Path, error: OSError) -> Exception:
 
 
 def _rename_new(source: Path, path: Path) -> None:
-    """Rename a file to a name that nothing has; `OutputError` if something has it."""
+    """Rename a file to an unused name; `OutputError` if the name is taken."""
     try:
         if _rename(source, path, NO_REPLACE):
             return
@@ -432,7 +434,7 @@ def _rename_new(source: Path, path: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchange two names in one step; False where the system cannot."""
+    """Exchange two names atomically; False if the system cannot."""
     try:
         failpoint("folder.exchange")
     except OSError:
@@ -441,7 +443,7 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _rename(a: Path, b: Path, flags: int) -> bool:
-    """renameat2, which Linux has on most disks; False where it is missing."""
+    """renameat2, which Linux supports on most file systems; False if it is missing."""
     import ctypes
 
     call = _renameat2()
@@ -470,15 +472,15 @@ def _renameat2() -> Any:
 
 
 # ---- temporary names ------------------------------------------------------------------------------------------------
-# A temporary name holds the name that it is for, and a checksum, so that nobody else's file is taken for one of ours.
-# It is locked for as long as its process lives.
+# A temporary name contains the final name and a checksum, so that no foreign file is mistaken for ours. It is locked
+# while its process lives.
 
-_ours: dict[Path, int] = {}  # temporary names of this process, and which process that is: a fork has its parent's
+_ours: dict[Path, int] = {}  # temporary names and the process they belong to: a fork inherits its parent's
 
 
 @contextmanager
 def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
-    """A new file or folder of a temporary name beside `path`. What has that name when the block ends is deleted."""
+    """A new file or folder with a temporary name next to `path`. Whatever has that name at the end is deleted."""
     temporary, handle = _sibling(path), None
     try:
         while handle is None:
@@ -486,7 +488,7 @@ def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
             _ours[temporary] = os.getpid()
             create(temporary)
             try:
-                handle = lock(temporary)  # None: it was taken for a leftover, in the moment before this
+                handle = lock(temporary)  # None: another process has just taken it for a leftover
             except OSError:
                 handle = UNLOCKED
         yield temporary
@@ -502,7 +504,7 @@ def _create(path: Path, mode: int) -> None:
 
 
 def _sibling(path: Path, suffix: str = ".tmp", token: str = "") -> Path:
-    """A hidden name in the same folder, and so on the same disk; without `token`, eight digits, a new one."""
+    """A hidden name in the same folder, and so on the same disk; `token` is eight digits, new by default."""
     token, stem = token or secrets.token_hex(4), _stem(path.name)
     return path.with_name(f".{stem}.{token}{_checksum(stem, token)}{suffix}")
 
@@ -516,13 +518,13 @@ def _checksum(stem: str, token: str) -> str:
 
 
 def _target_of(name: str) -> str:
-    """The stem of the name that a temporary name is for, or "" if it is none of ours."""
+    """The stem of the final name in a temporary name, or "" if it is not ours."""
     found = re.fullmatch(r"\.(.+)\.([0-9a-f]{8})([0-9a-f]{8})\.(tmp|old)", name, re.DOTALL)
     return found[1] if found and _checksum(found[1], found[2]) == found[3] else ""
 
 
 def _siblings(folder: Path, suffix: str, targets: re.Pattern[str]) -> list[Path]:
-    """The temporary names in a folder that are for such names."""
+    """The temporary names in a folder for these final names."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -535,15 +537,15 @@ def _only(path: Path) -> re.Pattern[str]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what killed processes left of their temporary files and folders for `path`."""
+    """Delete the temporary files and folders of killed processes for `path`."""
     _recover(path)
     remove_temporaries(path.parent, _only(path))
 
 
 def remove_temporaries(folder: Path, targets: re.Pattern[str]) -> None:
-    """Delete what killed processes left of files and folders of such names, and nothing that a living one writes."""
+    """Delete the temporary files and folders of killed processes for these names, and none of a live process."""
     for left in _siblings(folder, ".tmp", targets):
-        with suppress(OSError):  # cannot be locked: whoever writes it may be alive
+        with suppress(OSError):  # cannot be locked: its writer may be alive
             handle = lock(left)
             if handle is not None:
                 _delete(left)
@@ -551,9 +553,9 @@ def remove_temporaries(folder: Path, targets: re.Pattern[str]) -> None:
 
 
 def lock(path: Path) -> int | None:
-    """The handle of a file or folder with a lock on it, which ends with the process; None if another one has it.
+    """Lock a file or folder until the process ends. Returns a handle, or None if another process holds the lock.
 
-    `OSError` where files cannot be locked.
+    `OSError` if files cannot be locked.
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))
@@ -575,9 +577,9 @@ def lock(path: Path) -> int | None:
 
 
 class Exclusive:
-    """A lock file that one process has at a time, with its name in it, which others are told: an `OutputError`.
+    """A lock file held by one process at a time. It names its holder, for the `OutputError` of the others.
 
-    `path` may be set anew where the folder around it is renamed. Where files cannot be locked, nothing happens.
+    Set `path` again if its folder is renamed. If files cannot be locked, nothing happens.
     """
 
     def __init__(self, path: Path, doing: str) -> None:
@@ -606,7 +608,7 @@ class Exclusive:
     def __exit__(self, *error: object) -> None:
         if self.handle == UNLOCKED:
             return
-        with deferred():  # a signal that comes here, to another thread's work, would leave the file
+        with deferred():  # a signal meant for another thread's work would leave the file behind
             with suppress(OSError):
                 if os.path.samestat(os.fstat(self.handle), os.stat(self.path)):  # else the folder has been replaced
                     os.unlink(self.path)
@@ -619,7 +621,7 @@ def _this_process() -> str:
     import time
 
     user = ""
-    with suppress(OSError, KeyError, ImportError):  # a number without a name, as in containers
+    with suppress(OSError, KeyError, ImportError):  # a user id without a name, as in containers
         user = f" of {getpass.getuser()}"
     return f"process {os.getpid()}{user} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
 
@@ -635,7 +637,7 @@ def _delete(path: Path) -> None:
 
 @atexit.register
 def delete_temporaries() -> None:
-    """Delete what this process has under temporary names: for one that ends in the middle of writing."""
+    """Delete the temporary files of this process, which is about to exit while writing."""
     for path, process in list(_ours.items()):
         if process == os.getpid():
             _delete(path)
@@ -645,7 +647,7 @@ def delete_temporaries() -> None:
 
 
 def _copy_permissions(source: Path, target: Path) -> None:
-    """Mode, owner and access lists of a file, as far as they may be given."""
+    """Copy mode, owner and access lists of a file, as far as permitted."""
     state = source.stat()
     with suppress(OSError, AttributeError):
         os.chown(target, state.st_uid, state.st_gid)
@@ -655,8 +657,8 @@ def _copy_permissions(source: Path, target: Path) -> None:
 
 
 def _keep_permissions(old: Path, new: Path) -> None:
-    """Give the folder `new`, and the files in it, the permissions that they have in `old`. Files of other names, as
-    weights that have a digest in theirs, take the strictest."""
+    """Give the folder `new` and its files the permissions of those in `old`. Files that `old` does not have, such as
+    weights named by digest, take the strictest."""
     if not old.is_dir():
         return
     strictest = _strictest(old)
@@ -669,18 +671,18 @@ def _keep_permissions(old: Path, new: Path) -> None:
 
 
 def _strictest(folder: Path) -> int:
-    """The permissions that all files below a folder have; those of any new file if there are none."""
+    """The permissions common to all files below a folder; those of a new file if there are none."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return functools.reduce(operator.and_, (path.stat().st_mode for path in files), 0o666)
 
 
 def _sync(path: Path) -> None:
-    """Have the system put a file or folder on the disk."""
+    """Sync a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do it for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync folders
             raise
     finally:
         os.close(handle)
@@ -688,7 +690,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """A full, read-only or forbidden disk is the user's to mend; other errors pass as they are."""
+    """Turn errors that the user can fix, such as a full or read-only disk, into an `OutputError`."""
     try:
         yield
     except OutputError:

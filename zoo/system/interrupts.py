@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: what stops a command, wherever it is, and what must not be interrupted.
+"""Ctrl-C and SIGTERM: stopping a command at any point, and blocks that must not be interrupted.
 
-Python runs a signal's handler in the main thread, between two of its own instructions: not while onnxruntime runs a
-chunk. So a command has a thread beside it that is woken by the signal itself and tells onnxruntime to stop.
+Python runs signal handlers in the main thread, between two bytecode instructions, so not while onnxruntime runs a
+chunk. Therefore a command has another thread that the signal itself wakes, and that tells onnxruntime to stop.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,34 +24,40 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-AT_ONCE = (signal.SIGINT, signal.SIGTERM)  # end the process when they come a second time
-TWICE = 0.1  # seconds: a second signal is one that comes later; `timeout` and process groups send each one twice
-PATIENCE = 1.0  # seconds until the first one ends what cannot be told to stop
+AT_ONCE = (signal.SIGINT, signal.SIGTERM)  # end the process when received a second time
+TWICE = 0.1  # seconds after which a signal counts as a second one; `timeout` and process groups send each one twice
+PATIENCE = 1.0  # seconds until the first signal ends work that cannot be told to stop
 
 
 class _Command:
-    """The command that signals stop, if this process is one."""
+    """The command that signals stop, if this process runs one."""
 
     def __init__(self, at_once: Callable[[], None]) -> None:
         self.at_once = at_once
-        self.number, self.when = 0, 0.0  # the signal that came first
-        self.told = False  # whether the main thread knows
+        self.number, self.when = 0, 0.0  # the first signal
+        self.told = False  # whether the main thread has been interrupted
 
     def interrupt(self, number: int, frame: Any) -> None:
-        """The handler in the main thread. What follows is cleaning up, which is not interrupted."""
+        """The handler in the main thread. The cleanup that follows is not interrupted."""
         if not self.told:
             self.number, self.told = self.number or number, True
             raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Stop this thread if a signal has come."""
+        """Stop this thread if a signal has arrived."""
         if self.number:
             if threading.current_thread() is threading.main_thread():
-                self.told = True  # the handler, which is about to run, would interrupt once more
+                self.told = True  # else the handler, which is about to run, would interrupt again
             raise KeyboardInterrupt
 
+    def unraisable(self, hook: Callable[[Any], Any], what: Any) -> None:
+        """Python's hook for uncaught exceptions of finalizers. An interrupt there needs no traceback: the next `check`
+        raises it again."""
+        if not (self.told and isinstance(what.exc_value, KeyboardInterrupt)):
+            hook(what)
+
     def watch(self, pipe: int) -> None:
-        """Wait for signals in a thread of its own. Each writes its number into the pipe at once."""
+        """Wait for signals in a separate thread. Each writes its number into the pipe at once."""
         with open(pipe, "rb", buffering=0) as numbers:
             while read := numbers.read(1):
                 number = read[0]
@@ -78,13 +85,13 @@ class _Command:
 _command: _Command | None = None
 _running: set[ort.RunOptions] = set()
 _unstoppable: set[object] = set()
-_holding = 0  # blocks of `held`, one within another
+_holding = 0  # nesting depth of `held`
 
 
 @contextmanager
 def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
-    """For the time of a command, the first signal raises `KeyboardInterrupt`, and a second one calls `at_once` and ends
-    the process. Yields a function that gives the number of the signal that came, or 0."""
+    """During a command, the first signal raises `KeyboardInterrupt`, and a second one calls `at_once` and ends the
+    process. Yields a function that returns the number of the signal received, or 0."""
     global _command
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
@@ -94,32 +101,35 @@ def stops_command(at_once: Callable[[], None]) -> Iterator[Callable[[], int]]:
     os.set_blocking(writer, False)
     threading.Thread(target=command.watch, args=(reader,), daemon=True, name="genzoo signals").start()
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(command.unraisable, hook)
     previous = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in previous.items():
-        if handler not in (signal.SIG_IGN, None):  # ignored in a job that a shell has put in the background
+        if handler not in (signal.SIG_IGN, None):  # ignored in a background job of a shell
             signal.signal(number, command.interrupt)
     try:
         yield lambda: command.number
     finally:
-        if not command.number:  # else the process ends now, and no signal is to disturb that
+        if not command.number:  # else the process is about to end, undisturbed by signals
             for number, handler in previous.items():
                 if handler is not None:
                     signal.signal(number, handler)
+            sys.unraisablehook = hook
             signal.set_wakeup_fd(woken)
             os.close(writer)  # which ends the thread
             _command = None
 
 
 def check_signals() -> None:
-    """`KeyboardInterrupt`, in whatever thread, if a signal has come that is to stop the command and is not held. Long
-    work calls this now and then."""
+    """Raise `KeyboardInterrupt`, in any thread, if a signal that stops the command has arrived and is not held. Long
+    work calls this regularly."""
     if _command is not None and not _holding:
         _command.check()
 
 
 @contextmanager
 def unstoppable() -> Iterator[None]:
-    """What is done in this block cannot be told to stop, as the opening of a session: a signal ends the process."""
+    """A block that cannot be told to stop, such as opening a session: a signal ends the process."""
     check_signals()
     block = object()
     _unstoppable.add(block)
@@ -131,7 +141,7 @@ def unstoppable() -> Iterator[None]:
 
 @contextmanager
 def held(twice: bool = True) -> Iterator[Callable[[], int]]:
-    """In this block signals do not interrupt: yields a function that gives the number of the one that came, or 0.
+    """In this block signals do not interrupt: yields a function that returns the number of the one received, or 0.
 
     With `twice`, a second Ctrl-C does. A signal that ends the process at once, as SIGTERM outside of commands, still
     does. In threads other than the main one, where signals never interrupt, nothing changes.
@@ -161,7 +171,7 @@ def held(twice: bool = True) -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """What is done in this block is done as a whole: a signal that comes in it interrupts when it ends."""
+    """A block that is not interrupted: a signal that arrives in it interrupts at its end."""
     came: Callable[[], int] = lambda: 0  # noqa: E731
     try:
         with held(twice=False) as came:
@@ -174,7 +184,7 @@ def deferred() -> Iterator[None]:
 
 
 def quiet() -> ort.RunOptions:
-    """Of a run that does not log what goes wrong, because it is raised."""
+    """Options of a run that does not log errors, because they are raised."""
     import onnxruntime as ort
 
     options = ort.RunOptions()
@@ -188,7 +198,7 @@ _uninterrupted = functools.cache(quiet)  # of all runs outside of commands
 def stoppable(run: Callable[[ort.RunOptions], T]) -> T:
     """Call a run of onnxruntime, such as `partial(session.run, outputs, feed)`, so that a signal stops it.
 
-    What it raises becomes a `ZooError`, or a `MemoryError`: arguments have been checked, so the graph is at fault.
+    Its exceptions become a `ZooError` or a `MemoryError`: arguments have been checked, so the graph is at fault.
     """
     if _command is None:
         options = _uninterrupted()

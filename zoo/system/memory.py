@@ -1,4 +1,4 @@
-"""How much memory there is, and a word in time where a job needs more."""
+"""How much memory is available, and an early error if a job needs more."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from pathlib import Path
 
 from zoo.errors import InputError
 
-UNKNOWN = 2**40  # bytes, where the system does not say
-SMALL = 2**24  # bytes that need no asking
-SAID = ("bad_alloc", "allocat", "out of memory", "can't start new thread", "failed to map segment")  # of a shortage
+UNKNOWN = 2**40  # bytes, if the system does not tell
+SMALL = 2**24  # bytes that need no check
+SAID = ("bad_alloc", "allocat", "out of memory", "can't start new thread", "failed to map segment")  # in errors
 CGROUPS = Path("/sys/fs/cgroup")
 
 _limited = threading.Lock()
 
 
 def check_fits(need: int, what: str, advice: str) -> None:
-    """`InputError` if `need` bytes are more than are free. `what` needs them; `advice` is what to do then."""
+    """`InputError` if `what` needs more bytes (`need`) than are free. `advice` says what to do then."""
     if need > SMALL and need > (free := available()):
-        raise InputError(f"{what} needs {gib(need)} of memory, and {gib(free)} are free. {advice}")
+        raise InputError(f"{what} needs {gib(need)} of memory, but {gib(free)} are free. {advice}")
 
 
 def check_mappable(size: int, what: str) -> None:
-    """`InputError` if a file of `size` bytes cannot be mapped into memory: it takes addresses, which may be limited."""
+    """`InputError` if a file of `size` bytes cannot be mapped into memory: address space may be limited."""
     most = next(_limit(), UNKNOWN)
     if size > SMALL and size > most:
         raise InputError(
-            f"{what} takes {gib(size)} of addresses, and the limit of this process leaves {gib(max(0, most))}. Raise "
-            "it (ulimit -v unlimited), or give fewer rows."
+            f"{what} takes {gib(size)} of address space, and the limit of this process leaves {gib(max(0, most))}. "
+            "Raise it (ulimit -v unlimited), or give fewer rows."
         )
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an exception of some library says that there was not enough memory."""
+    """Whether an exception of any library means that memory ran out."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(words in said for words in SAID)
 
@@ -45,7 +45,7 @@ def gib(size: int) -> str:
 
 
 def available() -> int:
-    """Bytes that this process can still take: what the machine has free, its control group and its limits allow."""
+    """Bytes that this process can still allocate, by the machine's free memory, its control groups and its limits."""
     return max(0, min([UNKNOWN, *_machine(), *_groups(), *_limit()]))
 
 
@@ -57,7 +57,7 @@ def _machine() -> Iterator[int]:
 
 
 def _groups() -> Iterator[int]:
-    """What each control group around this process leaves, as containers have them: of version 2 or 1."""
+    """The remaining memory of each control group of this process, as in containers: version 2 or 1."""
     with suppress(OSError), open("/proc/self/cgroup") as lines:
         for line in lines:
             _, controllers, path = line.rstrip("\n").split(":", 2)
@@ -78,13 +78,13 @@ def _left(folder: Path, most: str, used: str) -> Iterator[int]:
         limit, taken = int((folder / most).read_text()), int((folder / used).read_text())
         for line in (folder / "memory.stat").read_text().splitlines():
             name, _, value = line.partition(" ")
-            if name in ("inactive_file", "total_inactive_file"):  # a cache that is given up when it is needed
+            if name in ("inactive_file", "total_inactive_file"):  # cache that can be reclaimed
                 taken -= int(value)
         yield limit - taken
 
 
 def _limit() -> Iterator[int]:
-    """What `ulimit -v` leaves of all addresses, then what `ulimit -d` leaves of memory that is the process's own."""
+    """The remainders of `ulimit -v` (address space), then of `ulimit -d` (data)."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -96,8 +96,8 @@ def _limit() -> Iterator[int]:
 
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
-    """In this block the process gets no more than `size` further bytes, on Linux: whoever asks for them has a
-    `MemoryError`, or what his library makes of it, instead of a machine without memory. One block at a time has that.
+    """In this block the process gets at most `size` further bytes, on Linux: requests beyond that raise `MemoryError`,
+    or the library's own error, instead of exhausting the machine. One block at a time is limited.
     """
     if not _limited.acquire(blocking=False):
         yield
@@ -119,6 +119,6 @@ def at_most(size: int) -> Iterator[None]:
 
 
 def in_use() -> tuple[int, int]:
-    """Bytes of address space that this process has, and of data in it. `OSError` where the system does not say."""
+    """Bytes of address space of this process, and of data in it. `OSError` if the system does not tell."""
     pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
     return pages[0] * os.sysconf("SC_PAGE_SIZE"), pages[5] * os.sysconf("SC_PAGE_SIZE")

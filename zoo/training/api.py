@@ -81,9 +81,9 @@ def train(
     `data` is the name of a data set, a file or folder, arrays, a frame or a `Dataset`; `label`, `split`, `size`,
     `types`, `inputs`, `tokenizer` and `length` say how to read it, as they do to `zoo.load_dataset`. A loss gets the
     inputs that it declares; an architecture with the setting `inputs` is told those of `inputs`, which are categories
-    then: integers from 0. `unconditional` leaves out the classes. `config` are settings of the architecture, `recipe`
-    those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a preset to
-    begin with the weights of (fine-tuning), as is a preset in place of an architecture.
+    then: words, or integers from 0. `unconditional` leaves out the classes. `config` are settings of the architecture,
+    `recipe` those of the training: epochs, batch_size, learning_rate, seed, patience and so on. `start` is a run or a
+    preset to begin with the weights of (fine-tuning), as is a preset in place of an architecture.
 
     It is saved every `save_every` seconds; by default as often as takes little time. `callbacks` are called with a
     `Status` after each step and each epoch, and `logger.log_metrics(figures, step)` now and then: any of Lightning's
@@ -104,7 +104,8 @@ def train(
     given_of = (("split", split), ("size", size), ("types", types), ("inputs", inputs if arrays is None else None))
     reading: dict[str, Any] = {name: value for name, value in given_of if value is not None}
     kinds, space = registry.network_class(spec).spaces, None if origin is None else origin.space
-    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, **reading, **given.arrays}
+    known = {} if origin is None else spaces.categories_of(origin.record.categories)
+    how: dict[str, Any] = {"tokenizer": tokenizer, "length": length, "categories": known, **reading, **given.arrays}
     dataset = load_dataset(data, label=label, spaces=kinds, space=space, **how)
     source = where(data) if isinstance(data, (str, Path)) else dataset.name
     asked: dict[str, Any] = {"data": source, "label": label, "reading": reading, "unconditional": unconditional}
@@ -149,7 +150,8 @@ def plan(
         what = spec.name if origin is None else origin.place
         raise InputError(f"{what} needs the classes of its data; leave out --unconditional.")
     space, classes, settings = data.space, None if unconditional else data.classes, dict(config or {})
-    if origin is not None:  # the weights are of its space, its classes, and its settings
+    fitted = data
+    if origin is not None:  # the weights are of its space, its classes and categories, and its settings
         fitted = origin.fitted(data)
         space, classes, settings = fitted.space, origin.classes, {**origin.record.config, **settings}
     elif cls.takes_inputs and inputs and "inputs" not in settings:
@@ -177,13 +179,14 @@ def plan(
             ZooWarning,
             stacklevel=3,
         )
-    record.inputs = sorted(check_inputs(objectives, data.keeping(data.inputs, classes=not unconditional)))
+    record.inputs = sorted(check_inputs(objectives, fitted.keeping(fitted.inputs, classes=not unconditional)))
     if ignored := [name for name in inputs if name not in record.inputs]:
         warnings.warn(
             f"{spec.name} learns nothing of the input{'s' * (len(ignored) > 1)} {', '.join(map(repr, ignored))}.",
             ZooWarning,
             stacklevel=3,
         )
+    record.categories = spaces.names_of({n: c for n, c in fitted.categories.items() if n in record.inputs})
     record.digest = kept(record, data).digest
     record.device = str(network.device)
     return record
@@ -191,13 +194,16 @@ def plan(
 
 def values_of(data: Dataset, name: str) -> int:
     """The number of values of an input that is a category; `InputError` for one that is none."""
+    if name in data.categories:
+        return max(2, len(data.categories[name]))
     most = 1
     for split in data.splits.values():
         for rows in blocks(split.sources[name]):
             values = split.take(name, rows)
             if values.ndim != 1 or not ((values >= 0) & (values == np.floor(values))).all():
                 raise InputError(
-                    f"the input {name!r} of {data.name} is no category; expected an integer from 0 for each row."
+                    f"the input {name!r} of {data.name} is no category; expected a word, or an integer from 0, for "
+                    "each row."
                 )
             most = max(most, int(values.max()))
     return most + 1
@@ -309,6 +315,7 @@ def continued(run: Path, record: RunRecord, given: Given) -> EagerModel:
     source, kinds = record.data if given.data is None else given.data, registry.network_class(record.spec).spaces
     space = spaces.from_json(record.space)  # which a table and a tokenizer of other versions might find otherwise
     reading = {**record.reading, **given.arrays}
+    reading |= {"categories": spaces.categories_of(record.categories)}
     dataset = kept(record, load_dataset(source, label=record.label, spaces=kinds, space=space, **reading))
     if dataset.digest != record.digest:
         raise InputError(f"the data {record.data} has changed since {run} was started. Restore it, or train anew.")
@@ -327,7 +334,7 @@ def go_on(work: Path, run: Path, record: RunRecord, dataset: Dataset, given: Giv
         # its values are checked again: somebody may have changed the file
         merge_recipe(record.recipe, {}, registry.network_class(record.spec))
         network = record.network(seed=record.recipe.seed, device=record.device)
-        data = dataset.fitted(network.space, network.classes)
+        data = dataset.fitted(network.space, network.classes, spaces.categories_of(record.categories))
         is_begun = is_saved(work)
         if record.start is None:
             adapt(network, data.splits["train"])

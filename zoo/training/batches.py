@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from zoo import noise
 from zoo.data import Dataset
-from zoo.data.sources import blocks
+from zoo.data.sources import Parts, blocks
+from zoo.data.tables import warn_of_merged
 from zoo.errors import InputError, did_you_mean
 from zoo.model import check_tensor
 from zoo.network import Objective, Recipe
@@ -122,12 +123,29 @@ def check_inputs(objectives: Mapping[str, Objective], data: Dataset) -> set[str]
             if name in data.inputs:
                 taken.setdefault(name, []).append(objectives[objective].loss.inputs[name])
     for name, tensors in taken.items():
+        if name in data.categories:
+            _check_category(name, tensors, data)
         for split in data.splits.values():
             for rows in blocks(split.sources[name]):
                 values = split.take(name, rows)
                 for tensor in tensors:
                     check_tensor(values, tensor, f"the input {name!r} of {split.name}", {})
+        if any(tensor.dtype == "float32" for tensor in tensors):
+            rows_of_all = Parts([split.sources[name] for split in data.splits.values()])
+            warn_of_merged(f"the input {name!r} of {data.name}", rows_of_all)
     return set(taken)
+
+
+def _check_category(name: str, tensors: Sequence[Tensor], data: Dataset) -> None:
+    """`InputError` where a loss takes other numbers than the codes of so many names."""
+    names = data.categories[name].names
+    for tensor in tensors:
+        if tensor.dtype == "float32" or tensor.shape or not tensor.bounds[0] <= 0 <= len(names) - 1 <= tensor.bounds[1]:
+            shape = f" of shape {tensor.shape}" if tensor.shape else ""
+            raise InputError(
+                f"the input {name!r} of {data.name} has {len(names)} different words, such as {names[0]!r}; expected "
+                f"{tensor.describe()}{shape}."
+            )
 
 
 def _lack(objective: str, name: str, data: Dataset) -> InputError:

@@ -44,8 +44,9 @@ class Origin:
         return spec
 
     def fitted(self, data: Dataset) -> Dataset:
-        """Data as observations of this model's space, with its classes; `InputError` where they are none."""
-        return data.fitted(self.space, self.classes)
+        """Data as observations of this model's space, with its classes and categories; `InputError` where they are
+        none."""
+        return data.fitted(self.space, self.classes, spaces.categories_of(self.record.categories))
 
 
 def origin_of(start: str | Path) -> Origin:

@@ -108,6 +108,7 @@ class Loop:
             "plugin": record.plugin,
             "family": spec.family,
             **self.network.describe(),
+            **({"categories": record.categories} if record.categories else {}),
             "methods": {n: to_builtins(MethodFacts.of(Signature.of(m))) for n, m in self.network.methods().items()},
             "card": {
                 "data": record.data,

@@ -1,4 +1,4 @@
-"""Models that people already have, as methods: what the `wrap` of every framework's plugin shares.
+"""Turns existing models into methods: the parts of `wrap` shared by all framework plugins.
 
 A user's functions become a `Call` or `Loop` whose shapes were found by running them on a few examples. Imports no
 framework, but tensors are used by the methods that PyTorch's have, which are also those of Keras on the torch backend;

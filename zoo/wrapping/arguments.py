@@ -1,4 +1,4 @@
-"""The arguments of `wrap` as data, and what a framework's plugin brings to fulfil them."""
+"""The arguments of `wrap` as data, and the interface that a framework's plugin implements for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.wrapping.random_draws import Draws
 from zoo.wrapping.units import Layout
 
 FUNCTIONS = ("sample", "init", "step", "finish", "until", "denoiser", "log_prob", "encode", "decode", "predict")
-# what does something only beside one of these
+# arguments that have an effect only with one of these
 ONLY = {
     "noise": ("sample", "step", "denoiser", "decode"),
     "init": ("step",),
@@ -34,7 +34,7 @@ ONLY = {
     "latent": ("encode", "decode"),
     "inputs": ("sample", "step", "denoiser", "log_prob", "encode", "decode", "predict"),
 }
-# what a caller or a function is given beside noise and options
+# arguments of callers and functions other than noise and options
 TAKEN = {
     "count", "seed", "start", "index", "stream", "chunk", "progress", "method", "inputs", "i", "state", "label",
     "x", "z",
@@ -43,20 +43,20 @@ TAKEN = {
 
 @dataclass(frozen=True)
 class WrapConfig:
-    """What an artifact says of a wrapped model: the user's functions, and how floats stand for an image's levels."""
+    """The configuration of a wrapped model in an artifact: the user's functions, and the floats of image levels."""
 
     functions: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
-    values_from: str = ""  # "given", or which draws they were inferred from
+    values_from: str = ""  # "given", or the draws that they were inferred from
     layouts: tuple[str, ...] = ()
 
 
 class WrappedNetwork(Network):
-    """What a framework's plugin adds to its base class to wrap functions: this, mixed in before it."""
+    """The mixin by which a framework's plugin wraps functions; it comes before the base class of networks."""
 
     Config = WrapConfig
     spaces = (Space,)
-    first: ClassVar[Layout]  # how people of this framework lay out images
+    first: ClassVar[Layout]  # the usual image layout of this framework
     made: dict[str, Method]
     parts: Any  # the user's modules
 
@@ -70,10 +70,10 @@ class WrappedNetwork(Network):
         """A tensor with the dtype of this name."""
         raise NotImplementedError
 
-    draws: Draws | None = None  # while a function is watched
+    draws: Draws | None = None  # while a function is traced
 
     def watching(self, draws: Draws) -> AbstractContextManager[Any]:
-        """A context in which `draws` notes the operations on tensors."""
+        """A context in which `draws` records the operations on tensors."""
         raise NotImplementedError
 
     def watch(self, call: Callable[[], Any]) -> tuple[Any, list[str]]:
@@ -95,7 +95,7 @@ class WrappedNetwork(Network):
 
 @dataclass(frozen=True)
 class WrapArguments:
-    """The arguments of `wrap`, the same in every framework; its docstring says what they mean."""
+    """The arguments of `wrap`, the same in every framework; its docstring describes them."""
 
     space: Space
     sample: Any = None
@@ -126,17 +126,17 @@ class WrapArguments:
 
 
 def check_used(arguments: WrapArguments, given: Mapping[str, Any]) -> None:
-    """`InputError` for an argument that would do nothing."""
+    """`InputError` for an argument without effect."""
     ways = {w for w, f in given.items() if not isinstance(f, (Call, Loop)) or w == "log_prob"}
     for name, beside in ONLY.items():
         if getattr(arguments, name) is not None and not ways & set(beside):
             *others, last = (f"{w}=" for w in beside)
             either = f"{', '.join(others)} or {last}" if others else last
-            raise InputError(f"{name}= does nothing here: it belongs to a function {either}.")
+            raise InputError(f"{name}= has no effect here: it belongs to a function {either}.")
 
 
 def check_title(name: Any, family: Any) -> None:
-    """`InputError` for a name that is no word of text, or a family that is not in the taxonomy."""
+    """`InputError` for an invalid name, or a family that is not in the taxonomy."""
     if not isinstance(name, str) or any(not c.isprintable() or c in "/\\" for c in name) or name in (".", ".."):
         raise InputError(f"name is {name!r}; expected text without slashes and control characters, such as 'mine'.")
     if not isinstance(family, str) or (family and family not in FAMILIES):
@@ -151,7 +151,7 @@ def check_names(
     inputs: Mapping[str, Tensor],
     conditional: bool,
 ) -> None:
-    """`InputError` for a name that means something else already. Noise is not an argument of a caller's."""
+    """`InputError` for a name that is already taken. Callers do not pass noise."""
     for kind, names, taken in (
         ("noise", noises, {"index", "label", "i", "state"}),
         ("step_noise", fresh, {"index", "label", "i", "state", *noises}),
@@ -164,7 +164,7 @@ def check_names(
 
 
 def labels(classes: Any) -> Labels | None:
-    """`Labels` from names or from how many there are."""
+    """`Labels` from names or from their number."""
     if classes is None or isinstance(classes, Labels):
         return classes
     if isinstance(classes, int) and not isinstance(classes, bool) and classes > 1:
@@ -198,7 +198,7 @@ def read_inputs(inputs: Any) -> dict[str, Tensor]:
 
 
 def read_noise(noise: Any, name: str) -> dict[str, Noise]:
-    """Noise by name, from one, several in a row, or a dict."""
+    """Noise by name, from one, a sequence, or a dict."""
     if noise is None:
         return {}
     if isinstance(noise, Noise):
@@ -211,7 +211,7 @@ def read_noise(noise: Any, name: str) -> dict[str, Noise]:
 
 
 def called(given: Any) -> Any:
-    """What is called, of a function or of the parts of a call or loop."""
+    """The callables of a function, or of the parts of a call or loop."""
     return [getattr(given, f.name) for f in dataclasses.fields(given)] if isinstance(given, (Call, Loop)) else given
 
 
@@ -225,7 +225,7 @@ def read_latent(latent: Any) -> tuple[int, ...] | None:
 
 
 def title(given: Mapping[str, Any]) -> str:
-    """What to call a model or function: the class of a module, or a function's own name."""
+    """A display name: the class of a module, or a function's own name."""
     for function in given.values():
         name = getattr(function, "__name__", None) or type(function).__name__
         if name not in ("<lambda>", "Call", "Loop", "partial"):

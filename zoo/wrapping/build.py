@@ -1,4 +1,4 @@
-"""From the functions that a user gives to a model with methods, each run once on a few examples on the way."""
+"""Builds a model with methods from a user's functions, running each once on a few examples."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from zoo.wrapping.probe import check_trained, length_of
 from zoo.wrapping.samplers import decoded_noise, sampler
 from zoo.wrapping.units import infer_values
 
-AFFORDABLE = 5.0  # seconds of sampling, to find the range of an image's floats
-FEWEST = 10  # denoising steps that make an image
+AFFORDABLE = 5.0  # seconds of sampling to infer the range of an image's floats
+FEWEST = 10  # denoising steps for an image
 
 
 def build(
@@ -58,7 +58,7 @@ def _model(b: Builder) -> EagerModel:
     if (sampling := sampler(b)) is not None:
         made["sample"] = sampling
         _infer_values(b, "sample")
-    # decode first: its outputs tell the range of an image's floats, which the inputs of the others are scaled to
+    # decode first: its outputs determine the range of floats to which the inputs of the others are scaled
     for method in ("log_prob", "decode", "encode", "predict"):
         function = b.given.get(method)
         if isinstance(function, (Call, Loop)):
@@ -69,7 +69,7 @@ def _model(b: Builder) -> EagerModel:
                 _infer_values(b, "decode")
     if b.noise and "sample" not in made:
         if "decode" not in made or len(b.noise) != 1:
-            raise InputError("noise= was given, and no sampler that takes it: give sample=, or init= and step=.")
+            raise InputError("noise= was given without a sampler that takes it: give sample=, or init= and step=.")
         made["sample"] = decoded_noise(b, made["decode"])
     if not made:
         raise InputError("nothing to wrap; give sample=, log_prob=, encode=, decode= or predict=, or a flow.")
@@ -89,7 +89,7 @@ def _model(b: Builder) -> EagerModel:
     )
     meta = {"architecture": type(network).__name__, "family": arguments.family}
     model = EagerModel(network, b.name, meta)
-    later = b.probe.remember()  # of what all functions have been run once
+    later = b.probe.remember()  # the state after all functions have run once
     for method in FIRST_OUTPUT:
         if isinstance(b.given.get(method), (Call, Loop)):
             b.probe.whole(model, method)
@@ -113,12 +113,12 @@ def _infer_values(b: Builder, method: str) -> None:
     count, fewer = min(most, int(AFFORDABLE / (steps * seconds))), int(AFFORDABLE / seconds)
     options, how = {}, ""
     if count < 1 and b.arguments.schedule is not None and method == "sample" and fewer >= FEWEST:
-        count, options, how = 1, {"steps": fewer}, f" in {fewer} steps"  # of any number, they lead to an image
+        count, options, how = 1, {"steps": fewer}, f" in {fewer} steps"  # any number of them leads to an image
     if count < 1:
         each = f"{steps} steps of {seconds:.2g} s" if steps > 1 else "one call"
         raise InputError(
-            f"{method} gives floats, and it is not known which stand for black and white. To find out from a single "
-            f"draw would take about {steps * seconds:.0f} s ({each}). Say so: values=(low, high), such as "
+            f"{method} gives floats, and it is unknown which are black and white. Inferring them from a single "
+            f"draw would take about {steps * seconds:.0f} s ({each}). Give them: values=(low, high), such as "
             "values=(0, 1), (-1, 1) or (0, 255)."
         )
     low, high = b.probe.extremes(EagerModel(b.network, b.name), method, count, options)

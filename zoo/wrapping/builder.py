@@ -1,4 +1,4 @@
-"""What the functions that build methods share: the arguments as parsed, and what was found out on the way."""
+"""The state shared by the functions that build methods: the parsed arguments, and what was inferred so far."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.wrapping.units import Units, View
 
 
 class Builder:
-    """The network that is being made. `adapted` are the user's functions, `views` how they see observations."""
+    """The network under construction. `adapted` are the user's functions, `views` how they see observations."""
 
     def __init__(self, network: WrappedNetwork, arguments: WrapArguments, given: Mapping[str, Any]) -> None:
         self.network, self.arguments, self.given = network, arguments, given
@@ -36,8 +36,8 @@ class Builder:
         check_names(self.noise, self.fresh, self.options, self.inputs, network.classes is not None)
         self.adapted: list[Given] = []
         self.views: dict[str, View] = {}
-        self.used: set[str] = set()  # options that no function needs to take
-        self.inferred = ""  # how the range of an image's floats was found
+        self.used: set[str] = set()  # options that are used even if no function takes them
+        self.inferred = ""  # how the range of an image's floats was inferred
         self.latent = read_latent(arguments.latent)
         self.name = arguments.name or title(given)
         if arguments.density not in (None, *get_args(Density)):
@@ -54,7 +54,7 @@ class Builder:
         return given
 
     def after(self, what: str) -> Given | None:
-        """`finish` or `until`, which see the state alone."""
+        """`finish` or `until`, which receive only the state."""
         if what not in self.given:
             return None
         given = Given(what, self.given[what])
@@ -62,7 +62,7 @@ class Builder:
         return given
 
     def conditions(self, *given: Given) -> dict[str, Tensor]:
-        """The class and the inputs that functions take by keyword."""
+        """The class and the inputs, which functions take by keyword."""
         known = {"label": Tensor("int64"), **self.inputs}
         return {name: t for name, t in known.items() if any(name in g.keywords for g in given)}
 
@@ -70,7 +70,7 @@ class Builder:
         return {n: o for n, o in self.options.items() if n in given.keywords}
 
     def view(self, what: str, y: Any) -> View:
-        """Checks an output that stands for observations."""
+        """Check an output that represents observations."""
         self.probe.check(what, y)
         view = self.units.recognize(what, tuple(y.shape[1:]), probe.dtype_name(y))
         if self.units.image is None or view.integers:

@@ -1,4 +1,4 @@
-"""Calling a user's function: tensors by position; options, conditions and the class by keyword where it takes them."""
+"""Calls a user's function: tensors by position; options, conditions and the class by keyword if it takes them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zoo.errors import InputError, ZooError
 
 OURS = ("zoo", "zoo_torch", "zoo_keras", "zoo_onnx")
 FRAMEWORKS = ("torch", "keras", "numpy", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
-# what PyTorch calls the floats that a network is not given
+# PyTorch's names of floats other than float32
 OTHER_FLOATS = {"BFloat16": "bfloat16", "Half": "float16", "Double": "float64", "double": "float64"}
-# what people call the class of an example
+# common names of the class of an example
 LABELS = ("label", "labels", "class_labels", "class_label", "classes", "y")
 
 
 class Given:
-    """A function as the user gave it. `what` is the argument of `wrap` that it came by, for messages."""
+    """A function as given by the user. `what` is the argument of `wrap` that held it, for messages."""
 
     def __init__(self, what: str, function: Any) -> None:
         if not callable(function):
@@ -32,15 +32,15 @@ class Given:
         self.keywords: dict[str, str] = {}  # our name -> its name
 
     def bind(self, tensors: Iterable[str], names: Sequence[str], conditional: bool) -> None:
-        """Decide which of `names` go by keyword; `InputError` if the function cannot be called so."""
+        """Decide which of `names` to pass by keyword; `InputError` if the function cannot be called so."""
         positional = list(tensors)
         signature = _signature(self.function)
         if signature is None:
             return
-        several = getattr(self.function, "inputs", None)  # of a functional model of Keras
+        several = getattr(self.function, "inputs", None)  # of a functional Keras model
         if hasattr(self.function, "call") and isinstance(several, (list, tuple)) and len(several) > 1:
             raise InputError(
-                f"{self.what} is a model that takes {len(several)} inputs in one list; say how they go in, such as "
+                f"{self.what} is a model that takes {len(several)} inputs in one list; adapt it, as in "
                 f"{self.what}=lambda z, label: model([z, label])."
             )
         parameters = list(signature.parameters.values())
@@ -58,19 +58,19 @@ class Given:
             signature.bind(*positional, **dict.fromkeys(self.keywords.values()))
         except TypeError as error:
             known = {*names, *(LABELS if conditional else ())}
-            order = sorted(filled, key=known.__contains__)  # stable: what goes in by position first
+            order = sorted(filled, key=known.__contains__)  # stable: positional ones first
             if order != filled and known & set(filled[: len(positional)]):
                 raise InputError(
-                    f"{self.what}{signature} cannot be called: noise goes before inputs, options and the class, which "
-                    f"go in by keyword: {self.what}({', '.join(order)})."
+                    f"{self.what}{signature} cannot be called: noise comes before inputs, options and the class, which "
+                    f"are passed by keyword: {self.what}({', '.join(order)})."
                 ) from None
-            classes = "" if conditional else ", with classes= the names or how many"
+            classes = "" if conditional else ", with classes= their names or number"
             takes = ", ".join(positional) or "nothing"
             more = f" and by keyword {', '.join(self.keywords.values())}" if self.keywords else ""
             raise InputError(
-                f"{self.what}{signature} cannot be called with {takes}{more}: {error}. Noise goes in by position "
+                f"{self.what}{signature} cannot be called with {takes}{more}: {error}. Noise is passed by position "
                 "(noise=zoo.Normal(...), or several in a tuple), options and other inputs (inputs={'prompt': "
-                "zoo.Tensor('float32', (77, 768))}) by keyword. A class goes in by a keyword label, labels, "
+                "zoo.Tensor('float32', (77, 768))}) by keyword. A class is passed by a keyword label, labels, "
                 f"class_labels or y{classes}: {self.what}=lambda {takes}, label: net({takes}, label)."
             ) from None
 
@@ -85,7 +85,7 @@ def _signature(function: Any) -> inspect.Signature | None:
         function = getattr(function, "call", None) or function.forward
     try:
         return inspect.signature(function)
-    except (TypeError, ValueError):  # built into C
+    except (TypeError, ValueError):  # implemented in C
         return None
 
 
@@ -103,13 +103,13 @@ def check_taken(options: Iterable[str], inputs: Iterable[str], conditional: bool
             raise InputError(f"no function takes the {kind} {name!r} by keyword (looked at {names}).")
     if conditional and "label" not in taken:
         raise InputError(
-            f"classes= was given, and none of {names} takes a keyword {' or '.join(map(repr, LABELS[:3]))}."
+            f"classes= was given, but none of {names} takes a keyword {' or '.join(map(repr, LABELS[:3]))}."
         )
 
 
 def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception], str] = "") -> Any:
-    """The result of `call()`; an error of the user's own code as an `InputError` that says where it was. `hint` is what
-    to say beside it."""
+    """The result of `call()`; errors of the user's code become an `InputError` with their place. `hint` is appended to
+    the message."""
     try:
         return call()
     except ZooError:
@@ -126,20 +126,20 @@ def running(what: str, call: Callable[[], Any], hint: str | Callable[[Exception]
 
 
 def said(error: Exception) -> str:
-    """The first line of an error that says what is wrong: Keras begins with where, and writes the rest in bold."""
+    """The first informative line of an error: Keras begins with the place, and prints the rest in bold."""
     lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
     telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
     return telling[0].rstrip(".") if telling else ""
 
 
 def user_line(error: BaseException | None = None) -> str:
-    """`file.py:12` of the user's innermost line, in an error or in the running code, and before it the line of the
-    library that it calls, `library/file.py:34, called at file.py:12`; "" if all of it is frameworks."""
+    """`file.py:12` of the user's innermost line, in an error or in the running code, preceded by the line of the
+    library that it calls, `library/file.py:34, called at file.py:12`; "" if all frames are of frameworks."""
     return described(lines_to_blame(error))
 
 
 def lines_to_blame(error: BaseException | None = None) -> list[tuple[str, int]]:
-    """The files and lines to look at, in an error or in the running code."""
+    """The relevant files and lines, in an error or in the running code."""
     if error is not None:
         frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__)][::-1]
     else:
@@ -147,13 +147,13 @@ def lines_to_blame(error: BaseException | None = None) -> list[tuple[str, int]]:
     inside = []
     for frame, line in frames:
         if frame.f_code is running.__code__ or frame.f_globals.get("__name__") == "zoo_onnx.tracing.trace":
-            break  # from here on it is who called wrap or export
+            break  # the rest are the callers of wrap or export
         inside.append((frame.f_code.co_filename, line))
     return to_blame(inside)
 
 
 def to_blame(frames: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Of files and lines, innermost first, those to look at: of a library, if it is in one, and of the user."""
+    """The relevant files and lines, of those with the innermost first: the library's, if in one, and the user's."""
     library: list[tuple[str, int]] = []
     for filename, line in frames:
         if of_user(filename):
@@ -173,13 +173,13 @@ def _short(filename: str) -> str:
 
 
 def of_library(filename: str) -> bool:
-    """Whether a file of code is a library's that models are made of, and not a framework's."""
+    """Whether a file of code belongs to a library of models, not to a framework."""
     found = re.search(r"(?:site|dist)-packages/(\w+)", filename.replace("\\", "/"))
     return found is not None and found.group(1) not in (*OURS, *FRAMEWORKS)
 
 
 def of_user(filename: str) -> bool:
-    """Whether a file of code is the user's own: no library's, and not of these packages."""
+    """Whether a file of code is the user's own: neither a library's nor from these packages."""
     ours = [folder for name in OURS if name in sys.modules for folder in sys.modules[name].__path__]
     folders = tuple(f"{folder}{os.sep}" for folder in (*ours, sysconfig.get_path("stdlib")))
     return "site-packages" not in filename and not filename.startswith(("<frozen", "<string>", *folders))

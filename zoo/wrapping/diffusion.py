@@ -1,7 +1,7 @@
-"""A denoiser and its noise schedule as a sampler: DDIM steps (Song, Meng, Ermon, arXiv 2010.02502), or, of second
-order, those of DPM-Solver++ 2M (Lu, Zhou, Bao, Chen, Li, Zhu, arXiv 2211.01095).
+"""A denoiser and its noise schedule as a sampler, with DDIM steps (Song, Meng, Ermon, arXiv 2010.02502), or
+second-order DPM-Solver++ 2M steps (Lu, Zhou, Bao, Chen, Li, Zhu, arXiv 2211.01095).
 
-The steps, and the times that they visit, are those of the scheduler that the model came with: of diffusers'
+The steps, and the times that they visit, are those of the model's original scheduler: diffusers'
 `DDIMScheduler`, `DDPMScheduler` and `DPMSolverMultistepScheduler`, or of `GaussianDiffusion` in
 denoising-diffusion-pytorch.
 """
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from zoo.wrapping.arguments import WrappedNetwork
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-LEAST = 1e-9  # variance of the noise; far below what float32 has beside 1
+LEAST = 1e-9  # variance of the noise; far below float32 resolution at 1
 SPACINGS = ("leading", "trailing", "linspace", "even")
-# what wrap does of what a DPMSolverMultistepScheduler can be told
+# the supported settings of DPMSolverMultistepScheduler
 SOLVER: Mapping[str, tuple[Any, ...]] = {
     "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
     "solver_order": (1, 2),
@@ -41,12 +41,12 @@ SOLVER: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """Noise levels and how to walk down them.
+    """Noise levels and how to step through them.
 
-    `signal` is the cumulative product of alphas, (T,), what is left of an image's variance at each time; `final` that
-    after the last step. `spacing` says which times are visited, `beyond` that one more is spaced and left out at the
-    end, `ratio` whether a step leads `T // steps` down instead of to the next time that is visited. `clip` bounds the
-    estimated image; `rederive` takes the noise from the bounded image, which order 2 always does.
+    `signal` is the cumulative product of alphas, (T,), the remaining share of an image's variance at each time; `final`
+    is its value after the last step. `spacing` says which times are visited; with `beyond`, one more is spaced and then
+    dropped; with `ratio`, a step leads `T // steps` down instead of to the next visited time. `clip` bounds the
+    estimated image; `rederive` recomputes the noise from the clipped image, which order 2 always does.
     """
 
     signal: npt.NDArray[np.float32]
@@ -64,7 +64,7 @@ class Schedule:
 
     @property
     def most(self) -> int:
-        """The number of steps that the times are enough for."""
+        """The largest number of steps that the times allow."""
         return len(self.signal) - (self.offset + self.beyond if self.spacing == "leading" else 0)
 
     def __post_init__(self) -> None:
@@ -77,16 +77,17 @@ class Schedule:
         s = self.signal
         if s.ndim != 1 or len(s) < 2 or not np.isfinite(s).all() or (s < 0).any() or (s > 1).any() or s[0] <= s[-1]:
             raise InputError(
-                "schedule is not a row of alphas_cumprod: numbers that fall from about 1, at the first time, toward 0."
+                "schedule is not an array of alphas_cumprod: numbers that fall from about 1, at the first time, toward "
+                "0."
             )
 
 
 def read_schedule(schedule: Any, prediction: str | None = None, clip: float | None = None) -> Schedule:
     """A schedule from an array of alphas_cumprod, or from a scheduler with the attributes of diffusers'."""
-    known = isinstance(schedule, Schedule)  # of a model that `wrap` knows
+    known = isinstance(schedule, Schedule)  # from a model that `wrap` knows
     if known or hasattr(schedule, "alphas_cumprod"):
         if prediction is not None:
-            raise InputError("prediction= is for a bare array; a scheduler or a whole model says it itself.")
+            raise InputError("prediction= is for a bare array; a scheduler or a whole model defines it.")
         return schedule if known else _of_scheduler(schedule)
     try:
         signal = as_floats(schedule)
@@ -102,7 +103,7 @@ def _of_scheduler(scheduler: Any) -> Schedule:
 
     def get(name: str, default: Any) -> Any:
         value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
-        if value is None and not (isinstance(config, Mapping) and name in config):  # there, None is what was chosen
+        if value is None and not (isinstance(config, Mapping) and name in config):  # in a config, None is a choice
             value = getattr(scheduler, name, None)
         return default if value is None else value
 
@@ -110,7 +111,7 @@ def _of_scheduler(scheduler: Any) -> Schedule:
     ddpm = "DDPM" in kind.__name__ or get("variance_type", None) is not None
     if kind.__module__.startswith("diffusers.") and not (ddpm or multistep) and kind.__name__ != "DDIMScheduler":
         raise InputError(
-            f"{kind.__name__} takes steps of another kind; wrap has those of DDIMScheduler, DDPMScheduler and "
+            f"{kind.__name__} is not supported; wrap has the steps of DDIMScheduler, DDPMScheduler and "
             "DPMSolverMultistepScheduler. For DDIM steps down the same noise levels: "
             "schedule=DDIMScheduler.from_config(scheduler.config)."
         )
@@ -118,11 +119,11 @@ def _of_scheduler(scheduler: Any) -> Schedule:
         if get(name, known[-1]) not in known:
             raise InputError(f"{name} is {get(name, None)!r}; expected {' or '.join(map(repr, known))}.")
     if get("thresholding", False):
-        raise InputError("the scheduler has thresholding, which wrap does not do; only clip_sample is.")
+        raise InputError("the scheduler has thresholding, which wrap does not support; it supports clip_sample.")
     if ddpm and get("variance_type", "fixed_small") not in ("fixed_small", "fixed_small_log"):
         raise InputError(f"variance_type is {get('variance_type', '')!r}; expected 'fixed_small' or 'fixed_small_log'.")
     signal = as_floats(scheduler.alphas_cumprod)
-    # a configuration keeps what it had for other schedulers
+    # a configuration may hold fields of other schedulers
     final = 1.0 if ddpm or multistep or get("set_alpha_to_one", True) else float(signal[0])
     clip = get("clip_sample", True) and not multistep
     return Schedule(
@@ -134,7 +135,7 @@ def _of_scheduler(scheduler: Any) -> Schedule:
         ratio=not ddpm and not multistep,
         offset=int(get("steps_offset", 0)),
         clip=float(get("clip_sample_range", 1.0)) if clip else None,
-        rederive=ddpm,  # DDPM's mean is of the bounded image; DDIM keeps the noise as it was predicted
+        rederive=ddpm,  # DDPM's mean uses the clipped image; DDIM keeps the predicted noise
         steps=int(get("num_inference_steps", min(50, len(signal)))),
         order=int(get("solver_order", 2)) if multistep else 1,
         eta=1.0 if ddpm or (multistep and get("algorithm_type", "").startswith("sde-")) else 0.0,
@@ -156,17 +157,17 @@ def denoising(
     length: Any,
     more: Mapping[str, Option],
 ) -> Loop:
-    """The loop over `x_t` of this shape. Its state is `x`, and the last estimate of the image that order 2 needs; what
-    `finish` and `outputs` are is the caller's."""
+    """The loop over `x_t` of this shape. Its state is `x`, and the last estimate of the image, which order 2 needs;
+    the caller defines `finish` and `outputs`."""
     steps = schedule.steps if length is None else length
     if not isinstance(steps, int) or isinstance(steps, bool):
         raise InputError(f"length is {length!r}; expected the number of denoising steps, from 1 to {schedule.most}.")
     options = {
         "steps": Option(steps, low=1, high=schedule.most, help="denoising steps"),
-        "order": Option(schedule.order, low=1, high=2, help="of the solver: 1 DDIM, 2 DPM-Solver++, for few steps"),
-        "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 none, 1 as much as DDPM"),
+        "order": Option(schedule.order, low=1, high=2, help="of the solver: 1 DDIM; 2 DPM-Solver++, for few steps"),
+        "eta": Option(schedule.eta, low=0.0, high=1.0, help="fresh noise in each step: 0 none; 1 as much as DDPM"),
     }
-    for name, option in more.items():  # a bare number is another default, within the same bounds
+    for name, option in more.items():  # a bare number changes the default and keeps the bounds
         known = options.get(name)
         options[name] = replace(known, default=option.default) if known and option.low is None else option
     for name, option in options.items():
@@ -178,7 +179,7 @@ def denoising(
     ) -> dict[str, Any]:
         x = state["x"]
         time, _ = walk.times(i, steps)
-        # (N,) times: some networks want one for each example, and the others take it
+        # (N,) times: some networks need one per example, and the others accept it
         raw = denoiser(x, time.expand(x.shape[0]), steps=steps, order=order, eta=eta, **named)
         after, image = walk.step(x, _output(raw, x), z, state["image"], i, steps, order, eta)
         return {"x": after, "image": image}
@@ -198,7 +199,7 @@ def denoising(
 
 
 def _output(raw: Any, x: Any) -> Any:
-    """The tensor of a denoiser's answer: itself, the `.sample` of diffusers, or the first of a tuple."""
+    """The tensor in a denoiser's result: itself, the `.sample` of diffusers, or the first of a tuple."""
     raw = raw[0] if isinstance(raw, tuple) else getattr(raw, "sample", raw) if not hasattr(raw, "reshape") else raw
     if not hasattr(raw, "shape"):
         raise InputError(f"denoiser gives a {type(raw).__name__}; expected a tensor, or an object with it in .sample.")
@@ -209,22 +210,22 @@ def _output(raw: Any, x: Any) -> Any:
 
 
 class Walk:
-    """The steps down a schedule, with its tables as tensors."""
+    """The steps of a schedule, with its tables as tensors."""
 
     def __init__(self, network: WrappedNetwork, schedule: Schedule) -> None:
         self.schedule, self.cast = schedule, network.cast
-        # at 0 what comes after the last step, then each time
+        # index 0 is the end, after the last step, followed by each time
         signal = np.concatenate([[np.float32(schedule.final)], schedule.signal])
         with np.errstate(divide="ignore"):  # infinite without noise
             half_log_snr = (np.log(signal) - np.log1p(-signal)) / 2
         self.levels = Levels(*map(network.tensor, (np.sqrt(signal), np.sqrt(1 - signal), half_log_snr)))
 
     def level(self, time: Any) -> Level:
-        """The noise level at a time; -1 and below are the end."""
+        """The noise level at a time; -1 and below mean the end."""
         return self.levels.at(time.clamp(min=-1) + 1)
 
     def times(self, i: Any, steps: Any) -> tuple[Any, Any]:
-        """The time of step `i` of `steps`, and that after the step (-1: the end), (1,) int64 each."""
+        """The time of step `i` of `steps`, and the time after the step (-1: the end), (1,) int64 each."""
         now = self._time(i, steps)
         if self.schedule.ratio:
             return now, now - self._whole(steps) // steps
@@ -233,7 +234,7 @@ class Walk:
         return now, later.masked_fill(last, -1)
 
     def _whole(self, steps: Any) -> Any:
-        """T as a tensor like `steps`: what divides a number by a tensor multiplies by its reciprocal."""
+        """T as a tensor like `steps`: dividing a number by a tensor would multiply by the reciprocal."""
         return steps * 0 + len(self.schedule.signal)
 
     def _time(self, i: Any, steps: Any) -> Any:
@@ -243,12 +244,12 @@ class Walk:
         left = steps - 1 - i
         if spacing == "leading":
             return (left * (size // steps) + self.schedule.offset).reshape(1)
-        if spacing == "even":  # the whole part of torch.linspace(-1, T - 1, steps + 1), which counts from both ends
+        if spacing == "even":  # torch.linspace(-1, T - 1, steps + 1) truncated; it counts from both ends
             stride = self.cast(size, "float32") / self.cast(steps, "float32")
             low, high = stride * (left + 1) - 1, (size - 1) - stride * i
             first_half = left + 1 < (steps + 1) // 2
             return self.cast(low.where(first_half, high), "int64").clamp(min=0).reshape(1)
-        exact, total = self.cast(steps, "float64"), self.cast(size, "float64")  # in the order in which numpy computes
+        exact, total = self.cast(steps, "float64"), self.cast(size, "float64")  # in numpy's order of operations
         if spacing == "linspace":
             time = self.cast(left, "float64") * ((total - 1) / (exact - 1).clamp(min=1))
         else:
@@ -257,12 +258,12 @@ class Walk:
         return whole.clamp(min=0).reshape(1)
 
     def step(self, x: Any, raw: Any, z: Any, last: Any, i: Any, steps: Any, order: Any, eta: Any) -> tuple[Any, Any]:
-        """x after step `i` of `steps`, from x and the network's output `raw`, and the image as it is predicted; `last`
-        is the one of the step before."""
+        """x after step `i` of `steps`, from x and the network's output `raw`, and the predicted image; `last` is that
+        of the previous step."""
         s = self.schedule
         time, later = self.times(i, steps)
         now, then = self.level(time), self.level(later)
-        now = replace(now, sigma=now.sigma.clamp(min=LEAST**0.5))  # divides what is 0 where there is no noise
+        now = replace(now, sigma=now.sigma.clamp(min=LEAST**0.5))  # without noise, it divides 0
         if s.prediction == "epsilon":
             image, epsilon = now.data(x, raw), raw
         elif s.prediction == "sample":
@@ -275,5 +276,5 @@ class Walk:
             epsilon = derived if s.rederive else derived.where(order > 1, epsilon)
         further = extrapolation(order, self.level(self._time((i - 1).clamp(min=0), steps)), now, then)
         change = further.where(i + 1 < steps, 0.0) * (image - last)
-        epsilon = epsilon - now.alpha / now.sigma * change  # so that both still make up x
+        epsilon = epsilon - now.alpha / now.sigma * change  # so that both still add up to x
         return step(image + change, epsilon, z, now, then, eta), image

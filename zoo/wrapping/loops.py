@@ -1,4 +1,4 @@
-"""An iterative sampler of three functions as the parts of a `Loop`."""
+"""Turns the three functions of an iterative sampler into the parts of a `Loop`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from zoo.signature import DTYPES, Noise, Option, Tensor, advised
 from zoo.wrapping.calling import Given
 from zoo.wrapping.probe import LONG, ROWS, TURNED, Probe, dtype_name
 
-BARE = "state"  # the name of a state that is one tensor
+BARE = "state"  # the name of a state that is a single tensor
 
 
 @dataclass
 class Parts:
-    """The user's functions and what they are called with. `bare` is whether the state is one tensor, not a dict."""
+    """The user's functions and their arguments. `bare` is whether the state is a single tensor, not a dict."""
 
     init: Given
     step: Given
@@ -56,7 +56,7 @@ def read_length(length: Any, options: Mapping[str, Option]) -> int | str:
     if isinstance(length, str):
         if length not in options or options[length].dtype != "int64":
             raise InputError(
-                f"length is {length!r}; expected a number of steps, or a whole-number option such as "
+                f"length is {length!r}; expected a number of steps, or an integer option such as "
                 f"options={{{length!r}: 50}}.{did_you_mean(length, options)}"
             )
         return length
@@ -66,7 +66,7 @@ def read_length(length: Any, options: Mapping[str, Option]) -> int | str:
 
 
 def bounded(name: str, option: Option) -> Option:
-    """The option that holds the number of steps, at least 1 unless it says otherwise."""
+    """The option that holds the number of steps, with a lower bound of 1 unless it has another."""
     option = replace(option, low=1) if option.low is None else option
     check_option(name, option, option.default)
     return option
@@ -80,15 +80,15 @@ def try_out(
     fresh: Mapping[str, Noise],
     steps: int,
 ) -> tuple[dict[str, Tensor], Any]:
-    """The state that the functions carry, and what the last of them gives, after one step on examples.
-    Another, with the number of the last, is only looked at for what it draws and remembers, unless a step is long."""
+    """The state of the loop, and the output of its last function, after one step on examples.
+    Unless steps are slow, the last step is run as well, only to detect random draws and remembered state."""
     named = probe.arguments("sample", inputs, {**noise, **fresh})
     index = named.pop("index")
     made = probe.run("init", lambda: parts.init(*(named[n] for n in noise), index=index, **named))
     if isinstance(made, (tuple, list)):
         raise InputError(
             f"init gives a {type(made).__name__} of {len(made)}; a state is one tensor or a dict of tensors, such as "
-            "{'x': x, 'v': v}, which step takes and gives too."
+            "{'x': x, 'v': v}, which step also takes and returns."
         )
     parts.bare = not isinstance(made, Mapping)
     first = parts.pack(made)
@@ -100,14 +100,14 @@ def try_out(
     made = probe.run("step", probe.timed(lambda: step(0, first)))
     if isinstance(made, Mapping) == parts.bare or (not parts.bare and set(made) != set(first)):
         raise InputError(
-            f"step gives {_names(made)}; expected the state as init gives it: {_names(parts.unpack(first))}."
+            f"step gives {_names(made)}; expected a state like that of init: {_names(parts.unpack(first))}."
         )
     after = parts.pack(made)
     for name, t in after.items():
         if (got := _tensor(probe, "step", name, t)) != state[name]:
             raise InputError(
                 f"step turns {name} from {state[name].dtype} {state[name].shape} into {got.dtype} {got.shape}; a state "
-                "keeps its shape and dtype. Give it its full length from the start, and write into it with torch.where."
+                "keeps its shape and dtype. Give it its full length from the start, and update it with torch.where."
             )
     if probe.seconds * ROWS < LONG:
         if steps > 1:
@@ -125,7 +125,7 @@ def try_out(
         done = probe.run("until", lambda: parts.stop(after))
         if dtype_name(done) != "bool" or tuple(done.shape) != ():
             raise InputError(
-                f"until gives {dtype_name(done)} of shape {tuple(done.shape)}; expected one bool, as of .all()."
+                f"until gives {dtype_name(done)} of shape {tuple(done.shape)}; expected one bool, as from .all()."
             )
     return state, probe.run("finish", lambda: parts.last(after))
 

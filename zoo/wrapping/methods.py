@@ -1,4 +1,4 @@
-"""The methods beside sampling, from a user's functions."""
+"""Builds the methods other than sampling from a user's functions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from zoo.wrapping.units import Units, View, rows
 def log_prob(b: Builder, given: Given) -> Method:
     inputs, named = on_x(b, given)
     x = named.pop("x")
-    y = b.probe.run("log_prob", lambda: given(x, **named), "It gets raw observations of the space.")
+    y = b.probe.run("log_prob", lambda: given(x, **named), "It receives raw observations of the space.")
     b.probe.check("log_prob", y, outside=True)
     shape = tuple(y.shape[1:])
     if shape not in ((), (1,)):
-        raise InputError(f"log_prob gives {rows(shape)}; expected one number for each example, (N,): sum the rest.")
+        raise InputError(
+            f"log_prob gives {rows(shape)}; expected one number per example, (N,): sum over the other axes."
+        )
 
     def function(x: Any, **named: Any) -> Any:
         return b.network.cast(given(x, **named).reshape(-1), "float32")
@@ -50,7 +52,7 @@ def decode(b: Builder, given: Given) -> Method:
     elif b.latent is None and "encode" in b.given:
         b.latent = latent_of_encoder(b)
     if b.latent is None:
-        raise InputError("decode= alone does not say how large a latent is: give latent=16, or encode= too.")
+        raise InputError("decode= alone does not determine the shape of a latent: give latent=16, or encode= too.")
     b.bound(given, ("z",), b.network.classes is not None)
     inputs = {"z": Tensor("float32", b.latent)} | b.conditions(given)
     named = b.probe.arguments("decode", inputs, {})
@@ -65,7 +67,7 @@ def decode(b: Builder, given: Given) -> Method:
 
 
 def latent_of_encoder(b: Builder) -> tuple[int, ...]:
-    """The shape of a latent, which no range of an image's floats changes."""
+    """The shape of a latent, which does not depend on the range of an image's floats."""
     units, adapted, views = b.units, list(b.adapted), dict(b.views)
     guessed = units.image is not None and units.values is None
     try:
@@ -103,7 +105,7 @@ def on_x(b: Builder, given: Given) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def of_observations(b: Builder, given: Given) -> tuple[Callable[..., Any], dict[str, Tensor], Any]:
-    """A function of observations in its own units, with its inputs and its output on examples."""
+    """A function of observations in its own units, with its inputs and output on examples."""
     inputs, arguments = on_x(b, given)
     x = arguments.pop("x")
     units = b.units
@@ -111,8 +113,8 @@ def of_observations(b: Builder, given: Given) -> tuple[Callable[..., Any], dict[
     views = [View(layout) for layout in units.layouts()] if scaled else [View()]
     views.sort(key=lambda v: v.layout not in {seen.layout for seen in b.views.values()})
     hint = "" if scaled or not units.image else (
-        "It gets raw observations, uint8 with the channels last; with values=(0, 1) or (-1, 1) it gets floats in "
-        "the layout of the framework."
+        "It receives raw observations, uint8 with channels last; with values=(0, 1) or (-1, 1) it receives floats "
+        "in the layout of the framework."
     )  # fmt: skip
     failed: InputError | None = None
     for view in views:

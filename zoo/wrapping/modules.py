@@ -1,4 +1,4 @@
-"""Finding the modules and tensors that a function uses, so that they are exported and evaluated with it."""
+"""Finds the modules and tensors that a function uses, so that they are exported and evaluated with it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-LIBRARIES = {"torch", "keras", "numpy", "builtins", "zoo"}  # their functions own no module of the user's
+LIBRARIES = {"torch", "keras", "numpy", "builtins", "zoo"}  # their functions hold no modules of the user
 LEAVES = (type(None), str, bytes, int, float, complex, np.generic, type, types.ModuleType)
-DEPTH = 12  # objects in objects
+DEPTH = 12  # of nested objects
 
 
 def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
     """The objects of type `kind` that functions reach, each once, in order: the function itself, the object of a bound
-    method and its attributes, closures, arguments of a partial, defaults, the globals that its code names, and all this
-    of the methods that it names of the object that it belongs to, or of one that it reaches.
+    method and its attributes, closures, arguments of a partial, defaults, the globals that its code names, and the same
+    for the methods that it names of its own object or of one that it reaches.
 
-    Inside a found object nothing is looked for: it brings its own parts.
+    A found object is not searched: it brings its own parts.
     """
     found: dict[int, Any] = {}
-    seen: dict[int, Any] = {}  # keeps the objects alive: an id is one's own only as long as it lives
+    seen: dict[int, Any] = {}  # keeps the objects alive: an id is unique only among live objects
 
     def visit(thing: Any, depth: int) -> None:
         if id(thing) in seen or depth > DEPTH:
@@ -41,8 +41,8 @@ def find(things: Any, kind: type | tuple[type, ...]) -> list[Any]:
 
 
 def parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What an object or function refers to: attributes as `.name`, items as `[key]`, and the variables of a function by
-    their own names. What has no name of its own, such as a function's defaults, goes by ""."""
+    """The references of an object or function: attributes as `.name`, items as `[key]`, and the variables of a function
+    by name. Those without a name, such as a function's defaults, have the name ""."""
     if isinstance(thing, Mapping):
         yield from ((f"[{key!r}]", value) for key, value in thing.items())
     elif isinstance(thing, (list, tuple, deque)):
@@ -72,7 +72,7 @@ def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _methods(thing: Any, names: Iterable[str]) -> list[tuple[str, types.FunctionType]]:
-    """The methods of an object that go by these names, and those that they name in turn."""
+    """The methods of an object with these names, and those that they name in turn."""
     found: list[types.FunctionType] = []
     waiting = set(names) if root(type(thing)) not in LIBRARIES else set()
     while waiting:
@@ -85,7 +85,7 @@ def _methods(thing: Any, names: Iterable[str]) -> list[tuple[str, types.Function
 
 
 def root(thing: Any) -> str:
-    """The package that a class or function is of."""
+    """The top-level package of a class or function."""
     return (thing.__module__ or "").split(".")[0]
 
 
@@ -95,11 +95,11 @@ def _of_function(function: types.FunctionType, names: set[str]) -> Iterator[tupl
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
-        except ValueError:  # a name that is not bound yet
+        except ValueError:  # not bound yet
             continue
     if hasattr(function, "__wrapped__"):
         yield "", function.__wrapped__
-    if root(function) in LIBRARIES:  # such as what torch.no_grad() makes of a function
+    if root(function) in LIBRARIES:  # such as a function wrapped by torch.no_grad()
         return
     for name in sorted(names & function.__globals__.keys()):
         value = function.__globals__[name]
@@ -110,7 +110,7 @@ def _of_function(function: types.FunctionType, names: set[str]) -> Iterator[tupl
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The globals and attributes that code names, that of functions inside it too."""
+    """The globals and attributes that code names, including those of nested functions."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -1,4 +1,4 @@
-"""Running a user's functions on a few examples: to find shapes, and to say early what is wrong."""
+"""Runs a user's functions on a few examples, to find shapes and to report errors early."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from zoo.wrapping.arguments import WrappedNetwork
 
 ROWS = 3
-TURNED = (1, 2, 0)  # their numbers in another order
-LONG = 1.0  # seconds of a step, from which on probes of a loop take no second one
+TURNED = (1, 2, 0)  # the examples in another order
+LONG = 1.0  # seconds per step, from which on probes of a loop run only one
 STATE = (
-    "A method of an artifact depends on its arguments alone. What a sampler carries from step to step is its state: "
-    "init= gives it, step= takes and gives it"
+    "A method of an artifact depends only on its arguments. Whatever a sampler carries from step to step is its state: "
+    "init= returns it, step= takes and returns it"
 )
 
 
 class Probe:
     """Runs functions of `network` with reference noise, zeros for steps, and the defaults of `options`. `functions` are
-    the user's, none of which has been run."""
+    the user's, not yet run."""
 
     def __init__(self, network: WrappedNetwork, options: Mapping[str, Option], functions: Iterable[Any] = ()) -> None:
         self.network, self.options, self.functions = network, options, list(functions)
         self.memory = self.remember()
-        self.seconds = math.inf  # that one row of what was timed last takes
+        self.seconds = math.inf  # per row, of the call that was timed last
 
     def remember(self) -> Memory:
         return Memory(*self.network.parts, *self.functions)
 
     def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, which is about `ROWS` examples, noting the seconds of a row in its fastest run."""
+        """`call` on `ROWS` examples, recording the seconds per row of its fastest run."""
         self.seconds = math.inf
 
         def run(*arguments: Any, **named: Any) -> Any:
@@ -63,7 +63,7 @@ class Probe:
     def arguments(
         self, method: str, inputs: Mapping[str, Tensor], noises: Mapping[str, Noise], rows: int = ROWS
     ) -> dict[str, Any]:
-        """Examples of everything that a function may take, by name."""
+        """Examples of all arguments that a function may take, by name."""
         net, defaults = self.network, {n: o.number for n, o in self.options.items()}
         made = {n: net.tensor(np.asarray(o.number, dtype=o.dtype)) for n, o in self.options.items()}
         examples = input_examples(inputs, net.space, net.classes, "random", rows, defaults)
@@ -76,7 +76,7 @@ class Probe:
         return made
 
     def run(self, what: str, call: Callable[[], Any], hint: str | Callable[[Exception], str] = "") -> Any:
-        """What `call()` gives; `InputError` where it fails, draws random numbers of its own, or remembers calls."""
+        """The result of `call()`; `InputError` if it fails, draws random numbers, or remembers calls."""
         with self.network.inference():
             memory = Memory(*self.network.parts, call)
             first = running(what, call, hint)
@@ -88,7 +88,7 @@ class Probe:
         return first
 
     def undisturbed(self, what: str, call: Callable[[], Any], others: Callable[[], Any]) -> None:
-        """`InputError` if `call()` gives another result after `others()`, which are given other examples."""
+        """`InputError` if the result of `call()` changes after `others()`, which run on other examples."""
         with self.network.inference():
             before = running(what, call)
             running(what, others)
@@ -96,14 +96,14 @@ class Probe:
                 raise InputError(f"{what} {_keeps(self.memory.kept() or self.memory.changed())}")
 
     def _why_again_differs(self, call: Callable[[], Any], memory: Memory) -> str:
-        """What to say of a function that gives another result when it is called once more."""
+        """The message for a function whose result changes when it is called again."""
         changed = memory.changed()
         memory = Memory(*self.network.parts, call)
         try:
             steady = self._same(*_seeded(call))
-            changed = memory.changed() or changed  # beside what only a first call sets
+            changed = memory.changed() or changed  # without what only a first call sets
             remembers = not steady or self._same(call(), call())
-        except Exception:  # it can be called twice, and not again
+        except Exception:  # it can be called twice, but not again
             remembers = True
         return _remembers(changed) if changed and remembers else _drawn(", perhaps by random or numpy.random")
 
@@ -112,7 +112,7 @@ class Probe:
         return self.network.numpy(self.network.cast(tensor, "float32") if dtype_name(tensor) == "bfloat16" else tensor)
 
     def _same(self, a: Any, b: Any) -> bool:
-        """Whether two runs gave the same; but for the last bits, which code that is compiled meanwhile may change."""
+        """Whether two runs agree up to rounding, which code that is compiled meanwhile may change."""
         if isinstance(a, Mapping):
             return all(self._same(a[k], b[k]) for k in a)
         if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
@@ -128,14 +128,14 @@ class Probe:
             raise InputError(f"{what} gives a {kind}; expected one tensor: pick it, as in lambda *a: function(*a)[0].")
         if type(y).__module__.split(".")[0] == "numpy":
             raise InputError(
-                f"{what} gives a numpy array: it left the framework, and what it did there cannot be traced. Use "
+                f"{what} gives a numpy array: operations outside the framework cannot be traced. Use "
                 "tensor operations throughout."
             )
         shape = tuple(y.shape)
         if not shape or shape[0] != ROWS:
             raise InputError(
-                f"{what} gives shape {shape} for {ROWS} examples; expected one row each, ({ROWS}, ...). Rows that are "
-                "left out by a mask or a fixed batch size cannot be exported; torch.where keeps every row."
+                f"{what} gives shape {shape} for {ROWS} examples; expected one row each, ({ROWS}, ...). A mask that "
+                "drops rows, or a fixed batch size, cannot be exported; torch.where keeps every row."
             )
         array = self.array(y)
         if outside and array.dtype.kind == "f":
@@ -144,7 +144,7 @@ class Probe:
             raise InputError(f"{what} gives {array[~np.isfinite(array)][0]} on examples; expected finite numbers.")
 
     def loop(self, loop: Loop, what: str, inputs: Mapping[str, Tensor]) -> Any:
-        """The state of a loop after its first step, `x`: the functions inside it have been run."""
+        """The state `x` of a loop after its first step: its functions have been run."""
         step = self.timed(loop.step)
 
         def first_step() -> Any:
@@ -160,7 +160,7 @@ class Probe:
     def extremes(
         self, model: Model, method: str, count: int, options: Mapping[str, float] | None = None
     ) -> tuple[float, float]:
-        """The smallest and largest value of `count` draws. `options` are those that differ from their defaults."""
+        """The smallest and largest value of `count` draws. `options` override defaults."""
         signature = model.signatures[method]
         chosen = {n: o.number for n, o in signature.options.items()} | dict(options or {})
         arrays = make_inputs(model, signature, "random", count, chosen)
@@ -172,7 +172,7 @@ class Probe:
         return float(x.min()), float(x.max())
 
     def whole(self, model: EagerModel, method: str) -> None:
-        """Run a method that was given as a call or loop of its own: of a loop the first step and the last."""
+        """Run a method that was given as a call or loop; of a loop, only the first step and the last."""
         signature, model = model.signature(method), _short(model, method)
         outputs = self.run(method, lambda: self._rows(model, method, range(ROWS)))
         for name, tensor in signature.outputs.items():
@@ -181,7 +181,7 @@ class Probe:
                 raise InputError(f"{method} gives {name} as {got.dtype}; it declares {tensor.dtype}.")
 
     def alone(self, model: EagerModel, method: str) -> None:
-        """`InputError` if the first or the last example of a method depends on those beside it."""
+        """`InputError` if the first or the last example of a method depends on the others."""
         model = _short(model, method)
         memory = Memory(*self.network.parts, model.methods[method])
         together = running(method, lambda: self._rows(model, method, range(ROWS)))
@@ -191,10 +191,10 @@ class Probe:
             return f"batch statistics, or {_listed(changed)}, which it changes?" if changed else "batch statistics?"
 
         def hint(error: Exception) -> str:
-            return f"It works on {ROWS} rows: it mixes rows ({causes()}), or loses their axis where there is one."
+            return f"It works on {ROWS} rows: it mixes rows ({causes()}), or drops their axis if there is only one."
 
         for row in (0, ROWS - 1):
-            one = running(f"{method}, of one row alone,", partial(self._rows, model, method, [row]), hint)
+            one = running(f"{method}, on a single row,", partial(self._rows, model, method, [row]), hint)
             if self._same_rows(together, one, row):
                 continue
             again = running(method, lambda: self._rows(model, method, range(ROWS)))
@@ -205,12 +205,12 @@ class Probe:
                 raise InputError(f"{method} {_keeps(kept)}")
             raise InputError(
                 f"{method} mixes rows ({causes()}): row {row} alone differs from row {row} of {ROWS}. "
-                "What an example is may depend on its own noise, inputs and the options alone: use statistics "
-                "that were fixed in training, or those of each row."
+                "An example may depend only on its own noise, its inputs and the options: use statistics "
+                "fixed in training, or computed per row."
             )
 
     def _follows_order(self, model: Model, method: str, together: Mapping[str, Any]) -> bool:
-        """Whether the examples in another order give the same rows in that order, as statistics of a batch do."""
+        """Whether permuted examples give equally permuted rows, as with batch statistics."""
         other = running(method, lambda: self._rows(model, method, TURNED))
         return all(
             self._same_rows(
@@ -222,10 +222,10 @@ class Probe:
         )
 
     def _same_rows(self, together: Mapping[str, Any], other: Mapping[str, Any], row: int) -> bool:
-        """Whether a row of all is the same as in another run, of all or of it alone."""
+        """Whether a row agrees with another run, of all rows or of that row alone."""
 
         def same(name: str, all_rows: Any, rows: Any) -> bool:
-            # an image's floats may lie between two levels
+            # floats of an image may round to either of two levels
             level = 1.0 if name == "x" and isinstance(self.network.space, Image) else 0.0
             one = rows if len(rows) == 1 else rows[row : row + 1]
             return _close(all_rows[row : row + 1], one, 1e-3, level)
@@ -233,7 +233,7 @@ class Probe:
         return all(same(name, array, other[name]) for name, array in together.items())
 
     def _rows(self, model: Model, method: str, rows: Sequence[int]) -> dict[str, Any]:
-        """The outputs of a method on some of the examples."""
+        """The outputs of a method for some of the examples."""
         inputs = make_inputs(model, model.signature(method), "random", ROWS)
         given = {name: array[list(rows)] for name, array in inputs.items()}
         return model.run(method, given, seed=[0] * len(rows), index=list(rows))
@@ -241,29 +241,29 @@ class Probe:
 
 def _drawn(where: str) -> str:
     return (
-        f"draws random numbers of its own{where}, which no caller's seed could repeat. Take them as arguments instead: "
+        f"draws its own random numbers{where}, which no caller's seed could reproduce. Take them as arguments instead: "
         "noise=zoo.Normal(...) or zoo.Uniform(...), and step_noise= for those of each step. Dropout belongs to "
         "training: turn it off, or name its module: modules=[...]."
     )
 
 
 def _remembers(changed: Sequence[str]) -> str:
-    """What to say of a function whose calls changed these variables."""
+    """The message for a function whose calls changed these variables."""
     if names := [name for name in changed if name]:
         return (
-            f"remembers earlier calls: {_listed(names)} changed while it ran, and the same arguments gave another "
-            f"result. {STATE}; anything else is set at the start of each call."
+            f"remembers earlier calls: {_listed(names)} changed while it ran, and the same arguments gave a different "
+            f"result. {STATE}; set anything else at the start of each call."
         )
     return (
-        "writes to an argument in place, and given the same tensor again, it gives another result. Make a new one: "
-        "x = x + y, not x += y."
+        "writes to an argument in place, so a second call with the same tensor gives a different result. Create a new "
+        "one: x = x + y, not x += y."
     )
 
 
 def _keeps(kept: Sequence[str]) -> str:
-    """What to say of a function whose result depends on what other calls left in these variables."""
+    """The message for a function whose result depends on what other calls left in these variables."""
     names = _listed([name for name in kept if name]) or "something"
-    return f"keeps {names} from an earlier call, on which its result depends. {STATE}; anything else is computed anew."
+    return f"keeps {names} from an earlier call, on which its result depends. {STATE}; recompute anything else."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -272,7 +272,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _seeded(call: Callable[[], Any]) -> tuple[Any, Any]:
-    """Two results of a call with the same of Python's and numpy's global random numbers, which are left as before."""
+    """Two results of a call with the same global random state of Python and numpy, which is then restored."""
     before = random.getstate(), np.random.get_state()
     results = []
     try:
@@ -287,7 +287,7 @@ def _seeded(call: Callable[[], Any]) -> tuple[Any, Any]:
 
 
 def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:
-    """Whether two arrays are equal but for the rounding of floats, `relative` to the largest."""
+    """Whether two arrays are equal up to rounding of floats, `relative` to the largest."""
     if a.shape != b.shape:
         return False
     finite = a[np.isfinite(a)]
@@ -298,7 +298,7 @@ def _close(a: Any, b: Any, relative: float, absolute: float = 0.0) -> bool:
 
 
 def _short(model: EagerModel, method: str) -> EagerModel:
-    """A model whose method, if it is a loop, takes its first step and, unless that is `LONG`, its last."""
+    """A model whose method, if it is a loop, runs only its first step and, unless that is `LONG`, its last."""
     definition = model.methods[method]
     if isinstance(definition, Loop):
         model = copy.copy(model)
@@ -308,7 +308,7 @@ def _short(model: EagerModel, method: str) -> EagerModel:
 
 def _two_steps(loop: Loop) -> Loop:
     steps = length_of(loop)
-    seconds: list[float] = []  # of each first step; that of the first run decides, so that all runs take the same steps
+    seconds: list[float] = []  # of each first step; the first run decides, so that all runs take the same steps
 
     def step(i: Any, state: Any, **more: Any) -> Any:
         if int(i) and seconds[0] > LONG:
@@ -322,19 +322,19 @@ def _two_steps(loop: Loop) -> Loop:
 
 
 def length_of(method: Method) -> int:
-    """How many steps a method takes by default, 1 without a loop."""
+    """The default number of steps of a method, 1 without a loop."""
     if not isinstance(method, Loop):
         return 1
     return method.length if isinstance(method.length, int) else int(method.options[method.length].number)
 
 
 def check_trained(written: Sequence[str]) -> None:
-    """`InputError` if first calls, and no later ones, have written to these tensors."""
+    """`InputError` if first calls, but no later ones, have written to these tensors."""
     if written:
         raise InputError(
-            f"the first call sets {_listed(written)}, as an activation norm that takes its scale from the first batch "
-            "that it sees, and that was one of wrap's examples. Make the model anew, and train it or load its weights "
-            "before it is wrapped."
+            f"the first call sets {_listed(written)}, like an activation norm that takes its scale from its first "
+            "batch, and that batch was wrap's examples. Create the model again, and train it or load its weights "
+            "before wrapping it."
         )
 
 
@@ -346,9 +346,9 @@ def check_prediction(y: Any, classes: Labels | None) -> None:
     if len(shape) != 1:
         raise InputError(f"predict gives shape (N, {', '.join(map(str, shape))}); expected (N, classes) or (N,).")
     if classes is None:
-        raise InputError(f"predict gives {shape[0]} numbers for each example; say of which classes=[...] they are.")
+        raise InputError(f"predict gives {shape[0]} numbers per example; name their classes=[...].")
     if shape[0] != len(classes):
-        raise InputError(f"predict gives {shape[0]} numbers for each example; there are {len(classes)} classes.")
+        raise InputError(f"predict gives {shape[0]} numbers per example; there are {len(classes)} classes.")
     if (y < -1e-3).any() or (abs(y.sum(1) - 1) > 1e-3).any():
         raise InputError(
             "predict gives numbers that are not probabilities (a row sums to "

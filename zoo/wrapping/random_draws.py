@@ -1,7 +1,7 @@
-"""Which operations of a function drew random numbers that its result depends on.
+"""Finds the operations of a function that drew random numbers on which its result depends.
 
-Every operation on tensors is noted by the framework's plugin. What follows from a draw is known by its storage, which
-views share, so that a draw whose numbers nothing uses is told from one that a caller would see."""
+The framework's plugin records every operation on tensors. Dependence on a draw is tracked by storage, which views
+share, so a draw whose numbers are unused is distinguished from one that a caller would see."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zoo.wrapping.calling import user_line
 
 
 class Draws:
-    """The draws of one call. Tensors that follow from one are kept until the end of it: storages are told apart by
-    their addresses."""
+    """The draws of one call. Tensors that depend on one are kept alive until its end: storages are identified by
+    address."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -22,11 +22,11 @@ class Draws:
         self._kept: list[Any] = []
 
     def note(self, operation: str, arguments: Mapping[str, Any], result: Any, random: bool) -> None:
-        """An operation was called. `random` is whether it may draw; one that is told not to does not."""
+        """Record an operation. `random` is whether it may draw; it does not if its arguments disable that."""
         follows = self._draws_behind(arguments.values())
         if random and not _told_not_to(arguments):
             follows = {*follows, len(self.names)}
-            name = "dropout" if "attention" in operation else operation  # which draws for nothing else
+            name = "dropout" if "attention" in operation else operation  # the only thing it draws for
             line = user_line()
             self.names.append(f"{name} ({line})" if line else name)
         if not follows:
@@ -39,11 +39,11 @@ class Draws:
             self._kept.append(tensor)
 
     def reach(self, result: Any) -> None:
-        """A result, or a tensor that leaves the framework."""
+        """Record a result, or a tensor that leaves the framework."""
         self.used |= self._draws_behind([result])
 
     def found(self) -> list[str]:
-        """The draws behind results, as `name (file:line)`, each once."""
+        """The draws that results depend on, as `name (file:line)`, each once."""
         return list(dict.fromkeys(name for i, name in enumerate(self.names) if i in self.used))
 
     def _draws_behind(self, things: Any) -> set[int]:

@@ -27,8 +27,8 @@ def sampler(b: Builder) -> Method | None:
         return given.get("sample")
     if not b.noise:
         raise InputError(
-            "sample= needs noise=: what one example is made from, such as noise=zoo.Normal(128). Draw nothing "
-            "inside: the model that is exported gets its noise from a seed."
+            "sample= needs noise=: the noise of one example, such as noise=zoo.Normal(128). Do not draw "
+            "inside: an exported model derives its noise from a seed."
         )
     sample = b.bind("sample", b.noise)
     inputs = b.conditions(sample)
@@ -36,7 +36,7 @@ def sampler(b: Builder) -> Method | None:
 
     def hint(error: Exception) -> str:
         counted = isinstance(error, TypeError) or "single element" in str(error) or "converted to" in str(error)
-        return "It gets the noise of a batch as tensors, not a number of rows." if counted else ""
+        return "It receives the noise of a batch as tensors, not a number of rows." if counted else ""
 
     def raw(**named: Any) -> Any:
         return sample(*(named[n] for n in b.noise), **named)
@@ -51,7 +51,7 @@ def sampler(b: Builder) -> Method | None:
 
 def loop(b: Builder) -> Loop:
     if "init" not in b.given:
-        raise InputError("an iterative sampler is init= and step=, and finish= if its state is not an observation.")
+        raise InputError("an iterative sampler needs init= and step=, and finish= if its state is not an observation.")
     length = loops.read_length(b.arguments.length, b.options)
     if isinstance(length, str):
         b.options[length] = loops.bounded(length, b.options[length])
@@ -84,7 +84,7 @@ def loop(b: Builder) -> Loop:
 def denoiser(b: Builder) -> Loop:
     schedule, space = b.arguments.schedule, b.arguments.space
     if schedule is None:
-        raise InputError("denoiser= needs schedule=: the noise levels that it was trained with, or a scheduler.")
+        raise InputError("denoiser= needs schedule=: the noise levels of its training, or a scheduler.")
     image = b.units.image is not None
     shape: tuple[Any, ...] = b.units.layouts()[b.units.layout or b.network.first] if image else space.shape
     if b.noise:
@@ -95,7 +95,7 @@ def denoiser(b: Builder) -> Loop:
     denoiser = b.bind("denoiser", ("x_t", "t"))
     finish = b.after("finish")
     if image and b.units.values is None and finish is None:
-        b.units.values = (-1.0, 1.0)  # what such models are trained on
+        b.units.values = (-1.0, 1.0)  # the usual range in training
         b.inferred = "the usual range of a denoiser"
     inputs = b.conditions(denoiser)
     length = b.arguments.length
@@ -116,9 +116,9 @@ def decoded_noise(b: Builder, decode: Method) -> Method:
     """`sample` as `decode` of noise, for a decoder whose latents have a prior."""
     ((name, noise),) = b.noise.items()
     if noise.shape != decode.inputs["z"].shape:
-        raise InputError(f"noise has the shape {noise.shape} and a latent {decode.inputs['z'].shape}.")
+        raise InputError(f"noise has shape {noise.shape}, but a latent has {decode.inputs['z'].shape}.")
     if not isinstance(decode, Call):
-        raise InputError("noise= needs sample= where decode= is a loop.")
+        raise InputError("noise= needs sample= if decode= is a loop.")
     inner = decode.function
     inputs = {n: t for n, t in decode.inputs.items() if n != "z"}
     noises = {**decode.noise, **b.noise}

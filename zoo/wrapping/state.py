@@ -1,4 +1,4 @@
-"""What a function keeps from one call to the next: attributes, buffers and variables that a call changes."""
+"""The state that a function keeps between calls: attributes, buffers and variables that a call changes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zoo.wrapping.modules import attributes, parts, root
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 STDLIB = sys.stdlib_module_names - {"builtins", "collections", "functools", "types"}  # such as loggers
-LONG = 1000  # items; of what holds more only their number is looked at
+LONG = 1000  # items; of larger containers only the length is compared
 MOST = 100_000  # objects
 
 
 class Memory:
-    """What functions and modules can reach, as it is now."""
+    """A snapshot of everything that functions and modules can reach."""
 
     def __init__(self, *things: Any) -> None:
         self.things = things
         self.before = _variables(things)
 
     def changed(self) -> list[str]:
-        """The variables that have changed since, such as `lstm.hidden`; an argument of a function goes by ""."""
+        """The variables that have changed since, such as `lstm.hidden`; an argument of a function has the name ""."""
         return _outermost({variable.name for variable, _ in self._changes()})
 
     def rewritten(self) -> set[str]:
@@ -36,8 +36,8 @@ class Memory:
         return {v.name for v, old in self._changes() if old and _is_tensor(v.value) and v.value is old.value}
 
     def kept(self) -> list[str]:
-        """Those of `changed` that hold what a later call may compute with: tensors, but for the weights of a layer that
-        its first call has made, and iterators."""
+        """Those of `changed` that a later call may compute with: iterators, and tensors other than the weights that the
+        first call of a layer creates."""
         changes = list(self._changes())
         kept = {
             v.name
@@ -47,7 +47,7 @@ class Memory:
         return [n for n in _outermost({v.name for v, _ in changes}) if any(k == n or _is_in(k, n) for k in kept)]
 
     def _changes(self) -> Iterator[tuple[Variable, Variable | None]]:
-        """The variables that have changed, each with what it was, if it was there."""
+        """The variables that have changed, each with its old value, if it existed."""
         for key, variable in _variables(self.things).items():
             old = self.before.get(key)
             if old is None or not variable.same(old):
@@ -56,7 +56,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Variable:
-    """`version` counts the changes of a tensor in place. The holder is kept, so that its id has no other owner."""
+    """`version` counts the in-place changes of a tensor. The holder is kept alive, so that its id stays unique."""
 
     name: str
     value: Any
@@ -69,7 +69,7 @@ class Variable:
 
     def same(self, other: Variable) -> bool:
         if self.is_iterator:
-            return False  # its place cannot be seen: a function that reaches it takes the next item
+            return False  # its position is not visible; a function that reaches it takes the next item
         if isinstance(self.value, PLAIN):
             equal = self.value == other.value or self.value != self.value
             return type(self.value) is type(other.value) and bool(equal)
@@ -79,12 +79,12 @@ class Variable:
 def _variables(things: Iterable[Any]) -> dict[tuple[int, str], Variable]:
     """Every variable that is reached, by the object that holds it."""
     found: dict[tuple[int, str], Variable] = {}
-    # breadth first: short names; of what is ours, only the tensors that a function is given count
+    # breadth first: short names; of our own objects, only the tensors that a function is given count
     waiting = deque((_name("", "", thing, True), True, thing) for thing in things)
     seen: dict[int, Any] = {id(thing): thing for thing in things}
     while waiting and len(seen) < MOST:
         path, ours, holder = waiting.popleft()
-        if not isinstance(holder, (Mapping, list, tuple)):  # which are whose they are in
+        if not isinstance(holder, (Mapping, list, tuple)):  # containers belong to their holder
             ours = root(holder if isinstance(holder, types.FunctionType) else type(holder)) in OURS
         for name, value in _parts(holder):
             full = _name(path, name, value, ours)
@@ -103,7 +103,7 @@ def _holds(value: Any) -> bool:
 
 
 def _parts(holder: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(type(holder), "named_buffers"):  # a module of PyTorch, as Keras's layers are too
+    if hasattr(type(holder), "named_buffers"):  # a PyTorch module, which Keras layers are, too
         own = {"._modules", "._buffers", "._parameters", ".training"}
         for group in (holder._modules, holder._buffers, holder._parameters):
             yield from ((f".{name}", value) for name, value in group.items() if name != "_torch_params")
@@ -118,7 +118,7 @@ def _parts(holder: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _name(path: str, name: str, value: Any, ours: bool) -> str:
-    """The name of a variable, from the variable or the object of the user's that it is in."""
+    """The name of a variable, starting at the user's variable or object that it is in."""
     if not name or ours:
         inner = "" if ours else path
         plain = isinstance(value, (Mapping, list, tuple, types.FunctionType, types.MethodType)) or _is_tensor(value)
@@ -127,12 +127,12 @@ def _name(path: str, name: str, value: Any, ours: bool) -> str:
 
 
 def _outermost(names: set[str]) -> list[str]:
-    """Without those that are parts of others."""
+    """The variables that are not parts of others."""
     return sorted(name for name in names if not any(_is_in(name, other) for other in names))
 
 
 def _is_in(name: str, other: str) -> bool:
-    """Whether a variable is a part of another."""
+    """Whether a variable is part of another."""
     return name.startswith((f"{other}.", f"{other}["))
 
 
@@ -141,4 +141,4 @@ def _is_weight(tensor: Any) -> bool:
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(type(value), "untyped_storage")  # asked of the object itself, some make any attribute up
+    return hasattr(type(value), "untyped_storage")  # of the type: some objects invent any attribute

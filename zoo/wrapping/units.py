@@ -1,4 +1,4 @@
-"""Data units: what lies between observations of a space and the numbers that a user's functions take and give."""
+"""Data units: conversion between observations of a space and the numbers that a user's functions take and return."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.spaces import Image, Real, Space
 Layout = Literal["channels_first", "channels_last", "plane", "flat"]
 LAYOUTS: tuple[Layout, ...] = ("channels_first", "channels_last", "plane", "flat")
 Cast = Callable[[Any, str], Any]  # a tensor and the name of a dtype -> a tensor
-SLACK = 0.1  # how far beyond its range a network's output may lie
+SLACK = 0.1  # by how much a network's output may exceed its range
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -27,11 +27,11 @@ class View:
 
 
 class Units:
-    """Turns functions' outputs into observations (`observe`) and observations into their inputs (`present`).
+    """Converts outputs of functions to observations (`observe`) and observations to their inputs (`present`).
 
-    Of images, `values` is the range of floats that stands for the levels `0` to `levels - 1`; without it, outputs are
-    taken as they are and inputs are raw observations. `first` is the layout that a framework's people use, `layout`
-    the only one to look for.
+    For images, `values` is the range of floats that corresponds to levels `0` to `levels - 1`; without it, outputs are
+    used unchanged and inputs are raw observations. `first` is the usual layout of the framework; with `layout`, no
+    other one is considered.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Units:
         self.space, self.cast, self.first, self.layout = space, cast, first, layout
         self.image = space if isinstance(space, Image) else None
         if not self.image and (values is not None or layout is not None):
-            raise InputError(f"values= and layout= are about images; this space is {space.describe()}.")
+            raise InputError(f"values= and layout= are for images; this space is {space.describe()}.")
         self.values = None if values is None else _check_values(values)
         if layout is not None and layout not in LAYOUTS:
             raise InputError(f"layout is {layout!r}; expected {', '.join(map(repr, LAYOUTS))}.")
@@ -57,8 +57,8 @@ class Units:
         return {self.layout: shapes[self.layout]} if self.layout in shapes else shapes
 
     def recognize(self, what: str, shape: tuple[int, ...], dtype: str) -> View:
-        """The view of a function whose output has this shape (without the batch) and dtype; `InputError` if it is
-        none of the space's."""
+        """The view of a function whose output has this shape (without the batch) and dtype; `InputError` if the space
+        has no such view."""
         if dtype not in INTEGERS + FLOATS:
             raise InputError(f"{what} gives {dtype}; expected numbers.")
         whole = dtype in INTEGERS
@@ -83,7 +83,7 @@ class Units:
         if not self.image:
             return self.cast(y.reshape(-1, *self.space.shape), self.space.dtype)
         if not view.integers and str(y.dtype).endswith("float16"):
-            y = self.cast(y, "float32")  # numpy has no bfloat16, and levels need the bits
+            y = self.cast(y, "float32")  # numpy has no bfloat16, and levels need the precision
         h, w, c = self.image.shape
         if self._order(view.layout) == "channels_first":
             y = y.reshape(-1, c, h, w).permute(0, 2, 3, 1)
@@ -91,7 +91,7 @@ class Units:
             y = y.reshape(-1, h, w, c)
         if not view.integers:
             if self.values is None:
-                return y  # floats, while their range is still being looked for
+                return y  # floats, while their range is still unknown
             low, high = self.values
             top = self.image.levels - 1
             y = ((y - low) * (top / (high - low))).round().clamp(0, top)
@@ -108,19 +108,19 @@ class Units:
         return x.reshape(-1, *self.layouts()[view.layout or self.first])
 
     def _order(self, layout: Layout | None) -> Layout:
-        """The order of an image's axes, before a plane or flat image loses some of them."""
+        """The order of an image's axes, before a plane or flat image drops some of them."""
         return layout if layout in ("channels_first", "channels_last") else self.first
 
 
 def infer_values(what: str, low: float, high: float) -> tuple[float, float]:
-    """The range of an image's floats from the extremes of some draws; `InputError` where it is not clear."""
+    """The range of an image's floats, from the extremes of some draws; `InputError` if it is ambiguous."""
     if low >= 0 and high <= 1:
         return (0.0, 1.0)
-    if -1 - SLACK <= low < -SLACK * high and high <= 1 + SLACK:  # negatives that are no mere overshoot of zero
+    if -1 - SLACK <= low < -SLACK * high and high <= 1 + SLACK:  # negatives beyond a mere overshoot of zero
         return (-1.0, 1.0)
     raise InputError(
-        f"{what} gives floats from {low:.4g} to {high:.4g}: it is not clear which stand for black and white. Say so "
-        "with values=(low, high), such as values=(0, 1), (-1, 1) or (0, 255)."
+        f"{what} gives floats from {low:.4g} to {high:.4g}: it is not clear which are black and white. Give them "
+        "as values=(low, high), such as values=(0, 1), (-1, 1) or (0, 255)."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a NumpyNetwork is written in, the array API, exports: by `array_api_compat`, which calls PyTorch for it."""
+"""NumpyNetworks, written in the array API, can be exported: `array_api_compat` calls PyTorch for it."""
 
 from __future__ import annotations
 

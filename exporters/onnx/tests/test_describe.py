@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from zoo_onnx.compose import compose
 import zoo
 from zoo.artifact import inspection
 from zoo.signature import Call, Loop, Noise, Option
+from zoo.spaces import Labels
 
 SPACE = zoo.Real(3)
 
@@ -190,7 +190,7 @@ def test_the_known_answer_can_be_checked_by_hand(folder):
     ("names", "meaning"), [("012", "0 to 2"), ("ab", "0 is a, 1 is b"), ("021", "0 is 0, 1 is 2, 2 is 1")]
 )
 def test_classes_that_are_called_by_their_numbers_are_not_listed(names, meaning):
-    assert describe.classes(SimpleNamespace(classes=SimpleNamespace(names=tuple(names)))) == meaning
+    assert describe.numbering(Labels(tuple(names))) == meaning
 
 
 def test_the_license_is_that_of_the_preset_or_what_is_given(tmp_path):

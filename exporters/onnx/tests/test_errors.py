@@ -1,4 +1,4 @@
-"""What cannot be traced gets an error that names the operation, the line, and the way around."""
+"""Code that cannot be traced raises an error with the operation, the line, and a workaround."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_error_names_the_operation_and_the_way_around(case):
     function, names, way = CASES[case]
-    with pytest.raises(ExportError, match=f"(?s)^Mine: sample cannot be .*{names}.*Way around.*{way}") as caught:
+    with pytest.raises(ExportError, match=f"(?s)^Mine: sample cannot be .*{names}.*Workaround.*{way}") as caught:
         graph(function)
     assert len(str(caught.value)) < 600  # one thing to read, not torch's report
 
@@ -183,10 +183,10 @@ def drawn(x):
 def median(x):
     return x.median(1)[0]
 """
-# the line to blame, what is said of it, and the way around
+# the line to blame, what is said of it, and the workaround
 BLAMED = {
     "lazy": ("if not self.ready:", "needs the value of a tensor", "is made a bool before"),
-    "masked": ("return x[x[:, 0] > 0] * 2", "makes a tensor whose shape depends on values", "torch.where"),
+    "masked": ("return x[x[:, 0] > 0] * 2", "creates a tensor whose shape depends on values", "torch.where"),
     "bfloat16": ("return (y * 2).float()", "computes in bfloat16", r"model.float\(\)"),
     "half": ("return y.exp().float()", "computes in float16", "made float32 before"),
     "autocast": ("y = x @ torch.ones(4, 4)", "computes in bfloat16", "without autocast"),
@@ -203,7 +203,7 @@ def test_the_line_of_a_library_is_named(name, tmp_path):
     function = runpy.run_path(str(folder / "flow.py"))[name]
     code, said, way = BLAMED[name]
     (number,) = (i for i, line in enumerate(LIBRARY.splitlines(), 1) if line.strip() == code)
-    with pytest.raises(ExportError, match=f"(?s){said}.*Way around.*{way}") as caught:
+    with pytest.raises(ExportError, match=f"(?s){said}.*Workaround.*{way}") as caught:
         graph(lambda x: function(x))
     assert re.search(rf"\(layers/flow.py:{number}, called at test_errors.py:\d+\)", str(caught.value))
     assert f"`{code}`" in str(caught.value) or name in ("drawn", "median")  # which name the operation

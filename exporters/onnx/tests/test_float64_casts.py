@@ -1,4 +1,4 @@
-"""What a model computes in float64 is exported, also where onnxruntime has no kernel for it."""
+"""Float64 computations are exported, even if onnxruntime has no kernel for them."""
 
 from __future__ import annotations
 

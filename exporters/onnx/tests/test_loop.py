@@ -1,4 +1,4 @@
-"""A loop in the graph is the loop that the framework runs, however many of its steps' noise is drawn at once."""
+"""A loop in the graph equals the framework's loop, no matter for how many steps noise is drawn at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the same in every step leaves the body of a loop."""
+"""Computations that are the same in every step are hoisted out of the body of a loop."""
 
 from __future__ import annotations
 

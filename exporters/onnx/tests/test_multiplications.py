@@ -1,4 +1,4 @@
-"""What is counted of a method's work is what its layers multiply."""
+"""The counted work of a method is the number of multiplications in its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The random numbers of an artifact are those of `zoo.noise`, whatever rows are in a batch and wherever in it."""
+"""The random numbers of an artifact equal those of `zoo.noise`, for any rows at any position in a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What copies for nothing is not in the graph, and what is left computes the same."""
+"""Redundant copies are removed from the graph, and the rest computes the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write, whose usual trace is wrong or none: exported, with the rows of PyTorch for any batch."""
+"""Common code with a wrong or missing translation is exported, and gives PyTorch's rows for any batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transposed convolution and the plain one that replaces it are one function."""
+"""A transposed convolution and the plain one that replaces it compute the same function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where weights lie: inside of each file while they are few, else in one shared file, and each matrix once."""
+"""Weights are stored inside each file while small, else in one shared file, and each matrix once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method of every architecture as an artifact that gives what its source gives."""
+"""Every method of every architecture as an artifact that reproduces its source."""
 
 from __future__ import annotations
 

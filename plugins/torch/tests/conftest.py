@@ -1,4 +1,4 @@
-"""What several tests use: small models with weights that are not zero, and a look into artifacts."""
+"""Shared by several tests: small models with nonzero weights, and inspection of artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop of an autoregressive sampler carries is what one pass over everything computes."""
+"""The caches in the loop of an autoregressive sampler equal one pass over all dimensions."""
 
 from __future__ import annotations
 

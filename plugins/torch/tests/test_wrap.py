@@ -1,4 +1,4 @@
-"""A stranger's functions and modules as models: artifact rows == source rows == what the user's own code gives."""
+"""Third-party functions and modules as models: artifact rows == source rows == rows of the user's own code."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ def test_a_module_that_cannot_be_found_is_named():
     hidden = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)).train()
     places = [iter(())]
     places[0] = (hidden for _ in iter(int, 1))  # a generator hides it
-    with pytest.raises(InputError, match="draws random numbers of its own"):
+    with pytest.raises(InputError, match="draws its own random numbers"):
         wrap(sample=lambda z: next(places[0])(z), noise=zoo.Normal(3), space=zoo.Real(2))
     model = wrap(sample=lambda z: next(places[0])(z), noise=zoo.Normal(3), space=zoo.Real(2), modules=[hidden])
     assert list(model.network.parts) == [hidden]
@@ -446,7 +446,7 @@ WRONG = {
     "nan": ({"sample": lambda z: z / 0 * 0, "noise": TWO, "space": REAL}, "gives nan"),
     "rows": ({"sample": lambda z: z[z[:, 0] > 9], "noise": TWO, "space": REAL}, "expected one row each"),
     "tuple": ({"sample": lambda z: (z, z), "noise": TWO, "space": REAL}, "tuple of 2; expected one tensor"),
-    "numpy": ({"sample": lambda z: z.numpy(), "noise": TWO, "space": REAL}, "numpy array: it left the framework"),
+    "numpy": ({"sample": lambda z: z.numpy(), "noise": TWO, "space": REAL}, "numpy array: operations outside the"),
     "random": ({"sample": lambda z: z + torch.randn(2), "noise": TWO, "space": REAL}, r"in randn \(test_wrap.py:\d+\)"),
     "numpy random": (
         {"sample": lambda z: z + float(np.random.randn()), "noise": TWO, "space": REAL},
@@ -457,12 +457,12 @@ WRONG = {
         "no function takes the option 't'",
     ),
     "classes": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "classes": 3}, "takes a keyword 'label'"),
-    "log_prob": ({"log_prob": lambda x: x, "space": REAL}, "expected one number for each example"),
+    "log_prob": ({"log_prob": lambda x: x, "space": REAL}, "expected one number per example"),
     "latent": ({"decode": nn.Linear(2, 2), "space": REAL}, "give latent=16"),
     "logits": ({"predict": lambda x: x, "classes": 2, "space": REAL}, "add the softmax"),
-    "no classes": ({"predict": lambda x: x.softmax(-1), "space": REAL}, r"say of which classes=\[...\]"),
+    "no classes": ({"predict": lambda x: x.softmax(-1), "space": REAL}, r"name their classes=\[...\]"),
     "raw image": ({"encode": nn.Linear(30, 2), "space": IMAGE}, r"with values=\(0, 1\)"),
-    "values": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "values": (0, 1)}, "are about images"),
+    "values": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "values": (0, 1)}, "are for images"),
     "values order": (
         {"decode": lambda z: z, "latent": 30, "space": IMAGE, "values": (1, 0)},
         "floats of black and white",
@@ -487,7 +487,7 @@ WRONG = {
     ),
     "state names": (
         {"init": lambda z: {"a": z}, "step": lambda i, s: {"b": s["a"]}, "noise": TWO, "space": REAL, "length": 5},
-        "expected the state as init gives it",
+        "expected a state like that of init",
     ),
     "script": ({"sample": SCRIPT, "noise": TWO, "space": REAL}, "TorchScript cannot be traced"),
     "count": ({"sample": lambda n: torch.zeros(n, 2), "noise": TWO, "space": REAL}, "not a number of rows"),
@@ -524,7 +524,7 @@ WRONG = {
     ),
     "random in a call": (
         {"sample": zoo.Call(lambda z: z + torch.randn(2), {}, {"x": REAL.tensor}, {"z": TWO}), "space": REAL},
-        r"sample draws random numbers .*in randn",
+        r"sample draws its own random numbers, in randn",
     ),
     "random in a loop": (
         {
@@ -540,14 +540,14 @@ WRONG = {
             ),
             "space": REAL,
         },
-        r"sample draws random numbers .*in randn",
+        r"sample draws its own random numbers, in randn",
     ),
     "random later": (
         {"init": lambda z: z, "step": lambda i, x: _later(i, {"x": x})["x"], "noise": TWO, "length": 9, "space": REAL},
-        r"step draws random numbers .*in randn",
+        r"step draws its own random numbers, in randn",
     ),
     **{
-        f"idle {name}": ({"sample": lambda z: z, "noise": TWO, "space": REAL, name: value}, f"{name}= does nothing")
+        f"idle {name}": ({"sample": lambda z: z, "noise": TWO, "space": REAL, name: value}, f"{name}= has no effect")
         for name, value in {
             "length": 5,
             "until": lambda s: s,
@@ -578,15 +578,15 @@ WRONG = {
             "length": 2,
             "space": REAL,
         },
-        r"noise goes before inputs, .*: step\(i, state, eps, prompt\)",
+        r"noise comes before inputs, .*: step\(i, state, eps, prompt\)",
     ),
     "noise after a class": (
         {"sample": lambda label, z: z, "noise": TWO, "classes": 3, "space": REAL},
-        r"noise goes before inputs, .*: sample\(z, label\)",
+        r"noise comes before inputs, .*: sample\(z, label\)",
     ),
     "noise after an option": (
         {"sample": lambda scale, z: z, "noise": TWO, "options": {"scale": 1.0}, "space": REAL},
-        r"noise goes before inputs, .*: sample\(z, scale\)",
+        r"noise comes before inputs, .*: sample\(z, scale\)",
     ),
     "state of another dtype": (
         {"init": lambda z: z.double(), "step": lambda i, x: x, "noise": TWO, "length": 3, "space": REAL},
@@ -619,7 +619,7 @@ WRONG = {
     "rows mixed in a score": ({"log_prob": lambda x: x.sum(1).softmax(0), "space": REAL}, "log_prob mixes rows"),
     "batch norm": (
         {"sample": nn.BatchNorm1d(2, track_running_stats=False), "noise": TWO, "space": REAL},
-        "one row alone, fails on examples: ValueError.*batch statistics",
+        "a single row, fails on examples: ValueError.*batch statistics",
     ),
     "no steps": (
         {"init": lambda z: z, "step": lambda i, x: x, "noise": TWO, "options": {"steps": 0}, "space": REAL},
@@ -628,7 +628,7 @@ WRONG = {
     "name": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "../mine"}, "without slashes"),
     "name of lines": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "name": "a\nb"}, "control characters"),
     "family": ({"sample": lambda z: z, "noise": TWO, "space": REAL, "family": "gna"}, "Did you mean 'gan'"),
-    "idle noise": ({"predict": lambda x: x[:, 0], "noise": TWO, "space": REAL}, "noise= does nothing"),
+    "idle noise": ({"predict": lambda x: x[:, 0], "noise": TWO, "space": REAL}, "noise= has no effect"),
     "unknown model": ({"model": nn.Linear(2, 2), "space": REAL}, "wrap does not know what a Linear does"),
 }
 
@@ -737,7 +737,7 @@ def test_what_a_function_remembers_is_named(case):
 
 def test_what_a_function_remembers_may_fail_for_another_number_of_rows():
     with pytest.raises(
-        InputError, match=r"of one row alone, fails .*GrowingCache.keys\[\d\].*, which it changes"
+        InputError, match=r"on a single row, fails .*GrowingCache.keys\[\d\].*, which it changes"
     ) as caught:
         wrap(sample=GrowingCache(), noise=TWO, space=REAL)
     assert "draws random" not in str(caught.value)
@@ -849,7 +849,7 @@ class ActivationNorm(nn.Module):
 
 def test_a_layer_that_the_first_batch_initializes_is_trained_before():
     layer = ActivationNorm()
-    with pytest.raises(InputError, match=r"the first call sets .*scale.* Make the model anew"):
+    with pytest.raises(InputError, match=r"the first call sets .*scale.* Create the model again"):
         wrap(sample=layer, noise=zoo.Normal(2), space=zoo.Real(2))
     wrap(sample=layer, noise=zoo.Normal(2), space=zoo.Real(2))  # which now has its scale
 
@@ -974,12 +974,10 @@ def test_a_draw_that_nothing_uses_is_no_fault(name, tmp_path):
         mean, drawn = net(x)
         return mean + drawn[:, :1]
 
-    with pytest.raises(
-        InputError, match=r"draws random numbers of its own, in (?!.*attention)\w+ \(test_wrap.py:\d+\)"
-    ):
+    with pytest.raises(InputError, match=r"draws its own random numbers, in (?!.*attention)\w+ \(test_wrap.py:\d+\)"):
         wrap(encode=seeded, space=REAL)
     decided = lambda x: torch.where(torch.tensor(bool(net(x)[1].sum() > -1e9)), x, -x)  # noqa: E731
-    with pytest.raises(InputError, match="draws random numbers of its own, in"):
+    with pytest.raises(InputError, match="draws its own random numbers, in"):
         wrap(encode=decided, space=REAL)
 
 

@@ -1,4 +1,4 @@
-"""What `wrap` runs of a model that takes long, by a clock that the model itself moves."""
+"""How much `wrap` runs of a slow model, by a clock that the model itself advances."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_where_one_draw_takes_long_wrap_asks_and_says_how_long(slow):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock.now))
         with pytest.raises(
-            InputError, match=r"would take about 75 s \(50 steps of 1.5 s\). Say so: values=\(low, high"
+            InputError, match=r"would take about 75 s \(50 steps of 1.5 s\). Give them: values=\(low, high"
         ):
             sampler(clock)
     assert clock.rows == 6  # the step itself, looked at twice

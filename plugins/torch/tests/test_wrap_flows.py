@@ -1,4 +1,4 @@
-"""Flows of zuko and nflows as they come: what they give is what their own objects give."""
+"""Unmodified flows of zuko and nflows: results equal those of their own objects."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_flows_that_wrap_does_not_take():
         wrap(zuko.flows.NICE(4, **SMALL), space=zoo.Image(2, 2, 1))
     with pytest.raises(InputError, match="without a context"):
         wrap(zuko.flows.NICE(4, context=2, **SMALL), space=zoo.Real(4))
-    with pytest.raises(InputError, match="two ways to say one thing"):
+    with pytest.raises(InputError, match="conflicts with"):
         wrap(zuko.flows.NICE(4, **SMALL), sample=lambda z: z, space=zoo.Real(4))
-    with pytest.raises(InputError, match="density= and a NICE are two ways"):
+    with pytest.raises(InputError, match="density= conflicts with a NICE"):
         wrap(zuko.flows.NICE(4, **SMALL), density="lower_bound", space=zoo.Real(4))
 
 

@@ -1,4 +1,4 @@
-"""Inputs beside observations, latents and classes, of every dtype: prompts, conditions, switches."""
+"""Inputs other than observations, latents and classes, of every dtype: prompts, conditions, switches."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ TOKENS = {"prompt": zoo.Tensor("int64", (8,), low=0, high=9)}
     ({"inputs": TOKENS}, r"no function takes the input 'prompt' by keyword \(looked at sample\)"),
     ({"inputs": {"seed": TOKENS["prompt"]}}, "input 'seed' has a name that is taken"),
     ({"inputs": TOKENS, "options": {"prompt": 1}}, "input 'prompt' has a name that is taken"),
-    ({"inputs": TOKENS, "sample": CALL, "noise": None}, "inputs= does nothing here"),
+    ({"inputs": TOKENS, "sample": CALL, "noise": None}, "inputs= has no effect here"),
     ({"inputs": TOKENS, "sample": lambda z, prompt: nn.Embedding(5, 2)(prompt)[:, 0]}, "sample fails on examples: .*"),
     ({"sample": lambda z, prompt: z}, r"other inputs \(inputs=.* by keyword"),
 ])  # fmt: skip

@@ -17,14 +17,14 @@ from zoo_onnx.tracing.trace import Argument, trace
 
 
 def compose(network: nn.Module, method: str, definition: Method, name: str = "") -> ir.Model:
-    """The ONNX model of a method. Inputs: `seed` and `index` (N,) int64 if it is random, `index` alone if it takes
-    nothing else for each row, its own inputs (N, ...), and its options, which are scalars. Errors call the model
-    `name`."""
+    """The ONNX model of a method. Inputs: `seed` and `index` (N,) int64 if it is random, only `index` if it has no
+    other input per row, its own inputs (N, ...), and its options, which are scalars. `name` is the model's name in
+    errors."""
     return Composer(network, method, definition, name or type(network).__name__).model()
 
 
 class Composer:
-    """The graph of a method under construction. `values` are what its pieces may take, by name."""
+    """The graph of a method under construction. `values` are available to its pieces, by name."""
 
     def __init__(self, network: nn.Module, method: str, definition: Method, name: str) -> None:
         self.network, self.method, self.definition, self.name = network, method, definition, name
@@ -34,7 +34,7 @@ class Composer:
         for name in (*self.signature.row_inputs, *self.signature.options, *self.signature.outputs):
             self.main.reserve(name)
         self.values: dict[str, ir.Value] = {}
-        self.options: dict[str, ir.Value] = {}  # as they are given
+        self.options: dict[str, ir.Value] = {}  # as passed by the caller
 
     def model(self) -> ir.Model:
         main, signature = self.main, self.signature
@@ -60,7 +60,7 @@ class Composer:
         return model
 
     def _places(self) -> ir.Value:
-        """The places of the rows in the batch, (N,) int64."""
+        """The positions of the rows in the batch, (N,) int64."""
         main = self.main
         first = self.values[next(iter(self.signature.inputs))]
         count = main.op("Squeeze", main.op("Shape", first, start=0, end=1), main.constant([0], "int64"))
@@ -84,6 +84,6 @@ class Composer:
             }
 
     def trace(self, function: Any, arguments: Mapping[str, Argument], part: str = "") -> ir.Model:
-        """The graph of a function of the network; `part` says which of the method's it is."""
+        """The graph of a function of the network; `part` says which function of the method it is."""
         what = f"{self.name}: {self.method}" + (f" ({part})" if part else "")
         return trace(self.network, function, arguments, what, self.defaults)

@@ -1,4 +1,4 @@
-"""What a file says of itself: text for people who open it in a viewer, JSON for programs, and a known answer."""
+"""The metadata of a file: text for people who open it in a viewer, JSON for programs, and a known answer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zoo.columns import Table
 from zoo.eager import EagerModel
 from zoo.parity.budget import Cost
 from zoo.signature import Option, Signature, Tensor, resolve
-from zoo.spaces import Discrete, Image, Real, Space, Strings, Text, Tokens
+from zoo.spaces import Discrete, Image, Labels, Real, Space, Strings, Text, Tokens, names_of
 
 SEED, INDEX = 7, 3  # of the known answer
-SHOWN = 8  # numbers of it, of each output
-LISTED = 24  # classes that are named where their numbers are explained; metadata has all
+SHOWN = 8  # numbers of each output in it
+LISTED = 24  # classes listed where their numbers are explained; metadata has all
 DENSITIES = {"exact": "exact", "lower_bound": "a lower bound", "unnormalized": "up to a constant"}
 PURPOSE = {
     "sample": "Draws observations.",
@@ -35,8 +35,8 @@ PURPOSE = {
 def explain(
     composed: ir.Model, model: EagerModel, method: str, versions: Mapping[str, str], cost: Cost, seconds: float
 ) -> None:
-    """Write into a composed method what it is, what goes in and comes out, and a known answer, if the source gives it
-    in a part of these seconds."""
+    """Write metadata into a composed method: a description, its inputs and outputs, and a known answer, if the source
+    computes it in a fraction of these seconds."""
     signature = model.signatures[method]
     inputs = {name: tensor_facts(model, method, name, t) for name, t in signature.row_inputs.items()}
     outputs = {name: tensor_facts(model, method, name, t) for name, t in signature.outputs.items()}
@@ -57,6 +57,7 @@ def explain(
         "loop": signature.length,
         "space": model.space.to_json(),
         "classes": list(model.classes.names) if model.classes else None,
+        "categories": names_of(model.categories),
         "inputs": inputs,
         "outputs": outputs,
         "options": options,
@@ -70,7 +71,7 @@ def explain(
 
 
 def summary(model: EagerModel, method: str, signature: Signature) -> str:
-    """What the method does and what a caller has to know, in some sentences."""
+    """What the method does and what a caller needs to know, in a few sentences."""
     options = ", options are scalars" if signature.options else ""
     parts = ["units", *["loop"] * (signature.length is not None), *["random numbers"] * signature.random]
     sentences = [
@@ -102,7 +103,7 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             meaning = "the number of each row under its seed, from 0 on; no two indices share random numbers"
             low = 0
         case "label":
-            meaning, low, high = f"the class of each row: {classes(model)}", 0, len(model.classes or ()) - 1
+            meaning, low, high = f"the class of each row: {numbering(model.classes)}", 0, len(model.classes or ()) - 1
         case "x":
             meaning, facts["unit"] = observations(model.space)
             low, high = level_range(model)
@@ -116,9 +117,12 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
         case "conditionals":
             meaning, facts["unit"] = "terms of log_prob in nats, one for each dimension in the model's order", "nats"
         case "y" if tensor.shape:
-            meaning, facts["unit"], low, high = f"probability of each class: {classes(model)}", "probability", 0, 1
+            meaning, facts["unit"] = f"probability of each class: {numbering(model.classes)}", "probability"
+            low, high = 0, 1
         case "y":
             meaning = "score: higher is more like the data"
+        case _ if name in model.categories:
+            meaning, high = f"{name} of each row: {numbering(model.categories[name])}", len(model.categories[name]) - 1
         case _:
             meaning = name
     facts["meaning"] = getattr(tensor, "help", "") or meaning
@@ -127,7 +131,7 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
 
 
 def observations(space: Space) -> tuple[str, str]:
-    """What the numbers of observations mean, and their unit."""
+    """The meaning of the numbers of observations, and their unit."""
     match space:
         case Image(height=height, width=width, channels=channels, levels=levels):
             axes = f"images (batch, row, column, channel) of {height} rows, {width} columns and {channels} channel"
@@ -150,13 +154,13 @@ def observations(space: Space) -> tuple[str, str]:
     return space.describe(), ""
 
 
-def classes(model: EagerModel) -> str:
-    """What the numbers of classes mean."""
-    names = model.classes.names if model.classes else ()
+def numbering(labels: Labels | None) -> str:
+    """What the numbers of classes or categories mean."""
+    names = labels.names if labels else ()
     if names and all(name == str(number) for number, name in enumerate(names)):
         return f"0 to {len(names) - 1}"
-    listed = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
-    return listed + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
+    shown = ", ".join(f"{number} is {name}" for number, name in enumerate(names[:LISTED]))
+    return shown + (f", ... {len(names) - 1} is {names[-1]}" if len(names) > LISTED else "")
 
 
 def level_range(model: EagerModel) -> tuple[int | None, int | None]:
@@ -181,9 +185,9 @@ def option_facts(name: str, option: Option, signature: Signature) -> dict[str, A
 
 
 def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, Any] | None:
-    """Inputs of one row, each filled with one number, and the first numbers that the source gives for it; None if
-    these are not finite. A runtime that gives others computes something else. Of a loop it takes at most so many
-    steps; None if it has to take more."""
+    """Inputs of one row, each filled with one number, and the first numbers of the source's outputs; None if these are
+    not finite. A runtime with different outputs is wrong. A loop takes at most this many steps; None if it has to take
+    more."""
     signature = model.signatures[method]
     length = signature.length
     filled = {name: ordinary(tensor_facts(model, method, name, t)) for name, t in signature.inputs.items()}
@@ -206,6 +210,6 @@ def known_answer(model: EagerModel, method: str, most: int | None) -> dict[str, 
 
 
 def ordinary(facts: Mapping[str, Any]) -> float:
-    """A number that an input with these facts may take, if possible not zero, which would hide much."""
+    """A number that is valid for an input with these facts, if possible not zero, which would hide errors."""
     number = 0.5 if facts["dtype"] == "float32" else 1
     return min(max(number, facts.get("low", number)), facts.get("high", number))

@@ -33,6 +33,7 @@ from zoo.parity import comparison, costs
 from zoo.parity.budget import Check, Cost, Run, plan, seconds_of
 from zoo.parity.cases import Case, Progress, make_cases, pack, silent
 from zoo.signature import Method
+from zoo.spaces import names_of
 from zoo.system.files import atomic_folder, sha256
 from zoo.wrapping.probe import STATE
 from zoo_onnx.compose import compose
@@ -57,15 +58,15 @@ def export(
 ) -> Manifest:
     """Write `model` as an artifact to `folder`; `ExportError` if it cannot be traced or differs from its source.
 
-    With `options` all options become constants: these values, and the defaults of others. So every input of the files
-    has a row axis, as servers need that batch requests. Weights lie inside of each file while all files are at most
-    `limit` bytes, else in one file beside them.
+    With `options` all options become constants: these values, and the defaults of others. Then every input of the files
+    has a row axis, as servers with batching need. Weights are stored inside the files if these total at most `limit`
+    bytes, otherwise in one separate file.
 
-    `check` says how much is compared with the source, of each method: what fits into so many seconds (by default 40),
-    "full" or "quick". What was compared is in the manifest.
+    `check` is how much of each method to compare with the source: a number of seconds (by default 40), "full" or
+    "quick". The manifest states what was compared.
 
-    With `weights` "float16" or "int8" the source is the model with its weights rounded to those, for as long as this
-    takes. What the rounding changed is in the manifest.
+    With `weights` "float16" or "int8" the source is the model with its weights rounded, for the duration of the export.
+    The manifest states the effect of rounding.
     """
     seconds = seconds_of(check)
     if options is not None:
@@ -82,7 +83,7 @@ def export(
 
 
 class Export:
-    """The files of `model`, whose weights are what `weights` can hold, in the folder `work`."""
+    """The files of `model`, whose weights `weights` can represent, in the folder `work`."""
 
     manifest: Manifest
 
@@ -91,13 +92,13 @@ class Export:
         self.seconds, self.progress = seconds, progress
         self.module, self.methods = traceable(model)
         self.costs: dict[str, Cost] = {}  # of the source
-        self.stored = np.zeros(2)  # weights in fewer bits, and all
+        self.stored = np.zeros(2)  # number of weights in fewer bits, and of all
         self.windowed: set[str] = set()  # methods with loops that can be entered anywhere
         self.plans: dict[str, list[Run]] = {}
         self.cases: list[Case] = []
 
     def write(self, limit: int) -> None:
-        """All files, with a manifest that states no comparison, and no examples."""
+        """Write all files, with a manifest without a comparison, and no examples."""
         model, network = self.model, self.model.network
         made_by = versions(network.framework)
         entries, files = {}, Weights(self.work, limit)
@@ -129,12 +130,13 @@ class Export:
             files={p.name: file_entry(p) for p in sorted(self.work.iterdir())},
             versions=made_by,
             card=model.meta.get("card", {}),
+            categories=names_of(model.categories),
             **{k: v for k, v in network.describe().items() if k != "framework"},
         )
         write_manifest(self.work, self.manifest)
 
     def compare(self) -> None:
-        """Compare the files with the source, as far as the budget goes, and state what was compared."""
+        """Compare the files with the source within the budget, and record what was compared."""
         try:
             artifact = Artifact(self.work, device="cpu")
             for method, signature in self.model.signatures.items():
@@ -144,7 +146,7 @@ class Export:
                 artifact.release()
             self.cases = list(make_cases(self.model, self.plans, self.progress))
             found = comparison.check(artifact, self.cases, progress=self.progress)
-        except CorruptFile as error:  # the graph is valid, and onnxruntime will not have it
+        except CorruptFile as error:  # the graph is valid, but onnxruntime rejects it
             said = str(error).replace(f"{self.work}{os.sep}", "")
             said = f"{self.model.name}: the exported graph does not run. {said}"
             raise ExportError(low_precision(self.model.name, self.module) or said) from error
@@ -159,7 +161,7 @@ class Export:
         write_manifest(self.work, self.manifest)
 
     def state_precision(self, model: EagerModel) -> None:
-        """State what rounding the weights of `model` has changed."""
+        """Record the effect of rounding the weights of `model`."""
         exact = list(make_cases(model, self.plans, self.progress))
         share = float(self.stored[0] / max(self.stored[1], 1))
         held = Precision(self.weights, share, deviations(exact, self.cases))
@@ -169,7 +171,7 @@ class Export:
 
 @contextmanager
 def naming_what_is_kept(model: EagerModel) -> Iterator[None]:
-    """An `ExportError` of a model that keeps tensors between calls says that first: it may be why."""
+    """For a model that keeps tensors between calls, an `ExportError` says so first: it may be the cause."""
     try:
         yield
     except ExportError as error:
@@ -177,8 +179,8 @@ def naming_what_is_kept(model: EagerModel) -> Iterator[None]:
         if not kept:
             raise
         raise ExportError(
-            f"{model.name}: its functions keep {kept} from an earlier call, and an artifact keeps nothing. {STATE}; "
-            f"anything else is computed anew. If no call uses what an earlier one has kept, it is this: {error}"
+            f"{model.name}: its functions keep {kept} from an earlier call, but an artifact keeps nothing. {STATE}; "
+            f"recompute anything else. If no call uses what an earlier one has kept, the cause is: {error}"
         ) from error
 
 
@@ -203,12 +205,12 @@ def traceable(model: EagerModel) -> tuple[nn.Module, Mapping[str, Method]]:
 
 
 def low_precision(name: str, module: nn.Module) -> str:
-    """What to say of a network whose weights have fewer bits than an artifact's numbers; "" of any other."""
+    """The message for a network whose weights have fewer bits than float32; "" for any other."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.dtype in (torch.bfloat16, torch.float16):
             kind = str(tensor.dtype).removeprefix("torch.")
             around = IN_FLOAT32[getattr(module, "framework", "torch")]
-            return f"{name}: the network computes in {kind}, which is not what the artifact does. Way around: {around}."
+            return f"{name}: the network computes in {kind}, but an artifact computes in float32. Workaround: {around}."
     return ""
 
 

@@ -19,7 +19,7 @@ DTYPES = {
     "bool": ir.DataType.BOOL,
 }
 OPSET = 20
-NETWORK = "network."  # what the names of a traced network's modules and weights begin with
+NETWORK = "network."  # prefix of the names of a traced network's modules and weights
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -37,11 +37,11 @@ class Scope:
         self.graph = ir.Graph([], [], nodes=[], opset_imports=opsets, name=name)
 
     def name(self, stem: str) -> str:
-        """A name that no other value of the whole model has: bodies must not shadow the graphs around them."""
+        """A name that is unique in the whole model: bodies must not shadow values of outer graphs."""
         return self.reserve(f"{stem}_{next(self.root.numbers)}")
 
     def reserve(self, name: str) -> str:
-        """This name, or one made of it that no other value has."""
+        """This name, or a unique one derived from it."""
         taken = self.root.taken
         while name in taken:
             name = f"{name}_{next(self.root.numbers)}"
@@ -50,7 +50,7 @@ class Scope:
 
     @contextlib.contextmanager
     def named(self, part: str) -> Iterator[None]:
-        """Inside, the names of nodes begin with a part of the model, so that a profile can tell them."""
+        """Inside, node names have a part of the model as prefix, so that profiles show it."""
         self.part = f"{part}/"
         yield
         self.part = ""
@@ -61,7 +61,7 @@ class Scope:
         return value
 
     def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        """Make a value an output: itself, or a copy, if another graph made it or it is an output already."""
+        """Make a value an output: itself, or a copy if it belongs to another graph or is already an output."""
         node = value.producer()
         own = node is not None and node.graph is self.graph and not value.is_graph_output()
         self.declare(value if own else self.op("Identity", value), name, dtype, shape)
@@ -88,7 +88,7 @@ class Scope:
         return node.outputs[0], node.outputs[1]
 
     def constant(self, value: Any, dtype: str) -> ir.Value:
-        """A constant of the outermost graph, one for each value."""
+        """A constant of the outermost graph, shared by equal values."""
         root, array = self.root, np.asarray(value, dtype=dtype)
         key = (dtype, array.shape, array.tobytes())
         if key not in root.constants:
@@ -99,11 +99,11 @@ class Scope:
         return self.op("Cast", value, to=int(DTYPES[dtype]))
 
     def splice(self, piece: ir.Model, arguments: Sequence[ir.Value], part: str = "") -> list[ir.Value]:
-        """Move a traced graph here, its inputs replaced by `arguments`. Its weights become this graph's own: in the
-        body of a loop, onnxruntime lays out convolutions for speed only where the weights are in the same graph.
+        """Move a traced graph here, with its inputs replaced by `arguments`. Its weights become this graph's own: in
+        the body of a loop, onnxruntime optimizes the layout of convolutions only if the weights are in the same graph.
 
-        Weights are named as in the network; nodes by the part of the method that they belong to, the module that made
-        them, and their operator: `step/unet.down.0/Conv_12`."""
+        Weights are named as in the network; nodes by their part of the method, the module that created them, and their
+        operator: `step/unet.down.0/Conv_12`."""
         traced = piece.graph
         outputs, given = list(traced.outputs), dict(zip(traced.inputs, arguments, strict=True))
         traced.outputs.clear()
@@ -136,13 +136,13 @@ class Scope:
 
 
 def module(node: ir.Node) -> str:
-    """The module of the network that made a traced node, as PyTorch's exporter noted; "" if none did."""
+    """The module of the network that created a traced node, as recorded by PyTorch's exporter; "" if unknown."""
     scopes = ast.literal_eval(node.metadata_props.get(SCOPES, "[]"))
     return next((str(s).removeprefix(NETWORK) for s in reversed(scopes[:-1]) if s.startswith(NETWORK)), "")
 
 
 def copied(value: ir.Value) -> ir.Value:
-    """What a value is a copy of: tracing copies an argument that is returned as it came."""
+    """The value that a value copies: tracing copies an argument that is returned unchanged."""
     node = value.producer()
     return node.inputs[0] or value if node is not None and node.op_type == "Identity" else value
 

@@ -1,10 +1,10 @@
-"""A `Loop` as ONNX: its begin, one `Loop` node with a step as its body, and its end.
+"""A `Loop` as ONNX: its initialization, one `Loop` node with a step as its body, and its end.
 
-The noise of small steps is drawn for many steps at once. Then there is a loop over blocks of steps around that over
-the steps of a block: what noise costs in a small model is the number of its nodes.
+The noise of small steps is drawn for many steps at once, with an outer loop over blocks of steps: in a small model the
+cost of noise is its number of nodes.
 
-Two constants say which steps are taken, all of them. A check of a long loop opens the file with others in their place,
-so that a few steps at its beginning, middle and end can be compared (`zoo.signature.Window`).
+Two constants select the steps, by default all. A check of a long loop opens the file with other constants, so that a
+few steps at the start, middle and end can be compared (`zoo.signature.Window`).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 INDEX = Tensor("int64", ())
 ALL = 2**63 - 1  # steps
-WINDOWED = 1_000_000  # multiplications of a row in a step. Smaller ones would feel the addition to their number
-BLOCK = 256  # random numbers of a row that are drawn at once; they stay in the cache
+WINDOWED = 1_000_000  # multiplications per row and step; in smaller steps the addition to the step number would show
+BLOCK = 256  # random numbers per row to draw at once; they stay in the cache
 Values = Sequence[ir.Value]
 Step = Callable[[Scope, ir.Value, Values], list[ir.Value]]  # body, iteration, state -> state
 
 
 class LoopBuilder:
-    """Adds a loop to the graph of a `Composer`, which has the values that it takes."""
+    """Adds a loop to the graph of a `Composer`, which holds its input values."""
 
     def __init__(self, composer: Composer, loop: Loop) -> None:
         self.composer, self.loop, self.main = composer, loop, composer.main
         self.values = dict(composer.values)
         self.size = block_size(loop)
-        # what a step takes beside its number and the state
+        # the inputs of a step other than its number and the state
         self.taken: dict[str, Argument] = {**loop.inputs, **loop.invariants, **loop.noise, **loop.options}
 
     def build(self) -> list[ir.Value]:
@@ -58,7 +58,7 @@ class LoopBuilder:
 
     @cached_property
     def length(self) -> ir.Value:
-        """How many steps are taken."""
+        """The number of steps to run."""
         length = self.loop.length
         fixed = isinstance(length, int)
         most = known(self.main.graph, MOST_STEPS, np.asarray(length if fixed else ALL, dtype=np.int64))
@@ -66,17 +66,17 @@ class LoopBuilder:
 
     @cached_property
     def first(self) -> ir.Value | None:
-        """The step from which on they are taken, where the addition costs nothing to speak of."""
+        """The first step to run, if the cost of the addition is negligible."""
         work, _ = multiplications_per_row(self.step)
         large = work is None or work >= WINDOWED
         return known(self.main.graph, FIRST_STEP, np.asarray(0, dtype=np.int64)) if large else None
 
     def moved(self, body: Scope, i: ir.Value) -> ir.Value:
-        """The number of a step for that of an iteration."""
+        """The number of a step, from that of an iteration."""
         return i if self.first is None else body.op("Add", i, self.first)
 
     def initial(self) -> list[ir.Value]:
-        """The first state. What is the same in every step joins the values."""
+        """The initial state. Whatever is constant over steps is added to the values."""
         loop = self.loop
         arguments: dict[str, Argument] = {"index": INDEX, **loop.inputs, **loop.init_noise, **loop.options}
         results = {**loop.state, **loop.invariants}
@@ -114,7 +114,7 @@ class LoopBuilder:
         return self.one(body, i, state, self.composer.draw(body, self.loop.noise, step=i))
 
     def blocks(self, state: Values) -> list[ir.Value]:
-        """All steps, a block of them at a time; the last block may be shorter."""
+        """All steps, one block at a time; the last block may be shorter."""
         size = self.main.constant(self.size, "int64")
 
         def block(body: Scope, number: ir.Value, state: Values) -> list[ir.Value]:
@@ -126,7 +126,7 @@ class LoopBuilder:
         return self.repeat(self.main, self.main.op("Div", rounded_up, size), state, block, "block")
 
     def block(self, scope: Scope, first: ir.Value | None, count: ir.Value, state: Values) -> list[ir.Value]:
-        """The steps from `first` on (None: from 0), whose noise is drawn at once."""
+        """The steps from `first` on (None: from 0), with their noise drawn at once."""
         start = self.main.constant(0, "int64") if first is None else first
         noises = self.composer.draw(scope, self.loop.noise, step=start, block=self.size)
 
@@ -158,9 +158,9 @@ class LoopBuilder:
         return list(node.outputs)
 
     def condition(self, body: Scope, state: Values) -> None:
-        """Whether to go on, as an output of the body."""
+        """Whether to continue, as an output of the body."""
         loop = self.loop
-        if loop.until is None:  # a constant is on the host, where Loop reads it; `more` handed on would go to and fro
+        if loop.until is None:  # a constant is on the host, where Loop reads it; passing `more` on would copy it twice
             body.declare(body.op("Constant", value=ir.tensor(np.asarray(True))), body.name("more"), "bool", [])
             return
         until = loop.until
@@ -181,11 +181,11 @@ class LoopBuilder:
 
 
 def block_size(loop: Loop) -> int:
-    """How many steps' noise to draw at once: all of it, or that of a block, or a step's."""
+    """For how many steps to draw noise at once: all, a block, or one."""
     numbers = sum(math.prod(d for d in n.shape if isinstance(d, int)) for n in loop.noise.values())
     if not numbers or any(isinstance(d, str) for n in loop.noise.values() for d in n.shape):
         return 1
     most = max(1, BLOCK // numbers)
     if isinstance(loop.length, int) and loop.length <= most:
         return loop.length
-    return 1 if loop.until else most  # what ends early would have to end the loop over blocks too
+    return 1 if loop.until else most  # an early end would have to end the loop over blocks, too

@@ -1,4 +1,4 @@
-"""Multiplications per row in a graph: what its layers cost, whatever the machine."""
+"""Multiplications per row in a graph: the cost of its layers, independent of the machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PRODUCTS = ("Attention", "Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM
 
 
 def multiplications_per_row(model: ir.Model) -> tuple[int, int] | tuple[None, None]:
-    """Multiplications per row in matrix products and convolutions, loops counted once, and how many of these
-    operators there are; None where a shape is unknown, or an operator's products are not counted here."""
+    """Multiplications per row in matrix products and convolutions, loops counted once, and the number of these
+    operators; None if a shape is unknown, or an operator's products are not counted here."""
     found = []
     for node in (*model.graph, *(n for graph in model.graph.subgraphs() for n in graph)):
         if node.op_type in PRODUCTS:
@@ -21,11 +21,11 @@ def multiplications_per_row(model: ir.Model) -> tuple[int, int] | tuple[None, No
                 found.append(multiplications(node))
             except Unknown:
                 return None, None
-    return sum(found), len(found) - found.count(0)  # an einsum that only sums or turns multiplies nothing
+    return sum(found), len(found) - found.count(0)  # an einsum that only sums or transposes multiplies nothing
 
 
 class Unknown(Exception):
-    """It is not known how often an operator multiplies."""
+    """The multiplications of an operator are unknown."""
 
 
 def multiplications(node: ir.Node) -> int:
@@ -33,9 +33,9 @@ def multiplications(node: ir.Node) -> int:
         return contractions(node.attributes["equation"].as_string(), [sizes(value) for value in node.inputs])
     first, second = (sizes(value) for value in node.inputs[:2])
     match node.op_type:
-        case "GRU" | "LSTM" | "RNN":  # in each step of the sequence all weights once
+        case "GRU" | "LSTM" | "RNN":  # all weights once per step of the sequence
             return first[0] * (math.prod(second) + math.prod(sizes(node.inputs[2])))
-        case "ConvTranspose":  # each number takes part in as many products as its weights have
+        case "ConvTranspose":  # each number is multiplied by all weights of its channel
             return math.prod(first) * math.prod(second[1:])
         case "Conv":
             return math.prod(sizes(node.outputs[0])) * math.prod(second[1:])
@@ -46,8 +46,8 @@ def multiplications(node: ir.Node) -> int:
 
 
 def contractions(equation: str, shapes: Sequence[Sequence[int]]) -> int:
-    """The products of an einsum, which contracts its operands one after another. What is in one of two operands
-    only, and in nothing that comes later, is summed before they are multiplied."""
+    """The products of an einsum, which contracts its operands one after another. Axes that only one of two operands
+    has, and no later one, are summed before multiplication."""
     terms, arrow, out = equation.replace(" ", "").partition("->")
     operands = terms.split(",")
     named = [axes(term, len(shape)) for term, shape in zip(operands, shapes, strict=True)]
@@ -56,7 +56,7 @@ def contractions(equation: str, shapes: Sequence[Sequence[int]]) -> int:
         for name, n in zip(names, shape, strict=True):
             size[name] = max(n, size.get(name, 1))  # one of them may be 1, repeated along the other
     every = [name for names in named for name in names]
-    # without an arrow: the axes of an ellipsis, and what is named once
+    # without an arrow: the axes of an ellipsis, and those named once
     last = {n for n in every if n.isdigit() and (not arrow or "..." in out)}
     last |= set(out) - {"."} if arrow else {n for n in every if every.count(n) == 1}
     total, held = 0, set(named[0])
@@ -68,7 +68,7 @@ def contractions(equation: str, shapes: Sequence[Sequence[int]]) -> int:
 
 
 def axes(term: str, rank: int) -> list[str]:
-    """The names of an operand's axes: letters, and for those of an ellipsis numbers, counted from the last."""
+    """The names of an operand's axes: letters, or numbers counted from the last for those of an ellipsis."""
     before, dots, after = term.partition("...")
     hidden = rank - len(before) - len(after)
     if hidden < 0 or (hidden and not dots):
@@ -77,13 +77,13 @@ def axes(term: str, rank: int) -> list[str]:
 
 
 def sizes(value: ir.Value | None) -> list[int]:
-    """A shape, for one row."""
+    """A shape for one row."""
     if value is None or value.shape is None:
         raise Unknown
     return [per_row(size) for size in value.shape]
 
 
 def per_row(size: int | ir.SymbolicDim) -> int:
-    """A size for one row: that of `2*batch` is two."""
+    """A size for one row: `2*batch` is 2."""
     factor = re.match(r"\d+", str(size.value if isinstance(size, ir.SymbolicDim) else size))
     return int(factor.group()) if factor else 1

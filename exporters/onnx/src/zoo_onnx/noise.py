@@ -1,6 +1,6 @@
-"""`zoo.noise` in ONNX operators: nothing but integer Mul, Add and Div, for which the CUDA provider has kernels.
+"""`zoo.noise` in ONNX operators: only integer Mul, Add and Div, for which the CUDA provider has kernels.
 
-Equal to the numpy reference bit for bit for uniforms, and to the last bits of log, sin and cos for normals.
+Equal to the numpy reference bit for bit for uniforms, and up to the last bits of log, sin and cos for normals.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ HALF = 2**32
 
 
 def scalar(s: Scope, value: float, dtype: str = "uint64", *, axes: int = 2) -> ir.Value:
-    """A constant for arrays of so many axes, each of length one. With fewer axes, onnxruntime multiplies an array whose
-    last axis has the length one ten times as slowly (1.31, 1024 rows: 8.8 in place of 0.8 microseconds)."""
+    """A constant with `axes` axes of length one. With fewer axes, onnxruntime multiplies an array whose last axis has
+    length one ten times as slowly (1.31, 1024 rows: 8.8 instead of 0.8 microseconds)."""
     return s.constant(np.reshape(value, (1,) * axes), dtype)
 
 
@@ -40,7 +40,7 @@ def swap(s: Scope, x: ir.Value) -> ir.Value:
 
 
 def squares(s: Scope, counter: ir.Value, key: ir.Value, divisor: ir.Value) -> ir.Value:
-    """Squares32 of uint64 counters and keys, as uint64: the highest of its 64 bits, those that `divisor` leaves."""
+    """Squares32 of uint64 counters and keys, as uint64: the highest of its 64 bits, which `divisor` leaves."""
     y = s.op("Mul", counter, key)
     z = s.op("Add", y, key)
     x = rounds(s, y, z)
@@ -48,7 +48,7 @@ def squares(s: Scope, counter: ir.Value, key: ir.Value, divisor: ir.Value) -> ir
 
 
 def row_keys(s: Scope, seed: ir.Value, index: ir.Value) -> ir.Value:
-    """The keys of rows, (N, 1) uint64, from int64 (N,): those of `zoo.noise.row_keys` without the stream's number."""
+    """The keys of rows, (N, 1) uint64, from int64 (N,), as in `zoo.noise.row_keys` without the stream's number."""
     a, b, c = (s.constant([[word[place]] for word in WORDS], "uint64") for place in range(3))
     parts = [s.op("Mul", s.cast(value, "uint64"), factor) for value, factor in ((seed, a), (index, b))]
     words = s.op("Add", s.op("Add", *parts), c)  # (2, N)
@@ -61,18 +61,18 @@ def row_keys(s: Scope, seed: ir.Value, index: ir.Value) -> ir.Value:
     return s.op("Reshape", keys, s.constant([-1, 1], "int64"))
 
 
-# CUDA reads the bounds of a Range on the host, and gives a Shape there. So these two move an integer without a copy
-# between host and device, which would keep a graph from being captured.
+# CUDA reads the bounds of a Range on the host, and returns a Shape there. So these two move an integer without a copy
+# between host and device, which would prevent capturing the graph.
 
 
 def on_host(s: Scope, number: ir.Value) -> ir.Value:
-    """A positive scalar where shapes are made."""
+    """A positive scalar on the host, where shapes are computed."""
     counted = s.op("Range", s.constant(0, "int64"), number, s.constant(1, "int64"))
     return s.op("Squeeze", s.op("Shape", counted), s.constant([0], "int64"))
 
 
 def on_device(s: Scope, number: ir.Value) -> ir.Value:
-    """A scalar where numbers are computed: the only one in a range of giant steps."""
+    """A scalar on the device: the only element of a range with a huge step."""
     far = s.constant(2**62, "int64")
     return s.op("Squeeze", s.op("Range", number, far, far), s.constant([0], "int64"))
 
@@ -86,7 +86,7 @@ def draw(
     options: Mapping[str, ir.Value] | None = None,
     block: int | None = None,
 ) -> ir.Value:
-    """Noise for rows with these keys (N, 1) at a step: float32 of shape (N, *noise.shape). With a `block`: of that many
+    """Noise for rows with these keys (N, 1) at a step: float32 of shape (N, *noise.shape). With `block`: for that many
     steps, from `step` on, (N, block, *noise.shape)."""
     named, each = noise.shape[: noise.group_axes], [int(d) for d in noise.shape[noise.group_axes :]]
     size = math.prod(each)
@@ -111,7 +111,7 @@ def draw(
     flat = s.op("Add", s.cast(flat, "float32"), scalar(s, 0.5, "float32"))
     unit = np.float32(2.0**-23)
 
-    # the axes before those of a group, whose number may depend on options; the rows are the axis that is left over
+    # the axes before those of a group, whose number may depend on options; the axis of rows is inferred
     one = s.constant([1], "int64")
     outer = [s.constant([-1] if block is None else [-1, block], "int64"), *(s.op("Reshape", d, one) for d in dims)]
 

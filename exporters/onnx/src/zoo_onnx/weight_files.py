@@ -1,4 +1,4 @@
-"""Where weights lie: inside of each method's file while all are small, else in one file that the methods share."""
+"""Stores weights inside each method's file while these are small, else in one file that the methods share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import onnx_ir as ir
 from zoo.artifact import WEIGHTS
 from zoo_onnx.passes.duplicate_weights import SMALL, Known, store_once, transpose
 
-LIMIT = 2**28  # bytes of all files together, up to which weights lie inside
+LIMIT = 2**28  # bytes of all files together, up to which weights are inside
 ALIGN = 64
 
 
 class Weights:
-    """Writes the models of an artifact's methods to `folder`. Nothing is kept twice while they are being made: as soon
-    as they are more than `limit` bytes together, weights go to the shared file, each distinct one once."""
+    """Writes the models of an artifact's methods to `folder`. Nothing is held twice: as soon as they exceed `limit`
+    bytes together, weights go to the shared file, each distinct one once."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit
@@ -69,7 +69,7 @@ def stored_bytes(model: ir.Model) -> int:
 
 
 def computed_bytes(model: ir.Model) -> int:
-    """Bytes of the weights as they are computed with: those in fewer bits are restored to float32."""
+    """Bytes of the weights in the precision of computation: those in fewer bits are restored to float32."""
     smaller = ir.DataType.FLOAT16, ir.DataType.INT8
     return sum(math.prod(t.shape.numpy()) * 4 if t.dtype in smaller else t.nbytes for t in _tensors(model))
 

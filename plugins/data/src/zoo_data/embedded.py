@@ -1,5 +1,5 @@
-"""Data sets that lie in this package as compressed arrays. `make.py` beside the package made them; their licenses lie
-beside the files."""
+"""Data sets stored in this package as compressed arrays, made by `make.py` next to the package; their licenses are next
+to the files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zoo.data import SPLITS, Dataset, split_rows
 from zoo.spaces import Discrete, Image, Labels
 
 Array = npt.NDArray[Any]
-ATTRIBUTES = ("hair", "glasses", "beard", "mouth", "skin")  # of a pixel face, beside the color of its hair
+ATTRIBUTES = ("hair", "glasses", "beard", "mouth", "skin")  # of a pixel face, other than its hair color
 
 
 def emoji() -> Dataset:
-    """3,762 emoji of 32x32 pixels on white, no two of them alike, in the nine categories of Unicode.
+    """3,762 emoji of 32x32 pixels on white, all different, in the nine categories of Unicode.
 
     The art is Noto Emoji's, of Google, Apache License 2.0, reduced from 64x64 pixels; 70 % of the families are train,
-    10 % validation, 20 % test. A family is a base emoji with its variants of skin tone, gender, hair and direction, so
-    that none of them is in another split. The file also has `name`, `code` (Unicode) and `family` of each row.
+    10 % validation, 20 % test. A family is a base emoji with its variants of skin tone, gender, hair and direction,
+    which are all in one split. The file also has `name`, `code` (Unicode) and `family` of each row.
     """
-    arrays = _read("emoji.npz")
+    arrays = read("emoji.npz")
     x, y, family = arrays["x"], arrays["category"], arrays["family"]
     count = int(family.max()) + 1
     families = split_rows("families of emoji", Discrete(1, count), np.arange(count)[:, None])
@@ -39,13 +39,13 @@ def emoji() -> Dataset:
 
 
 def pixel_faces() -> Dataset:
-    """20,000 faces of 16x16 pixels on white, no two of them alike; the class is the color of the hair.
+    """20,000 faces of 16x16 pixels on white, all different; the class is the hair color.
 
     Drawn by DiceBear in its style "Pixel Art", CC0 1.0. Attributes were drawn independently of one another. Five more
     are inputs, as integers from 0: `hair` (short, long), `glasses` (none, clear, dark), `beard` (no, yes), `mouth`
     (sad, happy) and `skin` (1, the lightest, to 8). The file has their names too (`glasses_names`).
     """
-    arrays = _read("pixel-faces.npz")
+    arrays = read("pixel-faces.npz")
     x, y = arrays["x"], arrays["hair_color"]
     classes = _names(arrays, "hair_color")
     source = "DiceBear 9.4.3, style Pixel Art, CC0 1.0"
@@ -53,7 +53,7 @@ def pixel_faces() -> Dataset:
     return split_rows("pixel-faces", Image(*x.shape[1:]), x, y, classes=classes, source=source, inputs=inputs)
 
 
-def _read(file: str) -> dict[str, Array]:
+def read(file: str) -> dict[str, Array]:
     """The arrays of a file of this package."""
     with resources.files("zoo_data").joinpath("files", file).open("rb") as stream, np.load(stream) as arrays:
         return dict(arrays)

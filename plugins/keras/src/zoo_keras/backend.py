@@ -1,6 +1,6 @@
 """Keras on PyTorch, the one backend whose models the exporter can trace.
 
-Import Keras from here (`from zoo_keras.backend import layers, ops`): whoever imports it first chooses its backend.
+Import Keras from here (`from zoo_keras.backend import layers, ops`): the first import determines its backend.
 """
 
 from __future__ import annotations

@@ -23,15 +23,15 @@ POLICIES = {"32-true": "float32", "16-mixed": "mixed_float16", "bf16-mixed": "mi
 
 
 class KerasLearner:
-    """AdamW steps on the objectives of a network, one optimizer an objective; or its own updates. Averaged weights
-    are the optimizer's."""
+    """AdamW steps on the objectives of a network, one optimizer per objective, or the network's own updates. Optimizers
+    hold the averaged weights."""
 
     rank, world_size = 0, 1
 
     def __init__(self, network: KerasNetwork, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> None:
         if devices != 1:
             raise InputError(
-                f"Keras architectures train on one device, and {devices} were asked for. Use devices=1, or train a "
+                f"Keras architectures train on one device, but {devices} were requested. Use devices=1, or train a "
                 "PyTorch architecture: zoo list --framework torch."
             )
         if precision not in POLICIES:
@@ -43,7 +43,7 @@ class KerasLearner:
         self.variables = [v for v in named_weights(network).values() if v.trainable]
         with keras.device(self.device):
             self.optimizers = {name: self._optimizer(variables) for name, variables in self.trained.items()}
-        self.counts = dict.fromkeys(self.objectives, 0)  # steps that each has taken
+        self.counts = dict.fromkeys(self.objectives, 0)  # steps of each
 
     def _chosen(self, attributes: tuple[str, ...]) -> list[keras.Variable]:
         """The trainable weights under some attributes of the network, or all of them."""
@@ -73,7 +73,7 @@ class KerasLearner:
         optimizer.learning_rate = learning_rate
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         inner.ema_momentum = average_decay(self.recipe.ema, self.counts[objective])
-        if not network.training:  # going through all layers takes as long as a small one
+        if not network.training:  # visiting all layers costs as much as running a small one
             network.train()
         means: dict[str, float] = {}
         with keras.device(self.device), self._dtypes():
@@ -112,7 +112,7 @@ class KerasLearner:
 
     @contextmanager
     def _dtypes(self) -> Iterator[None]:
-        """Layers that compute in half precision inside; weights stay float32."""
+        """Layers that compute in half precision; weights stay float32."""
         if self.policy == "float32":
             yield
             return

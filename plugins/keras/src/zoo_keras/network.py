@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class KerasNetwork(Network, keras.Model):
     """A `keras.Model` with a sample space, a configuration, and methods over batches of tensors.
 
-    An architecture makes its layers in `__init__`, and defines `Config`, `spaces`, `methods()` and `objectives()`, and
-    `density` where it has one. Tensors are PyTorch's; `keras.ops` works on them. Methods draw no random numbers:
+    An architecture creates its layers in `__init__`, and defines `Config`, `spaces`, `methods()`, `objectives()`, and
+    `density` if it has one. Tensors are PyTorch's; `keras.ops` works on them. Methods draw no random numbers:
     no `keras.random`, no Dropout layers. Do not name a method `predict`, `evaluate` or `fit`: those are Keras's.
     """
 
@@ -51,7 +51,7 @@ class KerasNetwork(Network, keras.Model):
         return network.eval()
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the weights of all layers, by running every loss and method once on two examples."""
+        """Create the weights of all layers by running every loss and method once on two examples."""
         with torch.no_grad():
             for objective in self.objectives().values():
                 named(objective.loss.function(**_dummies(self, objective.loss)), objective.loss.outputs)
@@ -111,15 +111,15 @@ class KerasNetwork(Network, keras.Model):
         training = self.training
         self.eval()
         try:
-            with torch.no_grad(), keras.device(str(self.device)):  # where keras.ops makes new tensors
+            with torch.no_grad(), keras.device(str(self.device)):  # where keras.ops creates tensors
                 yield
         finally:
             self.train(training)
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
-        """Inside, the seeds of `keras.random` are constants: Keras makes a number of each, which of a tensor cannot be
-        traced. So a draw that nothing uses leaves no trace, and any other is one that the exporter sees."""
+        """Inside, the seeds of `keras.random` are constants: Keras turns each into a number, which cannot be traced
+        for a tensor. So an unused draw leaves no trace, and the exporter sees any other."""
         from keras.src.backend.torch import random as draws
 
         draw_seed = draws.draw_seed
@@ -137,7 +137,7 @@ class KerasNetwork(Network, keras.Model):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The random state of Python, numpy and PyTorch made from `seed` inside, and as before after it. Keras draws the
+    """Seed the random state of Python, numpy and PyTorch with `seed` inside, and restore it afterwards. Keras draws the
     seeds of its initializers from Python's."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -153,7 +153,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def named_weights(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Variable]:
     """The weights of a layer and its sublayers by attribute path, such as `encoder.0.kernel`. Keras's own names count
-    up over the whole process, so they would not be the same in the next."""
+    up over the whole process, so they are not reproducible."""
     names: dict[int, str] = {}
     for attribute, value in {**layer._modules, **vars(layer)}.items():
         if isinstance(value, keras.Variable):
@@ -166,7 +166,7 @@ def named_weights(layer: keras.Layer, prefix: str = "") -> dict[str, keras.Varia
         found[prefix + names.get(id(variable), variable.name)] = variable
     nested = layer._flatten_layers(include_self=False, recursive=False)
     for i, child in enumerate(layer.layers if isinstance(layer, keras.Model) else nested):
-        known = {id(v) for v in found.values()}  # a layer in two places has one name
+        known = {id(v) for v in found.values()}  # a layer used twice has one name
         inside = named_weights(child, f"{prefix}{names.get(id(child), i)}.")
         found |= {n: v for n, v in inside.items() if id(v) not in known}
     return found
@@ -194,7 +194,7 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
 
 
 def _dummies(network: Network, method: Any, more: Mapping[str, Any] | None = None) -> dict[str, torch.Tensor]:
-    """Two examples of each argument of a call; of a loop, of what `init` and `step` both take, and of `more`."""
+    """Two examples of each argument of a call; for a loop, of the arguments of `init` and `step`, and of `more`."""
     options = {name: o.number for name, o in method.options.items()}
     made = {name: keras.ops.full((), o.number, dtype=o.dtype) for name, o in method.options.items()}
     for name, a in (method.noise if isinstance(method, Call) else more or {}).items():

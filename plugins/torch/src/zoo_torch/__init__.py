@@ -85,6 +85,17 @@ def zoo_architectures() -> Iterator[ModelSpec]:
         requires=REQUIRES,
     )
     yield ModelSpec(
+        name="table",
+        target="zoo_torch.architectures.table:TableNetwork",
+        family="autoregressive",
+        framework="torch",
+        methods=("sample", "log_prob"),
+        density="exact",
+        summary="Rows of a table, one column after another",
+        paper="Tiwald et al. 2025, arXiv 2501.12012",
+        requires=REQUIRES,
+    )
+    yield ModelSpec(
         name="pixelcnn",
         target="zoo_torch.architectures.pixelcnn:PixelCNN",
         family="autoregressive",

@@ -1,4 +1,4 @@
-"""The training step of PyTorch architectures. Devices, precision and data parallel come from Lightning Fabric."""
+"""The training step of PyTorch architectures. Devices, precision and data parallelism come from Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Losses(nn.Module):
-    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act. They round the tensors
-    that they are given to half precision, so it is given arrays: observations and noise keep their values."""
+    """The objectives of a network behind `forward`, where Fabric's wrappers (autocast, DDP) act. These round tensor
+    arguments to half precision, so it takes arrays: observations and noise keep their values."""
 
     def __init__(self, network: TorchNetwork) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Average(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, network: TorchNetwork) -> None:
-        """Parameters stay what they are, so they are looked for once: in every step, that takes as long as all else."""
+        """Parameters do not change, so they are searched once: in every step it would cost as much as the rest."""
         mine, theirs = [*self.mine, *self.module.buffers()], [*self.theirs, *network.buffers()]
         floats = [m.is_floating_point() and self.count > 0 for m in mine]
         for average, current, is_float in zip(mine, theirs, floats, strict=True):
@@ -68,8 +68,8 @@ class Average(AveragedModel):
 
 
 def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: list[nn.Parameter]) -> None:
-    """`InputError` for a state of AdamW that is not of these parameters: PyTorch takes any, and fails in a step."""
-    for index, entries in state.items():  # a weight that has had no gradient has none
+    """`InputError` for an AdamW state that does not fit these parameters: PyTorch accepts any, and fails in a step."""
+    for index, entries in state.items():  # a weight without a gradient so far has none
         if not 0 <= index < len(parameters):
             raise InputError(f"it has a state of weight {index}; there are {len(parameters)}")
         shape = parameters[index].shape
@@ -82,7 +82,7 @@ def check_state(state: Mapping[int, Mapping[str, torch.Tensor]], parameters: lis
 
 
 class TorchLearner:
-    """AdamW steps on the objectives of a network, one optimizer an objective; or its own updates."""
+    """AdamW steps on the objectives of a network, one optimizer per objective, or the network's own updates."""
 
     def __init__(self, network: TorchNetwork, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> None:
         losses = Losses(network)
@@ -107,7 +107,7 @@ class TorchLearner:
         self.losses, wrapped = losses, []
         if optimizers:
             self.losses, *wrapped = self.fabric.setup(losses, *optimizers)
-        if devices == 1 and precision == "32-true":  # the wrappers do nothing then, in as long as a small layer takes
+        if devices == 1 and precision == "32-true":  # the wrappers would do nothing, at the cost of a small layer
             self.losses, wrapped = losses, optimizers
         self.optimizers = dict(zip(losses.objectives, wrapped, strict=bool(optimizers)))
         self.average = Average(network, recipe.ema) if recipe.ema else None
@@ -116,7 +116,7 @@ class TorchLearner:
     def step(self, objective: str, inputs: Arrays, noise: Arrays, learning_rate: float) -> dict[str, float]:
         if self.network.updates_itself():
             return self._update(objective, inputs, noise, learning_rate)
-        if not self.network.training:  # going through all modules takes as long as a small layer
+        if not self.network.training:  # visiting all modules costs as much as a small layer
             self.network.train()
         optimizer = self.optimizers[objective]
         for group in optimizer.param_groups:
@@ -130,7 +130,7 @@ class TorchLearner:
             with self._among_processes(last=done > 0.999):
                 outputs = self.losses(objective, *part)
                 loss = outputs["loss"].mean()
-                if loss.requires_grad:  # a network may have all that it learns from `adapt`
+                if loss.requires_grad:  # a network may learn everything in `adapt`
                     self.fabric.backward(loss if share == 1 else loss * share)
             for name, value in outputs.items():
                 mean = loss if name == "loss" else value.float().mean()
@@ -152,7 +152,7 @@ class TorchLearner:
         return {name: float(value.float().mean()) for name, value in self.losses(objective, inputs, noise).items()}
 
     def _among_processes(self, last: bool) -> AbstractContextManager[Any]:
-        """Where gradients of several processes are added up: after the `last` part of a batch."""
+        """Sum gradients over processes only after the `last` part of a batch."""
         return nullcontext() if last or self.world_size == 1 else self.fabric.no_backward_sync(self.losses)
 
     def evaluate(self, objective: str, inputs: Arrays, noise: Arrays) -> dict[str, np.ndarray]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class TorchNetwork(Network, nn.Module):
     """An `nn.Module` with a sample space, a configuration, and methods over batches of tensors.
 
-    An architecture defines `Config`, `spaces`, `methods()` and `objectives()`, and `density` where it has one. Its
-    steps follow the gradients of its losses, unless it overrides `update`.
+    An architecture defines `Config`, `spaces`, `methods()`, `objectives()`, and `density` if it has one. Its steps
+    follow the gradients of its losses, unless it overrides `update`.
     """
 
     framework = "torch"
@@ -93,7 +93,7 @@ class TorchNetwork(Network, nn.Module):
             with torch.no_grad():  # not inference_mode: Langevin steps need the gradient of the energy
                 yield
         finally:
-            for module, mode in modes:  # each its own: some may have been frozen
+            for module, mode in modes:  # individually: some may have been frozen
                 module.training = mode
 
     def learner(self, recipe: Recipe, *, precision: str = "32-true", devices: int = 1) -> TorchLearner:

@@ -1,1 +1,1 @@
-"""Passes: each rewrites a composed graph into one that computes the same with less."""
+"""Passes: each rewrites a composed graph into an equivalent, cheaper one."""

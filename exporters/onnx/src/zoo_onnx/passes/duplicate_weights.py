@@ -10,18 +10,18 @@ import onnx_ir as ir
 from zoo.system.files import sha256
 
 T = TypeVar("T")
-SMALL = 1024  # bytes: smaller tensors stay as they are
+SMALL = 1024  # bytes: smaller tensors are left unchanged
 
 
 class Known(Generic[T]):
-    """Weights that were there before, found by their content. Large models take long to hash, so each array is hashed
-    once, and transposed only where there is a matrix of that shape."""
+    """Finds weights seen before, by content. Hashing large models takes long, so each array is hashed once, and
+    transposed only if there is a matrix of that shape."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, tuple[int, ...]], dict[str, T]] = {}
 
     def find(self, value: ir.Value) -> tuple[T, bool] | None:
-        """What was added with the same array, or (True) with the transposed matrix."""
+        """The entry added with an equal array, or (True) with the transposed matrix."""
         kind, shape = _kind(value)
         for turned in (False, True) if len(shape) == 2 else (False,):
             alike = self.found.get((kind, shape[::-1] if turned else shape))
@@ -50,9 +50,9 @@ def _digest(value: ir.Value, turned: bool = False) -> str:
 
 
 def store_once(model: ir.Model) -> None:
-    """Let the same weights in one graph, or a matrix and its transpose, as tied embeddings are, be one initializer.
+    """Merge equal weights of a graph, or a matrix and its transpose, such as tied embeddings, into one initializer.
 
-    A graph and the body of its loop each keep their own: onnxruntime lays out weights for speed only there."""
+    A graph and the body of its loop each keep their own: otherwise onnxruntime does not optimize their layout."""
     for graph in (model.graph, *model.graph.subgraphs()):
         known: Known[ir.Value] = Known()
         for value in list(graph.initializers.values()):

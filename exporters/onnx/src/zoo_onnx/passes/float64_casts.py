@@ -1,13 +1,13 @@
-"""Float64 where onnxruntime has it, and float32 where it does not, between casts.
+"""Replaces float64 by float32, between casts, for operators that onnxruntime does not have in float64.
 
-What a model computes in float64, such as the phases of a time embedding, are mostly sums, products and sines, which it
-has; the others are layers."""
+Computations in float64, such as the phases of a time embedding, are mostly sums, products and sines, which it has; the
+others are layers."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-# operators without a kernel for float64 in onnxruntime's CPU provider
+# operators without a float64 kernel in onnxruntime's CPU provider
 SINGLE = {
     *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Erf", "Sinh", "Tan"),
     *("Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu", "Softplus", "Softsign"),
@@ -17,7 +17,7 @@ SINGLE = {
 
 
 def without_missing_kernels(model: ir.Model) -> None:
-    """Let the operators of `SINGLE` compute in float32 where they would compute in float64."""
+    """Make float64 operators of `SINGLE` compute in float32."""
     for node in list(model.graph.all_nodes()):
         if node.op_type in SINGLE and any(v is not None and v.dtype == ir.DataType.DOUBLE for v in node.inputs):
             _in_single(node)

@@ -1,4 +1,4 @@
-"""A pass over the body of a loop: what is the same in every step is computed once, before the loop."""
+"""Hoists computations that are the same in every step out of the body of a loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo_onnx.graph import Scope, known
 
 
 def hoist(body: ir.Graph, scope: Scope) -> None:
-    """Move what is the same in every step out of the body of a loop, to the end of the graph around it."""
+    """Move loop-invariant nodes from the body of a loop to the end of the outer graph."""
 
     def own(value: ir.Value) -> bool:
         node = value.producer()
@@ -19,7 +19,7 @@ def hoist(body: ir.Graph, scope: Scope) -> None:
         steady = all(not own(value) or value.is_initializer() for value in values)
         folded = all(value.is_initializer() and not value.is_graph_input() for value in values)  # by onnxruntime, once
         contained = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
-        # onnxruntime tries to do without such a cast, and warns where it cannot, as bodies of loops use both
+        # onnxruntime tries to remove such a cast, and warns if it cannot because bodies of loops use both
         option = node.op_type == "Cast" and values[0].is_graph_input() and values[0].shape == ()
         if not steady or folded or contained or option or any(value.is_graph_output() for value in node.outputs):
             continue

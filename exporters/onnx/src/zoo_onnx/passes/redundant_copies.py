@@ -1,8 +1,8 @@
-"""Copies that change nothing, or that could be spared.
+"""Removes unnecessary copies.
 
 A Gather copies row by row, about 8 ns each, and `x[:, 0]` is traced to a Gather even along an axis of length one;
-`x.index_select(0, i.reshape(1))[0]` to two. A Transpose that moves nothing but axes of length one, as when the one
-channel of an image changes its place, is a Reshape.
+`x.index_select(0, i.reshape(1))[0]` to two. A Transpose that only moves axes of length one, such as the single channel
+of an image, is a Reshape.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoo_onnx.graph import known
 
 
 def without_copies(model: ir.Model) -> None:
-    """Replace what copies in the model and in its loops by what does not, where shapes are known."""
+    """Replace copies in the model and in its loops if shapes are known."""
     for graph in (model.graph, *model.graph.subgraphs()):
         for node in list(graph):
             if node.op_type == "Gather" and (axis := _dropped(node)) is not None:
@@ -45,7 +45,7 @@ def _dropped(node: ir.Node) -> int | None:
 
 
 def _progression(node: ir.Node) -> list[list[int]] | None:
-    """Starts, ends, axes and steps of the Slice that a Gather is whose indices form an arithmetic progression."""
+    """Starts, ends, axes and steps of the Slice equivalent to a Gather whose indices form an arithmetic progression."""
     index, axis = node.inputs[1], _axis(node)
     if index is None or index.const_value is None or index.is_graph_input() or axis is None:
         return None
@@ -58,7 +58,7 @@ def _progression(node: ir.Node) -> list[list[int]] | None:
 
 
 def _drop(graph: ir.Graph, node: ir.Node, axis: int) -> None:
-    """Of a Gather that drops an axis: where the data is what another looked up at `[i]`, look up `i`."""
+    """For a Gather that drops an axis of the result of another one at `[i]`: look up `i` instead."""
     data = node.inputs[0]
     before = data.producer() if data is not None else None
     scalar = _scalar_index(before, axis) if before is not None else None
@@ -69,7 +69,7 @@ def _drop(graph: ir.Graph, node: ir.Node, axis: int) -> None:
 
 
 def _same_order(node: ir.Node) -> list[int] | None:
-    """The shape after a Transpose that leaves all axes longer than one in their order."""
+    """The shape after a Transpose that keeps the order of all axes longer than one."""
     data = node.inputs[0]
     if data is None or data.shape is None or "perm" not in node.attributes:
         return None

@@ -1,8 +1,8 @@
-"""Weights in two bytes or one, restored to float32 where the graph begins; onnxruntime folds that when it opens it.
+"""Weights in two bytes or one, restored to float32 at the start of the graph; onnxruntime folds that on opening.
 
 The network is rounded first: to float16, or to int8 with a scale for each output channel (for each matrix of a stack;
 Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper", arXiv 1806.08342,
-section 3). So the artifact is compared with a source of the same weights. What rounding changed is stated beside it.
+section 3). So the artifact is compared with a source of the same weights. The effect of rounding is stated separately.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from zoo.parity.differences import SCALES, difference
 from zoo_onnx.graph import known
 
 Floats = npt.NDArray[np.float32]
-SMALL = 1024  # bytes: biases and the like stay as they are, the graph would grow by what the file loses
+SMALL = 1024  # bytes: smaller tensors, such as biases, would cost more in the graph than they save
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LEVELS = 127  # int8, symmetric about zero
 
 
 @contextmanager
 def rounded(model: EagerModel, weights: str) -> Iterator[EagerModel]:
-    """`model` with the nearest weights that `weights` can hold. A module is rounded in place, for as long as the
-    context lasts: functions that a user has wrapped know no other."""
+    """`model` with the nearest weights that `weights` can represent. A module is rounded in place, for the duration of
+    the context, because wrapped functions of a user refer to it."""
     network = model.network
     axis = -1 if network.framework == "keras" else 0  # where most weights have their output channels
     if weights == "float32" or not isinstance(network, (nn.Module, NumpyNetwork)):
@@ -60,13 +60,13 @@ def assign(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -
 
 
 def is_large(array: npt.NDArray[np.generic]) -> bool:
-    """Whether an array is of matrices, convolutions or embeddings, and large enough to matter."""
+    """Whether an array holds matrices, convolutions or embeddings, and is large enough to matter."""
     return array.dtype == np.float32 and array.ndim > 1 and array.nbytes >= SMALL
 
 
 def nearest(array: Floats, weights: str, axis: int) -> Floats:
-    """The nearest weights that float16, or int8 with a scale for each index of `axis`, can hold. Small arrays, and
-    those outside the range of float16, stay as they are."""
+    """The nearest weights that float16, or int8 with a scale for each index of `axis`, can represent. Small arrays, and
+    those outside the range of float16, are left unchanged."""
     if not is_large(array) or not np.isfinite(array).all():
         return array
     if weights == "float16":
@@ -83,7 +83,7 @@ def nearest(array: Floats, weights: str, axis: int) -> Floats:
 
 
 def store(model: ir.Model, weights: str) -> tuple[int, int]:
-    """Replace the float32 initializers that fewer bytes can hold. How many numbers that were, and of how many."""
+    """Replace the float32 initializers that fewer bytes can represent. Returns their count and that of all."""
     stored = total = 0
     to_float32 = {"to": int(ir.DataType.FLOAT)}
     for graph in (model.graph, *model.graph.subgraphs()):
@@ -97,7 +97,7 @@ def store(model: ir.Model, weights: str) -> tuple[int, int]:
                 continue
             stored += array.size
             del graph.initializers[name]
-            value.const_value = None  # from here on it is what a node gives
+            value.const_value = None  # from here on it is the output of a node
             small, *scale = (known(graph, f"{name}_{i}", part) for i, part in enumerate(parts))
             if scale:  # not DequantizeLinear, which onnxruntime folds nowhere
                 nodes.append(ir.node("Cast", [small], to_float32, name=f"{name}_cast"))
@@ -111,11 +111,11 @@ def store(model: ir.Model, weights: str) -> tuple[int, int]:
 
 
 def in_parts(array: Floats, weights: str) -> list[npt.NDArray[np.generic]]:
-    """What holds `array` in fewer bytes, float16 or int8, and its scale, if it needs one; nothing if that cannot be.
+    """`array` in fewer bytes, float16 or int8, and its scale, if it needs one; nothing if that is impossible.
 
-    Nobody has to remember which array was rounded, along which axis: since then tracing may have transposed, masked
-    and rearranged it, and multiplied it by the scale of a batch normalization, which is why float16 may need a scale
-    too. That the last bits of a product may then be others is what the comparison with the source is for.
+    This does not rely on which array was rounded along which axis: since then tracing may have transposed, masked and
+    rearranged it, and multiplied it by the scale of a batch normalization, which is why float16 may need a scale, too.
+    The last bits of a product may then differ, which the comparison with the source covers.
     """
     if not np.isfinite(array).all():
         return []
@@ -134,9 +134,9 @@ def in_parts(array: Floats, weights: str) -> list[npt.NDArray[np.generic]]:
 
 
 def find_scale(slices: Floats, weights: str) -> Floats | None:
-    """A scale for each slice (S, N), of which all its values are multiples by levels; None if one has none.
+    """A scale for each slice (S, N) of which all its values are multiples by levels; None if one has none.
 
-    The largest value of a slice is one of the levels, so there are as many scales to try. The 64 largest values
+    The largest value of a slice is one of the levels, so that is the number of scales to try. The 64 largest values
     decide."""
     largest = -np.sort(-np.abs(slices.astype(np.float64)), axis=1)[:, :64]
     scale = np.where(largest[:, 0] == 0, 1.0, 0.0)
@@ -156,12 +156,12 @@ def on_grid(values: npt.NDArray[np.floating], weights: str) -> npt.NDArray[np.ge
 
 
 def equal(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """But for the last bits of float32."""
+    """Equal up to the last bits of float32."""
     return np.abs(a - b) <= np.abs(b) * 2.0**-21
 
 
 def deviations(before: Sequence[Case], after: Sequence[Case]) -> dict[str, dict[str, float]]:
-    """Largest difference for each method and kind of input that rounding has made: of log_prob in nats, of predict
+    """The effect of rounding: the largest difference for each method and kind of input, of log_prob in nats, of predict
     absolute, of other floats relative to the value or to the root mean square of its row, of integers the share that
     differs. Rows in which either is not finite are left out."""
     report: dict[str, dict[str, float]] = {}

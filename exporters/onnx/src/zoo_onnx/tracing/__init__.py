@@ -1,1 +1,1 @@
-"""From a function over PyTorch tensors to an ONNX graph."""
+"""Traces functions over PyTorch tensors to ONNX graphs."""

@@ -1,4 +1,4 @@
-"""What to say of a function that cannot be traced: the operation, where it is, and the way around."""
+"""Messages for functions that cannot be traced: the operation, its place, and a workaround."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from zoo.wrapping.calling import described, lines_to_blame, of_user, to_blame, u
 
 BRANCH = (
     "needs the value of a tensor while it is traced (an if, a while, a loop bound, int(), float() or a list index). "
-    "Way around: torch.where(condition, a, b) computes both sides and keeps each row's own; a loop until something "
+    "Workaround: torch.where(condition, a, b) computes both sides and keeps each row's own; a loop until something "
     "holds is a sampler with step= and until=, or a zoo.Loop; a table is read with table.index_select(0, i.reshape(1))"
     "; a module's flag that is a tensor is made a bool before{assertion}"
 )
-ASSERTION = "; assertions are left out by python -O"
+ASSERTION = "; python -O removes assertions"
 SHAPES = (
-    "makes a tensor whose shape depends on values (a boolean mask, nonzero, unique). Way around: "
-    "torch.where(mask, a, b) keeps every row, and sums leave out the masked ones as zeros"
+    "creates a tensor whose shape depends on values (a boolean mask, nonzero, unique). Workaround: "
+    "torch.where(mask, a, b) keeps every row, with zeros for masked ones in sums"
 )
 ROWS = (
-    "works for a fixed number of rows, {rows}, and not for any batch: it loops over the rows, or has a batch size "
-    "written into it. Way around: whole-batch operations, and x.shape[0] or -1 where the number of rows is needed"
+    "works only for a fixed number of rows, {rows}: it loops over the rows, or has a hard-coded "
+    "batch size. Workaround: whole-batch operations, and x.shape[0] or -1 for the number of rows"
 )
-NUMPY = "leaves PyTorch for numpy, where nothing can be traced. Way around: the tensor operation of the same name"
+NUMPY = "leaves PyTorch for numpy, where nothing can be traced. Workaround: the tensor operation of the same name"
 RANDOM = (
-    "draws random numbers itself ({found}), which no seed could repeat. Way around: take them as arguments, "
+    "draws random numbers itself ({found}), which no seed could repeat. Workaround: take them as arguments, "
     "noise=zoo.Normal(...) or zoo.Uniform(...), step_noise= for those of each step; dropout and batch norm in "
     "evaluation mode"
 )
 GRADIENT = (
-    "takes a gradient{where}, which leaves no trace. Way around: zoo_torch.layers.gradient.gradient(module, x), the "
+    "takes a gradient{where}, which leaves no trace. Workaround: zoo_torch.layers.gradient.gradient(module, x), the "
     "gradient of a module's output with respect to its input"
 )
 LOW = (
-    "computes in {dtype}, and an artifact, on every machine, in float32. Way around: {around}; "
+    "computes in {dtype}, and an artifact, on every machine, in float32. Workaround: {around}; "
     "numbers that are only kept in {dtype} are made float32 before they are computed with"
 )
 IN_FLOAT32 = {
     "torch": "model.float(), without autocast",
     "keras": 'make the model with the dtype policy "float32" (keras.config.set_dtype_policy) and load its weights',
 }
-# functions and operators that compute nothing
+# functions and operators that do not compute
 MOVES = {
     *("_to_copy", "bfloat16", "half", "to", "type", "type_as", "clone", "contiguous", "detach", "__get__"),
     *("cat", "stack", "constant_pad_nd", "pad", "where", "embedding", "gather", "index", "index_select", "__getitem__"),
     *("expand", "flatten", "permute", "reshape", "squeeze", "transpose", "unsqueeze", "view", "unflatten"),
 }
-MISSING = "uses {name}{where}, for which there is no ONNX operator. Way around: {around}"
-# what the weights alone decide can be computed before
+MISSING = "uses {name}{where}, for which there is no ONNX operator. Workaround: {around}"
+# whatever depends only on weights can be computed in advance
 MATRIX = ("inv", "slogdet", "det", "cholesky", "solve", "qr", "svd", "eigh", "eig", "lstsq", "pinv", "matrix")
 RANDOM_NODES = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
 def reason(error: BaseException, locate: Callable[[str], str] = lambda op: "") -> str:
-    """One sentence about what could not be traced, and what to do instead. `locate` gives the place of an operation
-    without ONNX, as ` (file.py:12)`."""
+    """One sentence about what could not be traced, and what to do instead. `locate` returns the place of an operation
+    without an ONNX operator, as ` (file.py:12)`."""
     chain = list(_chain(error))
     names = {type(e).__name__ for e in chain}
     text = "\n".join(str(e) for e in chain)
@@ -98,8 +98,8 @@ def _missing(op: str, where: str) -> str:
     around = "write it in operations that have one"
     if any(part in name.split("_") for part in MATRIX):
         around = (
-            "where it depends on the weights alone, compute it once before, outside the function, and use the result; "
-            "else write it in operations that have one"
+            "if it depends only on the weights, compute it once in advance, outside the function, and use the result; "
+            "otherwise write it in operations that have one"
         )
     if name in ("uniform", "normal", "rand", "randn", "exponential", "bernoulli"):
         return "it " + RANDOM.format(found=name)
@@ -132,20 +132,20 @@ def _random_operations(program: torch.export.ExportedProgram) -> Iterator[str]:
 
 
 class Lines(TorchFunctionMode):
-    """Notes on which line of the user's each PyTorch function was called."""
+    """Records the line of the user's code that called each PyTorch function."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[str, str] = {}
         self.low = ""  # where it first computes in few bits
-        self.sized = ""  # where it first has as many rows as values decide
+        self.sized = ""  # where the number of rows first depends on values
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
         if _bare(name) not in self.found:
             self.found[_bare(name)] = user_line()
         result = function(*args, **(kwargs or {}))
-        # torch.export makes tensors of its own too: what no line calls is not to blame
+        # torch.export also creates tensors: what no line calls is not to blame
         if not self.low and _computes_low(name, result) and (places := lines_to_blame()):
             self.low = _quote(places)
         if not self.sized and _is_sized_by_values(result) and (places := lines_to_blame()):
@@ -159,7 +159,7 @@ class Lines(TorchFunctionMode):
 
 
 def _bare(name: str) -> str:
-    """What a function and its operation share of their names."""
+    """The common part of the names of a function and its operation."""
     name = name.strip("_").removesuffix("_ex").removesuffix("_functional")
     return name.removeprefix("native_").removeprefix("linalg_").replace("inverse", "inv")
 
@@ -194,15 +194,15 @@ def _where(chain: list[BaseException]) -> str:
 
 
 def unknown_rows(program: torch.export.ExportedProgram, lines: Callable[[], Lines]) -> str:
-    """The sentence about an output that has as many rows as the values decide; "" if there is none."""
+    """The sentence about an output whose number of rows depends on values; "" if there is none."""
     (outputs,) = (node.args[0] for node in program.graph.nodes if node.op == "output")
     values = (o.meta.get("val") for o in outputs if isinstance(o, torch.fx.Node))  # type: ignore[union-attr]
     return f"{lines().sized or 'it'} {SHAPES}" if any(map(_is_sized_by_values, values)) else ""
 
 
 def lowered(program: torch.export.ExportedProgram, lines: Callable[[], Lines], framework: str = "torch") -> str:
-    """The sentence about a program that computes in fewer bits than an artifact does; "" if it does not. `framework` is
-    that of the network."""
+    """The sentence about a program that computes in fewer bits than an artifact; "" if it does not. `framework` is that
+    of the network."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             operation = node.target if isinstance(node.target, torch._ops.OpOverload) else None

@@ -1,4 +1,4 @@
-"""PyTorch's table of operators and what they are in ONNX, made once for a process."""
+"""PyTorch's table of operators and their ONNX functions, created once per process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _make = ONNXRegistry.from_torchlib
 
 @contextlib.contextmanager
 def registry_made_once() -> Iterator[None]:
-    """Inside, `torch.onnx.export` gets a copy of one table. By itself it makes one for each graph: it parses the source
-    of some 500 functions, which takes longer than to trace a small network."""
+    """Inside, `torch.onnx.export` uses a copy of one table. By default it creates one for each graph by parsing the
+    source of some 500 functions, which takes longer than tracing a small network."""
     ONNXRegistry.from_torchlib = staticmethod(_copied)  # type: ignore[assignment, method-assign]
     try:
         yield
@@ -32,7 +32,7 @@ def _made(opset_version: int, with_torchvision: bool) -> Any:
 
 
 def _copied(opset_version: int) -> Any:
-    """A table to which an export may add its own functions. The operators of torchvision are in it once they are
+    """A table to which an export may add its own functions. It has the operators of torchvision once these are
     imported."""
     made = _made(opset_version, "torchvision" in sys.modules)
     twin = copy.copy(made)

@@ -1,8 +1,8 @@
-"""ONNX for PyTorch operators that look up or write to one axis, where the usual translation is slow.
+"""ONNX for PyTorch operators that look up or write to one axis, and whose usual translation is slow.
 
-It goes over transposes, of which onnxruntime takes 3 ns for each number: half of the time of a spline coupling of
-nflows. And GatherElements takes 12 ns for a number of each row of the last axis, 3 ns if the rows are made one: in the
-`log_prob` of a categorical distribution there are 64 for each example."""
+It uses transposes, which take onnxruntime 3 ns per number: half of the time of a spline coupling of nflows. And
+GatherElements takes 12 ns for a number of each row of the last axis, or 3 ns if the rows are flattened: the `log_prob`
+of a categorical distribution has 64 per example."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import torch
 from onnxscript import opset20 as op
 from onnxscript.function_libs.torch_lib.ops import core
 
-LONG = 8  # rows of the last axis that are worth being made one
+LONG = 8  # rows of the last axis from which on flattening pays off
 
 
 def only_index(indices: Sequence[ir.Value | None]) -> int | None:
-    """The axis that is looked up, if it is one, by numbers."""
+    """The axis that is looked up, if it is a single one, by numbers."""
     given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
     numbers = [axis for axis, index in given if index.dtype == ir.DataType.INT64]
     return numbers[0] if len(given) == len(numbers) == 1 else None
@@ -40,7 +40,7 @@ def index_put(self: ir.Value, indices: Sequence[ir.Value | None], values: ir.Val
 
 
 def whole(self: ir.Value, index: ir.Value | None, values: ir.Value, axis: int) -> bool:
-    """Whether there is a value for each place, and none to be repeated."""
+    """Whether there is a value for each position, without broadcasting."""
     if index is None or any(v.shape is None for v in (self, index, values)) or len(index.shape) != 1:
         return False
     shape = list(self.shape)
@@ -65,8 +65,8 @@ def slice_scatter(
 
 
 def gather(self: ir.Value, dim: int, index: ir.Value, sparse_grad: bool = False) -> Any:
-    """A number of each row of the last axis, looked up in one long row for each example. That the index is one of its
-    own row, as torch asks, is not checked any more."""
+    """A number of each row of the last axis, looked up in one long row per example. Unlike in torch, indices are not
+    checked to be within their own row."""
     if not one_of_each(self, dim, index):
         return core.aten_gather(self, dim, index, sparse_grad)
     *rows, length = self.shape[1:]
@@ -82,7 +82,7 @@ def gather(self: ir.Value, dim: int, index: ir.Value, sparse_grad: bool = False)
 
 
 def one_of_each(self: ir.Value, dim: int, index: ir.Value) -> bool:
-    """Whether a number of each of many rows is looked up."""
+    """Whether one number of each of many rows is looked up."""
     if self.shape is None or index.shape is None or not len(self.shape) == len(index.shape) > 2:
         return False
     *rows, length = self.shape[1:]

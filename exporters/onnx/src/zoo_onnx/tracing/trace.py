@@ -27,8 +27,8 @@ from zoo_onnx.tracing.onnx_registry import registry_made_once
 from zoo_onnx.tracing.operators import OPERATORS
 from zoo_onnx.tracing.translations import translations
 
-Argument = Tensor | Noise | Option  # what is traced: a batch of tensors, a batch of noise, a scalar
-BATCH = 3  # rows of the example inputs; any number above 1, which tracing would take for a constant
+Argument = Tensor | Noise | Option  # a batch of tensors, a batch of noise, a scalar
+BATCH = 3  # rows of the example inputs; any number above 1, which tracing would treat as a constant
 
 
 class Piece(nn.Module):
@@ -58,7 +58,7 @@ def trace(
 
     @functools.cache
     def lines() -> Lines:
-        """Where the user calls each operation: found by running it all once more."""
+        """The line on which the user calls each operation, found by another run."""
         with quiet(), translations(), contextlib.suppress(Exception), Lines() as found:
             torch.export.export(piece, tuple(examples), strict=False)
         return found
@@ -116,7 +116,7 @@ def dynamic_shape(argument: Argument) -> dict[int, str] | None:
 
 @contextlib.contextmanager
 def quiet() -> Any:
-    """Without what torch's exporter prints, warns and logs about its own insides."""
+    """Suppress what torch's exporter prints, warns and logs about its internals."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

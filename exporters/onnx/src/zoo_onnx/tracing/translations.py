@@ -1,4 +1,4 @@
-"""PyTorch functions that the exporter has no ONNX for, written out in those that it has, while a function is traced."""
+"""Replaces PyTorch functions without an ONNX translation by equivalent ones while a function is traced."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zoo.wrapping.calling import FRAMEWORKS, OURS
 
 @contextlib.contextmanager
 def translations() -> Iterator[None]:
-    """Inside, the functions of `WRITTEN_OUT` are replaced, `len(x)` of a tensor is `x.shape[0]`, distributions check no
-    arguments, which would be a decision on a tensor's value, and einsum plans no order of its operands, which would
+    """Inside, the functions of `WRITTEN_OUT` are replaced, `len(x)` of a tensor is `x.shape[0]`, distributions do not
+    check arguments, which would branch on a tensor's value, and einsum does not reorder its operands, which would
     depend on the number of rows."""
     checked = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)
@@ -31,8 +31,8 @@ def translations() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _len_of_rows() -> Iterator[None]:
-    """Python's `len` makes an int of the number of rows: that of the example, a constant in the graph. Modules find
-    another under that name, but for the frameworks, which know, and trace, the one of `builtins`."""
+    """Python's `len` turns the number of rows into an int, a constant in the graph. Modules see a replacement, except
+    for the frameworks, which know, and trace, the one of `builtins`."""
     skipped = {*OURS, *FRAMEWORKS, *sys.stdlib_module_names} - {"__main__"}
     modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0] not in skipped]
     changed = [names for m in modules if "len" not in (names := getattr(m, "__dict__", {"len": len}))]
@@ -52,7 +52,7 @@ def _len(thing: Any, /) -> Any:
 class _Replace(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = dict(kwargs or {})
-        named.pop("generator", None)  # which cannot be traced: a draw is a fault where it is used, whatever its seed
+        named.pop("generator", None)  # cannot be traced: a draw is an error where it is used, whatever its seed
         if function not in WRITTEN_OUT:
             return function(*args, **named)
         out = named.pop("out", None)
@@ -69,7 +69,7 @@ def searchsorted(
     side: str | None = None,
     sorter: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """How many boundaries lie below each value: by counting, which is fast for the few of a spline or a mixture."""
+    """The number of boundaries below each value, by counting, which is fast for the few of a spline or a mixture."""
     if sorter is not None:
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     value = torch.as_tensor(input, dtype=torch.result_type(sorted_sequence, input))[..., None]
@@ -114,7 +114,7 @@ def lgamma(input: torch.Tensor) -> torch.Tensor:
     y = torch.where(x < 0.5, 1 - x, x)
     product = torch.ones_like(y)
     for k in range(8):
-        product = product * (y.clamp(max=1e30) + k)  # beyond, its logarithm is nothing beside the rest
+        product = product * (y.clamp(max=1e30) + k)  # beyond, its logarithm is negligible
     z = y + 8
     series = 1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5) - 1 / (1680 * z**7)
     value = (z - 0.5) * (z.log() - 1) - 0.5 + 0.5 * math.log(2 * math.pi) + series - product.log()
@@ -123,7 +123,7 @@ def lgamma(input: torch.Tensor) -> torch.Tensor:
 
 
 def _float(input: torch.Tensor) -> torch.dtype:
-    """What a function of real numbers gives."""
+    """The result type of a function of real numbers."""
     return input.dtype if input.is_floating_point() else torch.get_default_dtype()
 
 
@@ -183,12 +183,12 @@ def cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str 
 
 
 def hypot(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    squares = input.to(torch.float64).square() + other.to(torch.float64).square()  # of float32, none overflows
+    squares = input.to(torch.float64).square() + other.to(torch.float64).square()  # float32 cannot overflow it
     return squares.sqrt().to(torch.result_type(input, other))
 
 
 def _over_all(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """`amax` and `amin` want their axes named. `axis` and `keepdims` are the array API's words."""
+    """`amax` and `amin` need explicit axes. `axis` and `keepdims` are the array API's names."""
 
     def replaced(input: torch.Tensor, dim: Any = (), keepdim: bool = False, **words: Any) -> torch.Tensor:
         dim, keepdim = words.get("axis", dim), words.get("keepdims", keepdim)
@@ -198,8 +198,8 @@ def _over_all(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
 
 
 def _by_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`chunk` and `split` of an axis without a fixed size, such as the batch, by the sizes of the parts. ONNX would
-    have a sequence of them, which onnxruntime does not optimize and onnxscript cannot."""
+    """`chunk` and `split` of an axis without a fixed size, such as the batch, by the sizes of the parts. ONNX would use
+    a sequence, which onnxruntime does not optimize and onnxscript cannot."""
 
     def replaced(input: torch.Tensor, *args: Any, **words: Any) -> Any:
         parts = function(input, *args, **words)
@@ -218,7 +218,7 @@ def attention(
     *args: Any,
     **words: Any,
 ) -> torch.Tensor:
-    """Of one head, without an axis for it, which the exporter wants."""
+    """Attention with one head and no head axis, which the exporter requires."""
     if query.dim() != 3:
         return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask, *args, **words)
     query, key, value = (t.unsqueeze(1) for t in (query, key, value))
@@ -230,7 +230,7 @@ def attention(
 def repeat_interleave(
     input: torch.Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
 ) -> torch.Tensor:
-    """As many times as there are rows, which the exporter's own takes for a fixed number."""
+    """Repeat by the number of rows, which the exporter's own translation treats as fixed."""
     if not isinstance(repeats, torch.SymInt):
         return torch.repeat_interleave(input, repeats, dim, output_size=output_size)
     whole = input.flatten() if dim is None else input

@@ -1,6 +1,6 @@
 """A convolutional autoencoder (Hinton, Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", 2006;
-Foster, *Generative Deep Learning*, 2nd ed., ch. 3): images to a few numbers and back. It has no density, and nothing
-says where its latents lie: for images that are new there is `vae`."""
+Foster, *Generative Deep Learning*, 2nd ed., ch. 3): images to a few numbers and back. It has neither a density nor a
+prior over latents: to draw new images, use `vae`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Autoencoder(Convolutional):
         return {"encode": Call(self.encode, x, z), "decode": Call(self.decode, z, x)}
 
     def squared_error(self, x: Any) -> Any:
-        """Summed over pixels and channels, whose values are from 0 to 1."""
+        """Loss summed over pixels and channels, with values from 0 to 1."""
         return ops.sum((self.image(self.encode(x)) - self.scaled(x)) ** 2, axis=(1, 2, 3))
 
     def objectives(self) -> dict[str, Objective]:

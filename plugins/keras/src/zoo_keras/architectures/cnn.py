@@ -5,7 +5,7 @@ normalization (Ioffe, Szegedy, arXiv 1502.03167) and dropout (Srivastava et al.,
 
     filters=32,32,64,64 kernels=3,3,3,3 strides=1,2,1,2 norm=true slope=0.3 hidden=128 dropout=0.5
 
-With residual blocks (He, Zhang, Ren, Sun, arXiv 1512.03385) and averages over places it is a better one of any size.
+Residual blocks (He, Zhang, Ren, Sun, arXiv 1512.03385) and global average pooling improve it at any size.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ class Config:
     kernels: tuple[int, ...] = setting((4, 3), "sides of each convolution's kernel")
     strides: tuple[int, ...] = setting((2, 2), "of each convolution; 2 halves the image")
     blocks: int = setting(0, "residual blocks of two convolutions after each convolution")
-    average: bool = setting(False, "the classes see averages over all places, in place of each place")
+    average: bool = setting(False, "global average pooling before the classes")
     hidden: int = setting(0, "units of a dense layer before the classes; 0 for none")
     norm: bool = setting(False, "batch normalization before each activation")
     slope: float = setting(0.0, "of the activation below zero: 0 is ReLU, more leaky ReLU")
-    dropout: float = setting(0.0, "share of what the classes see that a training step leaves out")
-    flip: bool = setting(False, "half of the training images are mirrored")
-    shift: int = setting(0, "pixels by which training images are moved at most, in each direction")
+    dropout: float = setting(0.0, "share of features before the classes that a training step drops")
+    flip: bool = setting(False, "mirror half of the training images")
+    shift: int = setting(0, "largest shift of training images in each direction, in pixels")
 
     def __post_init__(self) -> None:
         if not len(self.filters) == len(self.kernels) == len(self.strides):
             raise InputError(
                 f"filters={self.filters}, kernels={self.kernels} and strides={self.strides} differ in length; "
-                "give one of each for every convolution."
+                "give one value per convolution."
             )
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout={self.dropout:g}; expected a share from 0 to below 1.")
 
 
 class Residual(layers.Layer):
-    """Two convolutions, added to their input. It begins as the identity."""
+    """Two convolutions, added to their input. Initially the identity."""
 
     def __init__(self, filters: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Residual(layers.Layer):
 
 
 class CNN(Classifier):
-    """Convolutions, each with blocks after it, and dense layers.
+    """Convolutions, each followed by blocks, and dense layers.
 
     >>> import zoo
     >>> config = {"filters": (8, 16), "kernels": (3, 3), "strides": (2, 2)}
@@ -86,7 +86,7 @@ class CNN(Classifier):
             grid = [-(-side // s) for side in grid]
         self.dense = self.activated(layers.Dense, config.hidden) if config.hidden else []
         self.head = layers.Dense(len(classes))
-        # of what the classes see
+        # of the features before the classes
         self.width = config.hidden or config.filters[-1] * (1 if config.average else grid[0] * grid[1])
 
     def activated(self, kind: type[layers.Layer], *shape: int, **more: Any) -> list[layers.Layer]:
@@ -98,7 +98,7 @@ class CNN(Classifier):
         return [kind(*shape, **more), layers.BatchNormalization(axis=1), layers.Activation(activation)]
 
     def features(self, x: Any) -> Any:
-        """What the classes see, (N, width)."""
+        """The features before the classes, (N, width)."""
         h = self.through(self.convolutions, ops.cast(ops.moveaxis(x, -1, 1), "float32") / (self.space.levels - 1))
         h = ops.mean(h, axis=(2, 3)) if self.config.average else ops.reshape(h, (h.shape[0], -1))
         return self.through(self.dense, h)
@@ -123,7 +123,7 @@ class CNN(Classifier):
         return cross_entropy(self.head(h), label)
 
     def moved(self, x: Any, move: Any) -> Any:
-        """Images mirrored and shifted as uniform numbers (N, 3) say; what comes in at an edge is as the edge."""
+        """Images mirrored and shifted according to uniforms (N, 3), with edges replicated."""
         height, width, _ = self.space.shape
         most = self.config.shift
         down, across = (torch.floor(move[:, k, None] * (2 * most + 1)).long() - most for k in (0, 1))

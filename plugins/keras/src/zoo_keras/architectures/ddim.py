@@ -1,6 +1,6 @@
 """DDIM: images by denoising in few steps (Song, Meng, Ermon, "Denoising Diffusion Implicit Models", arXiv 2010.02502),
-with the network of Foster, *Generative Deep Learning*, 2nd ed., ch. 8: a U-Net that sees the level of the noise as
-further channels of the image, and predicts the noise. Cosine schedule: Nichol, Dhariwal, arXiv 2102.09672."""
+with the network of Foster, *Generative Deep Learning*, 2nd ed., ch. 8: a U-Net that receives the noise level as
+additional channels of the image, and predicts the noise. Cosine schedule: Nichol, Dhariwal, arXiv 2102.09672."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from zoo_keras.backend import layers, ops
 from zoo_keras.network import KerasNetwork
 
 TIMES = 1000  # noise levels, after none at time 0
-LEAST = 0.02  # alpha at the last time, where next to nothing is left of the image
+LEAST = 0.02  # alpha at the last time, when almost nothing is left of the image
 
 
 @dataclass(frozen=True)
 class Config:
     widths: tuple[int, ...] = setting((32, 64, 96), "channels at full size, at half of it, ...")
-    depth: int = setting(2, "residual blocks at each size, on the way down and on the way up")
-    embedding: int = setting(32, "channels that tell the level of the noise")
+    depth: int = setting(2, "residual blocks at each size, both down and up")
+    embedding: int = setting(32, "channels of the noise level")
 
 
 class Residual(layers.Layer):
@@ -150,7 +150,7 @@ class DDIM(KerasNetwork):
     # ---- training ----------------------------------------------------------------------------------------------
 
     def absolute_error(self, x: Any, z: Any, u: Any) -> Any:
-        """Of the noise, as in the book, at a random time."""
+        """The error of the predicted noise, as in the book, at a random time."""
         y = ops.cast(ops.moveaxis(x, -1, 1), "float32") * (2 / (self.space.levels - 1)) - 1
         level = self.levels().at(ops.cast(ops.floor(u * TIMES), "int64") + 1)
         alpha, sigma = level.alpha[:, None, None, None], level.sigma[:, None, None, None]

@@ -22,11 +22,11 @@ State = dict[str, Any]
 class Config:
     embedding: int = setting(32, "features of a character")
     hidden: int = setting(96, "units of the LSTM")
-    dropout: float = setting(0.3, "share of features that a training step leaves out")
+    dropout: float = setting(0.3, "share of features that a training step drops")
 
 
 class LSTM(KerasNetwork):
-    """One cell that reads the last character and gives the logits of the next. Token 0 starts and ends a string.
+    """One cell that reads the last character and predicts the logits of the next. Token 0 starts and ends a string.
 
     >>> import zoo
     >>> model = zoo.train("lstm", "names", "runs/lstm", epochs=1)
@@ -48,14 +48,14 @@ class LSTM(KerasNetwork):
         self.head = layers.Dense(space.tokens)
 
     def start(self, example: Any) -> State:
-        """The state before the first character; `example` is any tensor with one row an example."""
+        """The state before the first character; `example` is any tensor with one row per example."""
         token = ops.cast(ops.reshape(example, (example.shape[0], -1))[:, 0] * 0, "int64")
         zeros = ops.cast(token[:, None], "float32") + ops.zeros((1, self.config.hidden))
         return {"h": zeros, "c": zeros, "token": token, "ended": token != 0}
 
     def advance(self, state: State) -> tuple[Any, State]:
-        """Log-probabilities (N, tokens) of the next character but for the softmax, and the cell's new state."""
-        # Keras's own look-up and sum go over int32 and back, in each step
+        """Logits (N, tokens) of the next character, and the cell's new state."""
+        # Keras's own look-up and sum cast to int32 and back in each step
         seen = torch.embedding(ops.convert_to_tensor(self.embedding.embeddings), state["token"])
         _, (h, c) = self.cell(seen, [state["h"], state["c"]])
         return self.head(h), {"h": h, "c": c}
@@ -83,7 +83,7 @@ class LSTM(KerasNetwork):
         token = torch.index_select(x, 1, ops.reshape(i, (1,)))
         gain = torch.gather(logits, -1, token)[:, 0] - ops.logsumexp(logits, axis=-1)
         token = token[:, 0]
-        gain = ops.where(state["ended"], 0.0, gain)  # nothing is left to say after the end
+        gain = ops.where(state["ended"], 0.0, gain)  # nothing follows the end
         here = ops.arange(self.space.length, dtype="int64")[None] == i
         conditionals = ops.where(here, gain[:, None], state["conditionals"])
         return {**memory, "token": token, "ended": token == 0, "conditionals": conditionals}
@@ -122,8 +122,8 @@ class LSTM(KerasNetwork):
     # ---- training ----------------------------------------------------------------------------------------------
 
     def nll(self, x: Any, u: Any, v: Any, w: Any) -> Any:
-        """The whole string at once but for the cell, which is unrolled. Dropout drops where the uniforms `u`, `v` and
-        `w` are high: of the inputs, the memory and the outputs."""
+        """The whole string at once, except for the cell, which is unrolled. High uniforms `u`, `v` and `w` drop
+        features of the inputs, the memory and the outputs."""
         previous = ops.concatenate([x[:, :1] * 0, x[:, :-1]], axis=1)
         inputs, state, outputs = self.embedding(previous) * self.mask(u)[:, None], self.start(x), []
         memory, kept = [state["h"], state["c"]], self.mask(v)

@@ -93,7 +93,7 @@ class WGAN(Conditional):
         return ops.cast(ops.moveaxis(levels, 1, -1), "uint8")
 
     def realism(self, x: Any, **told: Any) -> Any:
-        """The critic's score between 0 and 1: it orders images, and is not a probability."""
+        """The critic's score between 0 and 1: it ranks images, but is not a probability."""
         return ops.sigmoid(self.score(self.pixels(x), told))
 
     def methods(self) -> dict[str, Method]:
@@ -108,7 +108,7 @@ class WGAN(Conditional):
     # ---- training: real images get noise within their level, or the levels would give them away ------------------
 
     def critic_loss(self, x: Any, z: Any, u: Any, e: Any, **told: Any) -> Any:
-        """The Wasserstein distance from below, and the penalty at points between real and generated images."""
+        """A lower estimate of the Wasserstein distance, and the penalty at points between real and generated images."""
         real = self.pixels(x) + (2 * u - 1) / (self.space.levels - 1)
         with torch.no_grad():
             fake = self.generate(z, told)

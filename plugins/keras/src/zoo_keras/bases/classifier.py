@@ -1,4 +1,4 @@
-"""What classifiers share: p(y given x) from logits, trained by cross-entropy."""
+"""Base of classifiers: p(y given x) from logits, trained by cross-entropy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_keras.network import KerasNetwork
 
 
 class Classifier(KerasNetwork):
-    """An architecture gives `logits(x)`, (N, classes)."""
+    """An architecture defines `logits(x)`, (N, classes)."""
 
     needs_classes = True
 

@@ -1,4 +1,4 @@
-"""What conditional models share: the class and other categories of a row, as numbers beside what a network sees."""
+"""Base of conditional models: the class and other categories of a row, as additional numbers for a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_keras.network import KerasNetwork
 
 
 class Conditional(KerasNetwork):
-    """The config has `conditional`, whether the class is told, and `inputs`."""
+    """The config has `conditional`, whether the class is an input, and `inputs`."""
 
     takes_inputs = True
 
@@ -24,11 +24,11 @@ class Conditional(KerasNetwork):
 
     @property
     def told(self) -> dict[str, int]:
-        """What the network is told of a row, with the number of its values. No attribute: tracing sorts the keys of
-        dicts among them."""
+        """The categories of a row that the network receives, with their numbers of values. Not an attribute, because
+        tracing sorts the keys of dicts in attributes."""
         label = {"label": len(self.classes)} if self.config.conditional else {}
         return label | category_inputs(self.config.inputs)
 
     def one_hot(self, told: Mapping[str, Any]) -> Any:
-        """Integers (N,) by name as zeros and ones, (N, values in all)."""
+        """Integers (N,) by name, one-hot encoded, (N, values in all)."""
         return ops.concatenate([ops.one_hot(told[name], k, dtype="float32") for name, k in self.told.items()], axis=1)

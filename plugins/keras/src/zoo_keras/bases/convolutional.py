@@ -1,4 +1,4 @@
-"""What models share that turn images into a few numbers and back by strided convolutions."""
+"""Base of models that turn images into a few numbers and back by strided convolutions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zoo_keras.network import KerasNetwork
 
 
 class Convolutional(KerasNetwork):
-    """The config has `filters`, each of a convolution that halves the image. Sizes that are not whole are rounded up on
-    the way down, and cropped at the end of the way up."""
+    """The config has `filters`, one per convolution that halves the image. Odd sizes are rounded up on the way down,
+    and cropped at the end."""
 
     spaces = (Image,)
 

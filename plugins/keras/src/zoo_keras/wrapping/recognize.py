@@ -1,4 +1,4 @@
-"""Keras models that `wrap` knows by their parts, as people write them: subclasses with a `train_step` of their own."""
+"""Keras models that `wrap` knows by their parts, as is customary: subclasses with their own `train_step`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo_keras.backend import keras, ops
 
 
 def recognize(model: Any, space: Space) -> Mapping[str, Any] | None:
-    """What `wrap` would have been given; None for a model that it does not know."""
+    """The equivalent arguments of `wrap`; None for an unknown model."""
     parts = {name: getattr(model, name, None) for name in ("encoder", "decoder", "generator", "discriminator")}
     layers = {name: part for name, part in parts.items() if isinstance(part, keras.Layer)}
     if "encoder" in layers and "decoder" in layers:
@@ -29,14 +29,14 @@ def recognize(model: Any, space: Space) -> Mapping[str, Any] | None:
 
 
 def autoencoder(encoder: keras.Layer, decoder: keras.Layer, space: Space) -> Mapping[str, Any]:
-    """An encoder that gives the latent; of a VAE its mean and log-variance and, maybe, a draw. A VAE's samples are
-    decoded standard normal noise: its prior."""
+    """An encoder that returns the latent, or for a VAE its mean and log-variance and possibly a draw. A VAE's samples
+    are decoded standard normal noise: its prior."""
     outputs = _run(encoder, space)
     several = isinstance(outputs, (list, tuple))
     mean, *spread = outputs if several else [outputs]
     if any(not hasattr(part, "shape") or part.shape != mean.shape for part in (mean, *spread)):
         raise InputError(
-            "the encoder gives neither a latent nor a mean and a log-variance of one shape; say which of its outputs "
+            "the encoder gives neither a latent nor a mean and a log-variance of one shape; select the output that "
             "is the latent: encode=lambda x: model.encoder(x)[0], decode=model.decoder, noise=zoo.Normal(...)."
         )
     prior = {"noise": Noise("normal", tuple(mean.shape[1:])), "family": "vae"} if spread else {}
@@ -44,14 +44,14 @@ def autoencoder(encoder: keras.Layer, decoder: keras.Layer, space: Space) -> Map
 
 
 def _first(encoder: keras.Layer) -> Any:
-    """The first output of an encoder: of a functional one without the layers that the others alone need, such as the
-    draw of a VAE's latent."""
+    """The first output of an encoder: of a functional one without the layers that only the other outputs need, such as
+    the draw of a VAE's latent."""
     outputs = getattr(encoder, "outputs", None)
     return keras.Model(encoder.inputs, outputs[0]) if outputs else lambda x: encoder(x)[0]
 
 
 def _run(encoder: keras.Layer, space: Space) -> Any:
-    """What an encoder gives for two rows of zeros."""
+    """The outputs of an encoder for two rows of zeros."""
     inputs = getattr(encoder, "inputs", None)
     known = [tuple(inputs[0].shape[1:])] if inputs and len(inputs) == 1 else []
     hint = "Say how it is called: encode=lambda x: model.encoder(...), decode=model.decoder."

@@ -1,4 +1,4 @@
-"""`wrap`: a Keras model that people already have, functional or subclassed, as a genzoo model, without a plugin."""
+"""`wrap`: an existing Keras model, functional or subclassed, as a genzoo model, without a plugin."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from zoo_keras.wrapping.recognize import recognize
 
 
 class WrappedKeras(WrappedNetwork, KerasNetwork):
-    """The user's layers and models, and the methods made of the user's functions over them."""
+    """The user's layers and models, and the methods made from the user's functions."""
 
     first = "channels_last"
 
     def __init__(self, space: Space, config: WrapConfig, classes: Labels | None, modules: list[Any]) -> None:
         super().__init__(space, config, classes)
         self.parts = [m for m in modules if isinstance(m, keras.Layer)]
-        # modules of PyTorch: Keras would wrap each in a layer of its own, which is not what the functions call
+        # PyTorch modules: Keras would wrap each in a new layer, which the functions do not call
         self.__dict__["loose"] = tuple(m for m in modules if not isinstance(m, keras.Layer))
 
     def cast(self, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
@@ -43,12 +43,12 @@ class WrappedKeras(WrappedNetwork, KerasNetwork):
             with super().inference():
                 yield
         finally:
-            for module, mode in modes:  # each its own: a user may have frozen some
+            for module, mode in modes:  # individually: a user may have frozen some
                 module.training = mode
 
 
 class Watch(TorchDispatchMode):
-    """Tells `draws` of every operation."""
+    """Reports every operation to `draws`."""
 
     def __init__(self, draws: Draws) -> None:
         super().__init__()

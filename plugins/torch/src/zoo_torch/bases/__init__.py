@@ -1,1 +1,1 @@
-"""Base classes that architectures of one kind share."""
+"""Base classes shared by architectures of one kind."""

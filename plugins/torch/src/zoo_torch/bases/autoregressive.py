@@ -1,4 +1,4 @@
-"""What autoregressive models over integer levels share: how a level is drawn, and the methods that follow from it."""
+"""Base of autoregressive models over integer levels: drawing a level, and the methods that follow from it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ State = dict[str, torch.Tensor]
 class Autoregressive(TorchNetwork):
     """p(x) is the product of p(x_d given x_1..x_{d-1}) over dimensions in their order, each a softmax over levels.
 
-    An architecture gives the logits of all dimensions in one pass, `logits`, and those of one dimension from what it
-    kept of the others, `advance`. What it keeps are `caches`, float32, zeros at first: the sampler's loop carries them,
-    so no step goes over the past again. In text, token 0 ends a string. In a table, levels that a code has not are
-    barred, and a code is 0 where the first of its column says all; the density is about the values, in their units.
+    An architecture computes the logits of all dimensions in one pass, `logits`, and those of one dimension from caches
+    of the earlier ones, `advance`. The `caches` are float32, initially zeros: the sampler's loop carries them, so steps
+    do not recompute the past. In text, token 0 ends a string. In a table, levels that a code does not have are barred,
+    and a code is 0 if the first of its column determines the value; the density refers to values, in their units.
     """
 
     density = "exact"
@@ -43,7 +43,7 @@ class Autoregressive(TorchNetwork):
                 self.register_buffer(name, value, persistent=False)
 
     def logits(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, D) levels -> (N, D, K): of each dimension, given those before it. `keep` (N, *dropped) is for dropout."""
+        """(N, D) levels -> (N, D, K): logits given the levels before each. `keep` (N, *dropped) is for dropout."""
         raise NotImplementedError
 
     def caches(self) -> dict[str, Tensor]:
@@ -68,14 +68,14 @@ class Autoregressive(TorchNetwork):
         if self.table:
             said = (x.index_select(1, self.leads) >= self.opens) & (self.leads != self.place_of)
             return torch.where(said, 0.0, each) - self.log_widths.T.gather(0, x)
-        return torch.where(self.before(x) == 0, 0.0, each) if self.text else each  # the end has been said
+        return torch.where(self.before(x) == 0, 0.0, each) if self.text else each  # after the end
 
     def log_prob(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         each = self.conditionals(x)
         return {"log_prob": each.sum(1), "conditionals": each}
 
     def nll(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        """Dropout takes a feature away from all dimensions of an example (Gal, Ghahramani, arXiv 1512.05287)."""
+        """Dropout removes a feature from all dimensions of an example (Gal, Ghahramani, arXiv 1512.05287)."""
         rate = self.config.dropout
         return -self.conditionals(x, (u > rate) / (1 - rate) if self.training else None).sum(1)
 

@@ -1,4 +1,4 @@
-"""What flows of coupling layers share: two halves of the dimensions that change in turns."""
+"""Base of flows of coupling layers: two halves of the dimensions that change in turns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zoo_torch.bases.flow import Flow
 class Coupling(nn.Module):
     """Transforms one half of the dimensions by functions of the other half, so both directions are one pass.
 
-    The conditioner gives `parameters` numbers for each dimension that changes: (N, parameters * changed), zeros at
-    first. A subclass maps them to a transform that is then the identity.
+    The conditioner computes `parameters` numbers for each dimension that changes: (N, parameters * changed), initially
+    zeros. A subclass maps them to a transform, which is then the identity.
     """
 
     parameters: int
@@ -45,7 +45,7 @@ class Coupling(nn.Module):
 
 
 class CouplingFlow(Flow):
-    """Couplings with alternating halves: even and odd dimensions, which stand one after the other in the latent.
+    """Couplings with alternating halves: even and odd dimensions, which are concatenated in the latent.
 
     An architecture names its `coupling`; its config has `layers` and what the coupling reads.
     """

@@ -1,6 +1,5 @@
-"""What models share that turn noise into images step by step: a U-Net that knows the time, the class and what else it
-is told, guidance (Ho, Salimans, "Classifier-Free Diffusion Guidance", arXiv 2207.12598), and a loop over falling noise
-levels."""
+"""Base of models that turn noise into images step by step: a U-Net with the time, the class and other inputs, guidance
+(Ho, Salimans, "Classifier-Free Diffusion Guidance", arXiv 2207.12598), and a loop over falling noise levels."""
 
 from __future__ import annotations
 
@@ -25,19 +24,19 @@ TIMES = 1000  # noise levels in training, after none at time 0
 @dataclass(frozen=True)
 class Config:
     channels: int = setting(32, "at full size; twice as many at each half of it. Multiples of 16 run fastest")
-    depth: int = setting(1, "residual blocks at each size, on the way down and on the way up")
+    depth: int = setting(1, "residual blocks at each size, both down and up")
     sizes: int = setting(3, "full size and its halves, as far as they are whole and no side falls below 4")
-    attention: int = setting(0, "sizes of at most so many places have attention: 64 is 8x8; 0 for none")
+    attention: int = setting(0, "attention at sizes of at most so many pixels: 64 is 8x8; 0 for none")
     embedding: int = setting(64, "features of the time")
-    drop: float = setting(0.1, "share of training examples without their class: what guidance compares with")
+    drop: float = setting(0.1, "share of training examples without their class, for guidance")
     inputs: tuple[str, ...] = setting((), INPUTS)
 
 
 class Denoiser(TorchNetwork):
-    """A network over images scaled to [-1, 1]; conditional on the class where the data has classes, and on the inputs
-    of the setting.
+    """A network over images scaled to [-1, 1]; conditional on the class if the data has classes, and on the inputs of
+    the setting.
 
-    An architecture gives the noise levels (`alpha`), and what the network predicts: `target` of data and noise, and
+    An architecture defines the noise levels (`alpha`) and the network's prediction: `target` of data and noise, and
     `data` from it.
     """
 
@@ -53,7 +52,7 @@ class Denoiser(TorchNetwork):
         self.width = sum(self.unet.shifts)
         e = config.embedding
         self.time = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, self.width))
-        # of the class and of each input; the last row: not told
+        # of the class and of each input; the last row: not given
         if classes is not None:
             self.label = self.embedding(len(classes))
         self.inputs = nn.ModuleList(self.embedding(count) for count in category_inputs(config.inputs).values())
@@ -83,22 +82,22 @@ class Denoiser(TorchNetwork):
         return self.embeddings[name].num_embeddings - 1
 
     def shift(self, told: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
-        """The sum (..., S) of the embeddings of classes and inputs (...); None where there are none."""
+        """The sum (..., S) of the embeddings of classes and inputs (...); None if there are none."""
         shifts = [self.embeddings[name](value) for name, value in told.items()]
         return sum(shifts[1:], shifts[0]) if shifts else None
 
     def schedule(self, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """alpha and sigma at times from 0 to 1: what is left of the image, and the deviation of the noise."""
+        """alpha and sigma at times from 0 to 1: the scales of the image and of the noise."""
         raise NotImplementedError
 
     def target(
         self, data: torch.Tensor, epsilon: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor
     ) -> torch.Tensor:
-        """What the network predicts of an image and its noise."""
+        """The prediction target for an image and its noise."""
         raise NotImplementedError
 
     def data(self, y: torch.Tensor, predicted: torch.Tensor, now: Level) -> torch.Tensor:
-        """The image in `y` according to what the network predicted."""
+        """The image in `y` according to the network's prediction."""
         raise NotImplementedError
 
     def predict(self, y: torch.Tensor, t: torch.Tensor, told_shift: torch.Tensor | None) -> torch.Tensor:
@@ -113,7 +112,7 @@ class Denoiser(TorchNetwork):
         if not self.told:
             return {"y": start, "image": start}
         pairs = {n: torch.stack([given[n], torch.full_like(given[n], self.untold(n))], 1) for n in self.told}
-        # (N, 2, S): told and not told
+        # (N, 2, S): with and without the conditions
         return {"y": start, "image": start, "told_shift": self.shift(pairs)}
 
     def times(self, i: torch.Tensor, steps: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
@@ -121,7 +120,7 @@ class Denoiser(TorchNetwork):
         the end, where they are the power 3/2 of even ones (`benchmarks/solvers.py` has what that gains)."""
         left = steps - i + torch.tensor([1, 0, -1], device=i.device)
         share = left.double() / steps.double()
-        closer = (TIMES * share * share.sqrt()).round().long().maximum(left)  # never one time twice
+        closer = (TIMES * share * share.sqrt()).round().long().maximum(left)  # no time occurs twice
         return torch.where(order > 1, closer, left * TIMES // steps).clamp(max=TIMES)
 
     def step(

@@ -1,4 +1,4 @@
-"""What normalizing flows share: data units, the standard normal base, and the methods that follow from them."""
+"""Base of normalizing flows: data units, the standard normal base, and the methods that follow from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCALAR = Tensor("float32", ())
 class Flow(TorchNetwork):
     """A change of variables from observations to a standard normal (Papamakarios et al., arXiv 1912.02762).
 
-    An architecture gives `to_normal(y) -> (z, log_det)` and `from_normal(z) -> y` over (N, D) tensors in the units
+    An architecture defines `to_normal(y) -> (z, log_det)` and `from_normal(z) -> y` over (N, D) tensors in the units
     of `self.units`, or replaces `inversion`. On integers the density is that of dequantized observations: a lower
     bound, which more `samples` of the dequantization noise tighten (an importance-weighted bound).
     """

@@ -1,1 +1,1 @@
-"""Parts that networks are built from."""
+"""Building blocks of networks."""

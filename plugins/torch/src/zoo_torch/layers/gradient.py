@@ -1,7 +1,7 @@
 """The gradient of a network's output with respect to its input, as an operation that can be exported.
 
-Autograd leaves no trace in an exported graph. While `torch.export` runs, the gradient is therefore traced apart, with
-autograd inside, into a graph of plain operations, and that graph is what the exporter sees.
+Autograd cannot be traced into an exported graph. While `torch.export` runs, the gradient is therefore traced
+separately, including autograd, into a graph of plain operations, which the exporter sees instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ aten = torch.ops.aten
 def gradient(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """d module(x).sum() / dx, of the shape of x; for a module that maps (N, ...) to (N,), each example's gradient.
 
-    Nothing flows back through the result: to the weights it is a constant.
+    No gradient flows through the result: it is a constant with respect to the weights.
     """
     if not torch.compiler.is_exporting():
         with torch.enable_grad():
@@ -58,8 +58,8 @@ def decompositions() -> dict[Any, Any]:
 
 
 def convolution_backward(grad: Any, x: Any, weight: Any, bias: Any, *how: Any) -> tuple[torch.Tensor, None, None]:
-    """With respect to the input. A stride of one gives a convolution with turned weights, which runtimes lay out for
-    speed; other strides give a transposed convolution."""
+    """With respect to the input. For stride one it is a convolution with flipped weights, whose layout runtimes
+    optimize; for other strides a transposed convolution."""
     stride, padding, dilation, transposed, _, groups, _ = how
     if transposed:
         raise NotImplementedError("the gradient of a transposed convolution")
@@ -78,7 +78,7 @@ def convolution_backward(grad: Any, x: Any, weight: Any, bias: Any, *how: Any) -
 def avg_pool2d_backward(
     grad: Any, x: Any, kernel: Any, stride: Any, padding: Any, ceil_mode: Any, count_include_pad: Any, divisor: Any
 ) -> torch.Tensor:
-    """Of pooling without overlap over sizes that divide: the gradient is spread evenly."""
+    """Of pooling without overlap or remainder: the gradient is distributed evenly."""
     down, across = kernel
     if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2] % down or x.shape[3] % across:
         raise NotImplementedError("the gradient of average pooling with overlap, padding or a remainder")

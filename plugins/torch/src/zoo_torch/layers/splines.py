@@ -1,8 +1,8 @@
 """The monotonic rational-quadratic spline of Durkan, Bekasov, Murray, Papamakarios, "Neural Spline Flows", arXiv
 1906.04032, with the parameters of nflows 0.14.
 
-Without what cannot be traced of nflows' own: its selection of rows by masks, its checks. It stands in for that function
-while a flow of nflows is traced, and is the coupling of `zoo_torch.architectures.nsf`.
+It omits the parts of nflows' version that cannot be traced: selecting rows by masks, and checks. It replaces that
+function while a flow of nflows is traced, and is the coupling of `zoo_torch.architectures.nsf`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def spline(
 
 
 def _knots(unnormalized: torch.Tensor, least: float, bound: float) -> torch.Tensor:
-    """Where the bins begin and end, from -bound to bound: all sums of their sizes as one product with a matrix."""
+    """The knots between bins, from -bound to bound: all sums of bin sizes as one matrix product."""
     bins = unnormalized.shape[-1]
     before = torch.ones(bins, bins + 1, device=unnormalized.device).triu(1)  # which bins lie before a knot
     sums = F.softmax(unnormalized, dim=-1) @ (2 * bound * (1 - least * bins) * before)

@@ -1,5 +1,5 @@
-"""A small U-Net (Ronneberger, Fischer, Brox, arXiv 1505.04597) of residual blocks, for diffusion. Where an image has
-few places, these may attend to each other, as in Ho, Jain, Abbeel, arXiv 2006.11239."""
+"""A small U-Net (Ronneberger, Fischer, Brox, arXiv 1505.04597) of residual blocks, for diffusion, with optional
+self-attention at small sizes, as in Ho, Jain, Abbeel, arXiv 2006.11239."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = 32  # channels of an attention head
 
 
 def halvings(space: Image, most: int) -> int:
-    """How often the U-Net halves an image: at most so often, while the size is even and no side falls below 4."""
+    """How often the U-Net halves an image: up to a limit, while the size is even and no side falls below 4."""
     sides = (space.height, space.width)
     return sum(all(s % 2**n == 0 and s >> n >= 4 for s in sides) for n in range(1, most + 1))
 
@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each place of an image looks at all of them; added to the input."""
+    """Self-attention over the pixels of an image; added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class Attention(nn.Module):
 class UNet(nn.Module):
     """(N, C, H, W) images and (N, S) shifts -> (N, C, H, W).
 
-    It has `channels` at full size and twice as many at each half of it, `sizes` in all, with `depth` blocks at each on
-    the way down and on the way up. Sizes of at most `attention` places have attention after each block.
+    It has `channels` at full size and doubles them at each halving, with `sizes` sizes and `depth` blocks at each,
+    both down and up. Sizes of at most `attention` pixels have attention after each block.
     """
 
     def __init__(self, space: Image, channels: int, depth: int = 1, sizes: int = 3, attention: int = 0) -> None:

@@ -1,6 +1,6 @@
-"""Data units for continuous models: what lies between raw observations and the numbers that a network transforms.
+"""Data units for continuous models: maps between raw observations and the numbers that a network transforms.
 
-Those for densities come with the log-determinant of their Jacobian, so that a density is about raw observations.
+Those for densities come with the log-determinant of their Jacobian, so that a density refers to raw observations.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Standardize(nn.Module):
 
 class Dequantize(nn.Module):
     """Integer levels to the real line: uniform dequantization (Uria et al., "RNADE", arXiv 1306.0186), then each
-    dimension's own distribution function as counted in the training data, then the logit.
+    dimension's empirical distribution function of the training data, then the logit.
 
     In these units every dimension on its own is logistic, so a flow on top starts from the pixel marginals and has
     only the dependence between dimensions to learn. With `u` uniform, E[log p(x + u)] is a lower bound on log P(x).
@@ -57,7 +57,7 @@ class Dequantize(nn.Module):
         self._set(smooth / smooth.sum(1, keepdims=True))
 
     def _set(self, mass: np.ndarray) -> None:
-        # both tails by sums of their own, in float64: 1 - below would have no digits left near one
+        # both tails by separate sums, in float64: 1 - below would lose all digits near one
         below = mass.cumsum(1) - mass
         above = mass[:, ::-1].cumsum(1)[:, ::-1] - mass
         edges = np.log(below[:, 1:]) - np.log(above[:, :-1])
@@ -73,12 +73,12 @@ class Dequantize(nn.Module):
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """(N, D) reals -> (N, D) integer levels."""
-        # the levels not as the last axis, which is short; and as floats, which runtimes add faster
+        # the short axis of levels is not the last one, and they are floats, which runtimes add faster
         return (y[:, None] >= self.edges.T).to(torch.float32).sum(1).to(torch.int64)
 
 
 class Pixels(nn.Module):
-    """Images to [-1, 1] with the channels first, as convolutions want them, and back."""
+    """Images to [-1, 1] with channels first, as convolutions need, and back."""
 
     def __init__(self, space: Image) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The inverse of an autoregressive flow as a loop in the exported graph, where its library unrolls its passes.
+"""The inverse of an autoregressive flow as a loop in the exported graph, instead of the unrolled passes of its library.
 
-Traced as the libraries write it, with a pass for each dimension, a flow of 64 dimensions takes minutes. Outside of
-tracing their own code runs.
+Tracing the libraries' code, with a pass for each dimension, takes minutes for a flow of 64 dimensions. Outside of
+tracing, their own code runs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch._higher_order_ops.while_loop import while_loop
 
-FEW = 4  # passes that are unrolled anyway
+FEW = 4  # passes up to which they stay unrolled
 
 
 def repeat(passes: int, once: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-    """`x = once(x, y)` from zeros, `passes` times, or until nothing changes: another pass would change nothing either,
-    so that rows stay independent. Dimensions that depend on few others arrive together, long before the last pass."""
+    """`x = once(x, y)` from zeros, `passes` times, or until nothing changes: then another pass would change nothing
+    either, so rows stay independent. Dimensions that depend on few others converge long before the last pass."""
     if passes <= FEW:
         x = torch.zeros_like(y)
         for _ in range(passes):
@@ -33,7 +33,7 @@ def repeat(passes: int, once: Callable[[torch.Tensor, torch.Tensor], torch.Tenso
 
 
 def zuko_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:
-    """`transform.inv(y)` of a transform of zuko."""
+    """`transform.inv(y)` of a zuko transform."""
     if not torch.compiler.is_exporting():
         return transform.inv(y)
     if type(transform).__name__ == "ComposedTransform":
@@ -46,7 +46,7 @@ def zuko_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:
 
 
 def nflows_inverse(transform: Any, y: torch.Tensor) -> torch.Tensor:
-    """`transform.inverse(y)[0]` of a transform of nflows."""
+    """`transform.inverse(y)[0]` of an nflows transform."""
     if not torch.compiler.is_exporting():
         return transform.inverse(y)[0]
     if type(transform).__name__ == "CompositeTransform":

@@ -17,7 +17,7 @@ from zoo_torch.wrapping.inverses import nflows_inverse, zuko_inverse
 OBJECTIVES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
 
-# flows of zuko by what they are made of
+# why flows of zuko cannot be exported, by class
 UNEXPORTED = {
     "NAF": "it inverts its networks by bisection, and takes their gradient",
     "UNAF": "it integrates its networks, and inverts them by bisection",
@@ -28,7 +28,7 @@ UNEXPORTED = {
 
 
 def recognize(model: Any, space: Space) -> Mapping[str, Any] | None:
-    """What `wrap` would have been given: functions, noise, schedule; None for a model that it does not know."""
+    """The equivalent arguments of `wrap`: functions, noise, schedule; None for an unknown model."""
     if hasattr(model, "alphas_cumprod") and hasattr(model, "objective") and hasattr(model, "model"):
         return gaussian_diffusion(model, space)
     if callable(getattr(model, "transform", None)) and callable(getattr(model, "base", None)):
@@ -42,7 +42,7 @@ def _real(model: Any, space: Space) -> None:
     if not isinstance(space, Real):
         raise InputError(
             f"{type(model).__name__} is a density of real vectors, and this space is {space.describe()}. Give "
-            "log_prob=, sample=, ... with what turns observations into its vectors and back, and the log-determinant."
+            "log_prob=, sample=, ... that convert observations to its vectors and back, with the log-determinant."
         )
 
 
@@ -52,8 +52,8 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
     for kind in type(flow).__mro__:
         if kind.__module__.startswith("zuko.") and kind.__name__ in UNEXPORTED:
             raise InputError(
-                f"{kind.__name__} cannot be exported: {UNEXPORTED[kind.__name__]}, which ONNX has not. Of zuko's flows "
-                "NSF, MAF, NICE, RealNVP, NCSF and SOSPF can."
+                f"{kind.__name__} cannot be exported: {UNEXPORTED[kind.__name__]}, which ONNX cannot do. Of "
+                "zuko's flows, NSF, MAF, NICE, RealNVP, NCSF and SOSPF can be exported."
             )
     try:
         with torch.no_grad():
@@ -87,8 +87,8 @@ def zuko_flow(flow: Any, space: Space) -> Mapping[str, Any]:
 
 
 def _within_box(flow: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The density of a flow with a uniform base, -inf outside of what its samples are: zuko gives a finite one for
-    what its circular transforms wrap round."""
+    """The density of a flow with a uniform base, -inf outside its support: zuko gives a finite one for values that its
+    circular transforms wrap around."""
     with torch.no_grad():
         low, high = (getattr(_innermost(flow().base), end) for end in ("low", "high"))
         beyond = (high + (high - low) / 4)[None]

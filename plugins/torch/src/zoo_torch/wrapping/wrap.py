@@ -1,4 +1,4 @@
-"""`wrap`: a PyTorch model that people already have, as a genzoo model, without a plugin."""
+"""`wrap`: an existing PyTorch model as a genzoo model, without a plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo_torch.wrapping.recognize import recognize
 
 
 class WrappedTorch(WrappedNetwork, TorchNetwork):
-    """The user's modules, and the methods made of the user's functions over them."""
+    """The user's modules, and the methods made from the user's functions."""
 
     first = "channels_first"
 
@@ -35,7 +35,7 @@ class WrappedTorch(WrappedNetwork, TorchNetwork):
 
 
 class Watch(TorchDispatchMode):
-    """Tells `draws` of every operation."""
+    """Reports every operation to `draws`."""
 
     def __init__(self, draws: Draws) -> None:
         super().__init__()
