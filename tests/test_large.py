@@ -140,5 +140,5 @@ def test_arrays_for_which_there_are_no_addresses_are_said(monkeypatch, tmp_path)
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "uint8", (2**25, 1))
     monkeypatch.setattr("zoo.data.readers.available", lambda: 2**20)
     monkeypatch.setattr("zoo.system.memory._limit", lambda: iter([2**20]))
-    with pytest.raises(InputError, match=r"x.npy takes 0.0 GiB of addresses.*ulimit -v unlimited"):
+    with pytest.raises(InputError, match=r"x.npy takes 0.0 GiB of address space.*ulimit -v unlimited"):
         zoo.load_dataset(tmp_path / "x.npy")

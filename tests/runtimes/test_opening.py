@@ -241,7 +241,7 @@ def test_weights_from_elsewhere_are_refused_in_subgraphs_too(kept, location, sou
     weight.data_location = onnx.TensorProto.EXTERNAL
     weight.external_data.add(key="location", value=location)
     alter(source, "sample.onnx", proto.SerializeToString())
-    with pytest.raises(CorruptFile, match=r"sample.onnx takes weights from .*, which is not a file of it"):
+    with pytest.raises(CorruptFile, match=r"sample.onnx takes weights from .*, which is not a file of the artifact"):
         zoo.open(source).sample(1, seed=0)
 
 
