@@ -91,3 +91,12 @@ def test_an_interrupt_before_a_command_has_begun_says_so() -> None:
     code += "def stop(thread): raise KeyboardInterrupt\nthreading.Thread.start = stop\nmain(['list'])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10)
     assert (ended.returncode, ended.stderr) == (130, "stopped.\n")
+
+
+def test_an_interrupt_that_a_library_reports_as_its_own_failure_stops_the_command() -> None:
+    code = "import signal\nimport zoo.cli.list as command\nfrom zoo.cli import main\n"
+    code += "def fail(*args, **more):\n    try: signal.raise_signal(signal.SIGTERM)\n"
+    code += "    except KeyboardInterrupt: raise RuntimeError('it failed') from None\n"
+    code += "command.command.callback = fail\nmain(['list'])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "stopped.\n")

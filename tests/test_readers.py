@@ -18,7 +18,7 @@ from PIL import Image
 import zoo
 from zoo import writers
 from zoo.cli import main
-from zoo.errors import InputError
+from zoo.errors import CorruptFile, InputError
 from zoo.parity.inputs import input_examples
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs pipes, holes and limits")
@@ -162,3 +162,11 @@ def memory():
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_a_long_header_of_an_array_is_not_read(tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little"))
+    os.truncate(path, 2**32)
+    with pytest.raises(CorruptFile, match="the header of an array has 2,147,483,648 bytes"):
+        zoo.load_dataset(path)

@@ -90,7 +90,10 @@ class Commands(click.Group):
             except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
                 streams.give_up_stdout()
                 sys.exit(1)
-            except (click.Abort, KeyboardInterrupt):
+            except (KeyboardInterrupt, Exception) as error:
+                # libraries may report an interrupt as an error of their own
+                if not (signal_number() or isinstance(error, (click.Abort, KeyboardInterrupt))):
+                    raise
                 streams.say("stopped.", err=True)
                 sys.exit(128 + (signal_number() or signal.SIGINT))
             finally:

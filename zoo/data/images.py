@@ -57,6 +57,11 @@ def pillow() -> Any:
     return Image
 
 
+def _is_folder(path: Path) -> bool:
+    """Not a link to one, which may lead out of the data."""
+    return path.is_dir() and not path.is_symlink()
+
+
 @cache
 def _formats() -> list[str]:
     """Those of `FORMATS` that this version of Pillow knows: one that it does not is a KeyError."""
@@ -80,7 +85,7 @@ def find_images(folder: Path) -> Folder:
     for sub in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
         if paths := _images_in(sub, left_out):
             by_class[sub.name] = paths
-        left_out += [p for deeper in sub.iterdir() if deeper.is_dir() for p in deeper.rglob("*") if is_image(p)]
+        left_out += [p for deeper in sub.iterdir() if _is_folder(deeper) for p in deeper.rglob("*") if is_image(p)]
     if direct and by_class:
         raise InputError(
             f"{folder} has images of its own ({direct[0].name}) and in folders ({next(iter(by_class))}); expected "

@@ -19,6 +19,7 @@ NPZ and NPY have 256 levels, or those seen if no value is above 16.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
@@ -65,6 +66,7 @@ Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 ARRAYS = (".npz", ".npy")
 MAX_ARRAYS = 1000  # of a file, whose headers are all read
+LONGEST_HEADER = 10_000  # bytes of an array's header: the limit of numpy
 TEXT_COLUMN = "text"
 
 
@@ -498,8 +500,12 @@ def _headers(path: Path) -> dict[str, Header]:
 
 def _header(file: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
+    length = file.read(2 if version == (1, 0) else 4)
+    size = int.from_bytes(length, "little")
+    if size > LONGEST_HEADER:  # numpy would read all of it first
+        raise ValueError(f"the header of an array has {size:,} bytes; expected at most {LONGEST_HEADER:,}.")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    shape, fortran, dtype = read(io.BytesIO(length + file.read(size)))
     return Header(shape, dtype, fortran)
 
 

@@ -315,9 +315,9 @@ class ArrowTable(Table):
     def __init__(self, where: str, schema: Any) -> None:
         names = tuple(schema.names)
         self.where, self.schema = where, schema
-        repeated = [name for name, times in Counter(names).items() if times > 1]
+        repeated = {name: times for name, times in Counter(names).items() if times > 1}
         if repeated:
-            raise listed(where, [f"column {name!r} is there {names.count(name)} times" for name in repeated])
+            raise listed(where, [f"column {name!r} is there {times} times" for name, times in repeated.items()])
         left_out = [n for n in names if n in _unnamed_index(schema)]
         if left_out:
             warnings.warn(
@@ -666,7 +666,7 @@ def _header(line: int, cells: list[str]) -> tuple[tuple[str, ...], list[str]]:
         return (), []
     problems, names = [], list(cells)
     word = next(c for c in cells if not is_number(c))
-    times = Counter(cells)
+    times, first = Counter(cells), {name: i for i, name in reversed(list(enumerate(cells)))}
     for i, name in enumerate(cells):
         if not name.strip():
             problems.append(
@@ -675,7 +675,7 @@ def _header(line: int, cells: list[str]) -> tuple[tuple[str, ...], list[str]]:
             )
             names[i] = f"column {i + 1}"
         elif times[name] > 1:
-            if cells.index(name) == i:
+            if first[name] == i:
                 many = "two" if times[name] == 2 else times[name]
                 problems.append(f"line {line}: the header has {many} columns {name!r}; give each its own name.")
             names[i] = f"{name}, column {i + 1}"

@@ -18,6 +18,7 @@ from torch import nn
 from zoo.errors import ExportError
 from zoo.parity.inputs import tensor_examples
 from zoo.signature import Noise, Option, Tensor, resolve
+from zoo.system.interrupts import check_signals
 from zoo_onnx.graph import OPSET
 from zoo_onnx.passes.float64_casts import without_missing_kernels
 from zoo_onnx.passes.redundant_copies import without_copies
@@ -78,6 +79,7 @@ def trace(
                 custom_translation_table=OPERATORS,
             )
     except Exception as error:  # torch.export raises many kinds; all of them mean that the code cannot be traced
+        check_signals()  # or that an interrupt came meanwhile
         raise ExportError(f"{what} cannot be traced to ONNX: {reason(error, locate)}.") from error
     assert program is not None
     if len(program.model.graph.inputs) != len(examples):
