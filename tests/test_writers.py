@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from zoo import writers
+from zoo.columns import Category, Table
 from zoo.data import tables
 from zoo.data.readers import read_latents, read_rows
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, ZooError, ZooWarning
 from zoo.pictures import MAX_IMAGES
 from zoo.spaces import Discrete, Image, Real, Space, Text
 from zoo.system import files
@@ -281,3 +282,9 @@ def test_an_interrupt_as_a_parquet_file_begins_leaves_nothing_and_says_nothing(t
     gc.collect()
     assert not unraisable
     assert not list(tmp_path.iterdir())
+
+
+def test_categories_that_are_formulas_are_said(tmp_path):
+    space = Table(columns=(Category(name="city", values=("=HYPERLINK(1)", "b")),))
+    with pytest.warns(ZooWarning, match="=HYPERLINK"):
+        writers.write(tmp_path / "x.csv", [np.zeros((3, 1), np.int64)], space)

@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from zoo.columns import Table
+from zoo.columns import Category, Table
 from zoo.data.arrow import arrow
 from zoo.data.readers import column_names, numbered
 from zoo.data.tables import is_number, shorten
@@ -104,7 +104,7 @@ def write(
     """
     path = check_output(path, space, force=force)
     if path.suffix.lower() in (".csv", ".tsv"):
-        warn_of_formulas(str(path), column_names(space) if space is not None else (), *(columns or {}).values())
+        warn_of_formulas(str(path), *words_in(space), *(columns or {}).values())
     names = {**(columns or {}), **({"x": column_names(space)} if space is not None else {})}
     rows = 0
 
@@ -121,6 +121,14 @@ def write(
     with atomic_write(path, force, like=like) as file:
         _WRITERS[path.suffix.lower()](file, named(), space, names)
     return rows
+
+
+def words_in(space: Space | None) -> list[Sequence[str]]:
+    """The names of columns and of categories in a table of observations."""
+    if space is None:
+        return []
+    columns = space.columns if isinstance(space, Table) else ()
+    return [column_names(space), *(list(map(str, column.values)) for column in columns if isinstance(column, Category))]
 
 
 def warn_of_formulas(where: str, *names: Sequence[str]) -> None:

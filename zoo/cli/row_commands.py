@@ -374,7 +374,7 @@ def deliver(
     if out is not None:
         return writers.write(out, chunks, space, columns=columns, force=force)
     names = {**(columns or {}), **({"x": column_names(space)} if space is not None else {})}
-    writers.warn_of_formulas("the output", *names.values())
+    writers.warn_of_formulas("the output", *writers.words_in(space), *(columns or {}).values())
     return _print(chunks, space, names)
 
 
