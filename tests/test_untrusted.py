@@ -82,6 +82,7 @@ def test_a_comparison_of_parts_of_a_loop_passes():
     comparison.check(artifact, [window.first(1)])
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has imported it
 def test_copies_threads_and_forks_have_processes_of_their_own(untrusted):
     expected = untrusted.sample(3, seed=1)
     twins = [untrusted, pickle.loads(pickle.dumps(untrusted)), copy.deepcopy(untrusted)]
