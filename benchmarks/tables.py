@@ -28,11 +28,11 @@ import numpy as np
 
 import zoo
 from zoo import noise, writers
-from zoo.columns import Table
+from zoo.columns import Decimal, Integer, Table
 from zoo.data import Dataset
 from zoo.data.tables import open_table
 from zoo.evaluation.memorization import nearer_to_training
-from zoo.evaluation.table_vectors import columns_of, is_number, vectors_of_table
+from zoo.evaluation.table_vectors import columns_of, vectors_of_table
 from zoo.evaluation.tables import auc, column_shape, column_to_predict, pair_trends, prediction_auc
 from zoo.system.files import atomic_write
 
@@ -128,13 +128,13 @@ def codes_of(space: Table, path: Path) -> np.ndarray:
 
     table = pa.Table.from_batches(open_table(path).values())
     for column in space.columns:
-        if is_number(column) and (low := getattr(column, "low", None)) is not None:
-            unit = 10.0 ** -getattr(column, "places", 0)
-            place = table.column_names.index(column.name)
-            values = np.asarray(table[column.name].cast(pa.float64()))
-            whole = np.clip(np.rint(values / unit), low, column.high)  # type: ignore[union-attr]
-            numbers = whole.astype(np.int64) if unit == 1 else whole / 10.0 ** getattr(column, "places", 0)
-            table = table.set_column(place, column.name, pa.array(numbers))
+        if isinstance(column, Integer | Decimal):
+            places = column.places if isinstance(column, Decimal) else 0
+            values = np.array([float(cell or "nan") for cell in table[column.name].to_pylist()])
+            whole = np.clip(np.rint(np.nan_to_num(values) * 10.0**places), column.low, column.high)
+            numbers = whole / 10.0**places if places else whole.astype(np.int64)
+            filled = pa.array(numbers, mask=np.isnan(values))
+            table = table.set_column(table.column_names.index(column.name), column.name, filled)
     return space.check(table)
 
 

@@ -255,15 +255,16 @@ def test_rows_of_other_generators_of_tables_are_within_the_columns(tmp_path):
 
     space = zoo.Table(
         [
-            Integer(name="n", low=5, high=9),
+            Integer(name="n", low=5, high=9, missing=True),
             Decimal(name="price", low=-50, high=1000, places=2),
             Category(name="c", values=("a", "b")),
         ]
     )
-    (tmp_path / "made.csv").write_text("c,price,n\na,1.23456,3\nb,-7,8.6\na,99,12\n")
+    (tmp_path / "made.csv").write_text("c,price,n\na,1.23456,3\nb,-7,8.6\na,99,12\nb,0,\n")
     rows = space.decode(tables.codes_of(space, tmp_path / "made.csv")).to_pylist()
     assert rows == [
         {"n": 5, "price": 1.23, "c": "a"}, {"n": 9, "price": -0.5, "c": "b"}, {"n": 9, "price": 10.0, "c": "a"},
+        {"n": None, "price": 0.0, "c": "b"},
     ]  # fmt: skip
 
 

@@ -26,11 +26,20 @@ def check(plugin: Plugin) -> list[Problem]:
 
 def faults(spec: Spec) -> list[str]:
     """What is wrong with one thing, as sentences."""
-    checks = {ModelSpec: _architecture, PresetSpec: _preset, DatasetSpec: _function, ExporterSpec: _exporter}
     try:
-        return list(checks[type(spec)](spec))  # type: ignore[operator]
+        return list(_faults(spec))
     except Exception as error:  # whatever a plugin's own code raises
         return [str(error) if isinstance(error, ZooError) else " ".join(blame(error) or (f"{error!r}.",))]
+
+
+def _faults(spec: Spec) -> Iterator[str]:
+    if isinstance(spec, ModelSpec):
+        return _architecture(spec)
+    if isinstance(spec, PresetSpec):
+        return _preset(spec)
+    if isinstance(spec, ExporterSpec):
+        return _exporter(spec)
+    return _function(spec)
 
 
 def _architecture(spec: ModelSpec) -> Iterator[str]:
