@@ -8,6 +8,7 @@ import torch
 from zoo_torch.layers.bins import FEWEST, Bins, lower_ends
 
 import zoo
+from zoo.artifact.inspection import inspect
 from zoo.columns import Boolean, Category, Datetime, Integer, Real
 
 SMALL = {"hidden": 8, "embedding": 4, "layers": 1, "bumps": 2, "bins": 16}
@@ -162,6 +163,10 @@ def test_an_artifact_draws_and_scores_the_same_rows(tmp_path):
     given = {"city": ["Zug", None], "w": [None, 5.0]}
     assert artifact.sample(given=given, seed=5).equals(model.sample(given=given, seed=5))
     np.testing.assert_allclose(artifact.log_prob(rows), model.log_prob(rows), rtol=1e-4)
+    described = inspect(tmp_path / "art" / "sample.onnx").description
+    assert described is not None
+    assert "others are ignored" in described.inputs["given"].meaning
+    assert described.inputs["known"].meaning.endswith(", ".join(model.space.names))
 
 
 # ---- given columns

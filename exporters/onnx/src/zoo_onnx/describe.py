@@ -121,6 +121,10 @@ def tensor_facts(model: EagerModel, method: str, name: str, tensor: Tensor) -> d
             low, high = 0, 1
         case "y":
             meaning = "score: higher is more like the data"
+        case "given" if isinstance(model.space, Table):
+            meaning, facts["unit"] = "codes of the columns that are given, as those of x; others are ignored", "codes"
+        case "known" if isinstance(model.space, Table):
+            meaning = f"whether each column is given, and not drawn: {', '.join(model.space.names)}"
         case _ if name in model.categories:
             meaning, high = f"{name} of each row: {numbering(model.categories[name])}", len(model.categories[name]) - 1
         case _:
